@@ -1,0 +1,1 @@
+"""Deputize: an operating layer for ongoing AI work."""
