@@ -1,0 +1,89 @@
+"""Who is measured, and how one of them is asked for one reading in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRATCH = ROOT / "build" / "bench"
+"""Where databases are written: the project's own disk, for a temporary directory may be in memory."""
+
+READING_TIMEOUT_S = 600
+FOREIGN_SETTINGS = ("DBOS_", "LANGCHAIN_", "LANGSMITH_", "LANGGRAPH_", "OTEL_")
+
+
+class ReadingFailed(Exception):
+    """A contender could not be measured: it did not start, failed, or ran past its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A system that is measured: `module` run with `-m` by the Python at `python`."""
+
+    name: str
+    python: Path
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one measure, in the measure's unit, and the versions it was taken with."""
+
+    value: float
+    version: str
+    python: str
+    sqlite: str
+
+
+OURS = Contender("ours", Path(sys.executable), "bench.ours")
+FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
+PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")
+LANGGRAPH = Contender("langgraph", PEERS_PYTHON, "bench.peers.langgraph_peer")
+
+
+def read(contender: Contender, measure: str, runs: int, concurrency: int) -> Reading:
+    """Start `contender` once, in an empty directory, for one reading of `measure`.
+
+    Raises `ReadingFailed`, with the end of what the contender wrote.
+    """
+    if not contender.python.exists():
+        raise ReadingFailed(f"{contender.name} needs {contender.python}: make .venv-bench/stamp")
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=SCRATCH, prefix=f"{contender.name}-") as directory:
+        work = ["--runs", str(runs), "--concurrency", str(concurrency), "--dir", directory]
+        command = [str(contender.python), "-m", contender.module, "--measure", measure, *work]
+        try:
+            ended = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=_plain_environment(),
+                capture_output=True,
+                text=True,
+                timeout=READING_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ReadingFailed(f"{contender.name} {measure}: not done in {READING_TIMEOUT_S} s") from error
+    return _parse(f"{contender.name} {measure}", ended)
+
+
+def _plain_environment() -> dict[str, str]:
+    """The environment without settings that would turn a peer's tracing, cloud or network on."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_SETTINGS)}
+
+
+def _parse(what: str, ended: subprocess.CompletedProcess[str]) -> Reading:
+    lines = ended.stdout.splitlines()
+    if ended.returncode != 0 or not lines:
+        end = "\n".join((ended.stdout + ended.stderr).splitlines()[-12:])
+        raise ReadingFailed(f"{what}: ended with {ended.returncode}\n{end}")
+    try:
+        found = json.loads(lines[-1])
+        return Reading(float(found["value"]), found["version"], found["python"], found["sqlite"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReadingFailed(f"{what}: its last line is not a reading: {lines[-1][:200]}") from error

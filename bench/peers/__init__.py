@@ -1,0 +1,1 @@
+"""Other systems on the same work. Each module is a process of its own, run by `.venv-bench`."""

@@ -1,0 +1,51 @@
+"""A section of the benchmarks as data: what is read, and which figures follow from the medians."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.contenders import Contender
+
+Medians = Mapping[str, float]
+"""Medians by the key of their series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One measure of one contender, read once a round; `runs` is the size of the work."""
+
+    contender: Contender
+    measure: str
+    unit: str
+    runs: int
+    concurrency: int = 1
+
+    @property
+    def key(self) -> str:
+        """For example `dbos_throughput_runs_s`; a measure that is named with its unit has no other."""
+        return "_".join(part for part in (self.contender.name, self.measure, self.unit) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the results, and the bounds it is held to; `needs` are keys of series."""
+
+    key: str
+    better: Literal["higher", "lower"]
+    must: float
+    aim: float
+    needs: tuple[str, ...]
+    compute: Callable[[Medians], float]
+
+    def meets(self, value: float, bound: float) -> bool:
+        """Whether `value` is at least as good as `bound`."""
+        return value >= bound if self.better == "higher" else value <= bound
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A named group of series, read in this order in every round, and its figures."""
+
+    name: str
+    series: tuple[Series, ...]
+    figures: tuple[Figure, ...]
