@@ -1,0 +1,119 @@
+"""An action: one requested use of an operation, and the ways to await it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deputize import canonical
+from deputize.awaiting import Awaiting
+from deputize.errors import ActionError, CodeError
+
+if TYPE_CHECKING:
+    from deputize.operation import Operation
+
+R_co = TypeVar("R_co", covariant=True)
+
+ARGUMENTS_BYTES_MAX = 1_000_000
+TOGETHER_MAX = 100
+
+
+class Action(Awaiting[R_co]):
+    """A request to the gate; nothing happens until it is awaited.
+
+    `args` are the canonical argument bytes (JSON), `why` and `expects` what the requester says of
+    it. Build one by calling an operation: `payments.refund(charge=…, amount=…)`.
+    """
+
+    __slots__ = ("args", "digest", "expects", "operation", "why")
+
+    def __init__(self, operation: Operation[Any, R_co], args: bytes) -> None:
+        super().__init__()
+        if len(args) > ARGUMENTS_BYTES_MAX:
+            raise CodeError(
+                f"{self.where}: the arguments of {operation.name} are {len(args):,} bytes; "
+                f"at most {ARGUMENTS_BYTES_MAX:,} are allowed: pass a reference to the content instead"
+            )
+        self.operation = operation
+        self.args = args
+        self.digest = canonical.digest(args)
+        self.why = ""
+        self.expects: Mapping[str, Any] = {}
+
+    def because(self, why: str) -> Action[R_co]:
+        """Say why, in a sentence that people will read."""
+        self.why = why
+        return self
+
+    def expecting(self, **fields: Any) -> Action[R_co]:
+        """Say what the result must be, by field; anything else is recorded and raises `Unmet`.
+
+        Raises `ContractError` where a name is not a field of the result.
+        """
+        self.expects = self.operation.check_expected(fields, self.where)
+        return self
+
+    def describe(self) -> str:
+        return f"{self.operation.name}(…)"
+
+
+class Attempt(Awaiting[R_co]):
+    """See `attempt`."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Awaiting[Any]) -> None:
+        super().__init__()
+        inner.take()
+        self.inner = inner
+
+
+def attempt(inner: Awaiting[R_co]) -> Awaiting[R_co | ActionError]:
+    """Await without raising: the result, or the `Refused`, `Declined`, `Expired` or `Unmet` as a value."""
+    return Attempt(inner)
+
+
+class Together(Awaiting[tuple[Any, ...]]):
+    """See `together`."""
+
+    __slots__ = ("inners",)
+
+    def __init__(self, inners: tuple[Awaiting[Any], ...]) -> None:
+        super().__init__()
+        if not 1 <= len(inners) <= TOGETHER_MAX:
+            raise CodeError(
+                f"{self.where}: together() takes 1 to {TOGETHER_MAX} actions, and got {len(inners)}"
+            )
+        for inner in inners:
+            if isinstance(inner, Together):
+                raise CodeError(
+                    f"{self.where}: together() inside together() is not supported; pass all at once"
+                )
+            inner.take()
+        self.inners = inners
+
+
+if TYPE_CHECKING:
+    from typing import overload
+
+    A = TypeVar("A")
+    B = TypeVar("B")
+    C = TypeVar("C")
+    D = TypeVar("D")
+
+    @overload
+    def together(a: Awaiting[A], b: Awaiting[B], /) -> Awaiting[tuple[A, B]]: ...
+    @overload
+    def together(a: Awaiting[A], b: Awaiting[B], c: Awaiting[C], /) -> Awaiting[tuple[A, B, C]]: ...
+    @overload
+    def together(
+        a: Awaiting[A], b: Awaiting[B], c: Awaiting[C], d: Awaiting[D], /
+    ) -> Awaiting[tuple[A, B, C, D]]: ...
+    @overload
+    def together(*inners: Awaiting[A]) -> Awaiting[tuple[A, ...]]: ...
+    def together(*inners: Awaiting[Any]) -> Awaiting[Any]: ...
+else:
+
+    def together(*inners):
+        """Side by side: ids in argument order; all settle, then the first failure is raised."""
+        return Together(inners)

@@ -1,0 +1,51 @@
+"""Agents: who acts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from deputize.awaiting import caller_line
+from deputize.budget import Budget
+from deputize.errors import ProjectError
+from deputize.operation import Operation
+
+ServiceLevel = Literal["interactive", "normal", "batch"]
+PRIORITY: dict[ServiceLevel, int] = {"interactive": 0, "normal": 1, "batch": 2}
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A principal. `may` narrows what the rules permit and never widens it.
+
+    `concurrent_max` bounds its open actions, `per_second_max` how many start in a second.
+    """
+
+    name: str
+    may: frozenset[str] | None = None
+    budgets: tuple[Budget, ...] = ()
+    service_level: ServiceLevel = "normal"
+    concurrent_max: int = 100
+    per_second_max: float | None = None
+
+
+def agent(
+    name: str,
+    *,
+    may: Sequence[Operation[..., Any] | str] | None = None,
+    budgets: Sequence[Budget] = (),
+    service_level: ServiceLevel = "normal",
+    concurrent_max: int = 100,
+    per_second_max: float | None = None,
+) -> Agent:
+    """Describe an agent. `may` takes operations or their names; None leaves it to the rules alone."""
+    if not name or len(name) > 60 or not name.replace("-", "").replace("_", "").isalnum():
+        raise ProjectError(f"{caller_line()}: {name!r} is not an agent name: use letters, digits, - and _")
+    if service_level not in PRIORITY:
+        raise ProjectError(f"{caller_line()}: service_level must be one of {', '.join(PRIORITY)}")
+    if concurrent_max < 1:
+        raise ProjectError(f"{caller_line()}: concurrent_max must be at least 1")
+    names = None if may is None else frozenset(o if isinstance(o, str) else o.name for o in may)
+    owned = tuple(replace(b, scope="agent", of=name, name=f"{name}: {b.name}") for b in budgets)
+    return Agent(name, names, owned, service_level, concurrent_max, per_second_max)

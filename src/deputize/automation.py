@@ -1,0 +1,126 @@
+"""Automations: versioned code that answers one kind of event."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deputize import canonical
+from deputize.agent import Agent
+from deputize.awaiting import caller_line
+from deputize.errors import ProjectError
+from deputize.event import Event, EventData
+
+D = TypeVar("D", bound=EventData)
+Handler = Callable[..., Awaitable["Outcome"]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `done(…)` or `gave_up(…)` with a short word for what came of it."""
+
+    kind: typing.Literal["done", "gave_up"]
+    label: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def done(label: str = "", **details: Any) -> Outcome:
+    """The run reached its end; `label` says which (`"refunded"`), for people and for counting."""
+    return Outcome("done", label, details)
+
+
+def gave_up(label: str = "", **details: Any) -> Outcome:
+    """The run could not reach its end and says why; nothing is wrong with the code."""
+    return Outcome("gave_up", label, details)
+
+
+@dataclass(frozen=True)
+class ContinueWith:
+    """See `continue_with`."""
+
+    state: EventData
+
+
+def continue_with(state: EventData) -> Outcome:
+    """End this run and go on in a new one with `state` as its event, for work without an end."""
+    return typing.cast("Outcome", ContinueWith(state))
+
+
+class NoParams(BaseModel):
+    """The parameters of an automation that has none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Automation:
+    """Code that answers one kind of event, and what it needs to.
+
+    `code` is the digest of its source, `key` a template over the event's data: runs with the same
+    key follow each other. `params` are the default parameters; people may change them.
+    """
+
+    name: str
+    on: type[EventData]
+    agent: Agent
+    handler: Handler
+    key: str | None
+    params_type: type[BaseModel]
+    code: str
+    where: str
+
+    def params(self, changed: Mapping[str, Any]) -> BaseModel:
+        """The parameters with people's changes. Raises `ProjectError`, naming the parameter."""
+        try:
+            return self.params_type.model_validate(dict(changed))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ProjectError(f"{self.name}: parameter {place}: {first['msg']}") from None
+
+    def key_of(self, data: EventData) -> str | None:
+        """The key of a run for this event, or None."""
+        return None if self.key is None else self.key.format_map(data.__dict__)
+
+    def start(self, event: Event[Any], params: BaseModel) -> Awaitable[Outcome]:
+        """The coroutine of one run, not begun."""
+        return self.handler(event) if self.params_type is NoParams else self.handler(event, params)
+
+
+def automation(
+    *, on: type[D], agent: Agent, key: str | None = None, name: str = ""
+) -> Callable[[Callable[..., Awaitable[Outcome]]], Automation]:
+    """Make an `async def (event: Event[D], params: P) -> Outcome` the answer to events of type `on`.
+
+    `params` may be left out. Raises `ProjectError` where the signature does not fit.
+    """
+
+    def decorate(handler: Callable[..., Awaitable[Outcome]]) -> Automation:
+        where = caller_line()
+        own = name or getattr(handler, "__name__", "automation")
+        if not inspect.iscoroutinefunction(handler):
+            raise ProjectError(f"{where}: {own} must be an `async def`")
+        hints = typing.get_type_hints(handler)
+        parameters = list(inspect.signature(handler).parameters.values())
+        if not 1 <= len(parameters) <= 2:
+            raise ProjectError(f"{where}: {own} takes an event and, if it has any, parameters")
+        if hints.get(parameters[0].name) != Event[on]:  # type: ignore[valid-type]
+            raise ProjectError(f"{where}: {own}: its first parameter must be `event: Event[{on.__name__}]`")
+        params_type = hints.get(parameters[1].name, NoParams) if len(parameters) == 2 else NoParams
+        if not (isinstance(params_type, type) and issubclass(params_type, BaseModel)):
+            raise ProjectError(f"{where}: {own}: its parameters must be a pydantic model")
+        return Automation(own, on, agent, handler, key, params_type, _digest_of(handler), where)
+
+    return decorate
+
+
+def _digest_of(handler: Callable[..., Any]) -> str:
+    try:
+        return canonical.digest(inspect.getsource(handler).encode())[:16]
+    except OSError:
+        return canonical.digest(handler.__code__.co_code)[:16]

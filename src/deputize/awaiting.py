@@ -1,0 +1,92 @@
+"""What an automation may await, and the step in which it does.
+
+An automation is driven one await at a time: each awaitable yields itself to the driver, which
+carries it out and sends the result back. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Generator
+from types import FrameType
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from deputize.errors import CodeError
+
+if TYPE_CHECKING:
+    from random import Random
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Step:
+    """The automation that the current thread is driving: what its code may ask for without awaiting."""
+
+    __slots__ = ("built", "now_us", "random", "run_id", "serial")
+
+    def __init__(self, run_id: str, now_us: int, random: Random) -> None:
+        self.run_id = run_id
+        self.now_us = now_us
+        self.random = random
+        self.serial = 0
+        self.built: list[Awaiting[object]] = []
+
+
+class _Local(threading.local):
+    step: Step | None = None
+
+
+_local = _Local()
+
+
+def current_step() -> Step | None:
+    """The step that this thread is driving, or None outside an automation."""
+    return _local.step
+
+
+def enter_step(step: Step | None) -> None:
+    """Make `step` the one this thread drives. For the driver alone."""
+    _local.step = step
+
+
+def caller_line() -> str:
+    """`file:line` of the nearest frame outside this package."""
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(20):
+        if frame is None:
+            break
+        if not frame.f_globals.get("__name__", "").startswith("deputize."):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "unknown place"
+
+
+class Awaiting(Generic[R_co]):
+    """Something that only the driver can carry out; awaiting it hands it over."""
+
+    __slots__ = ("awaited", "where")
+
+    def __init__(self) -> None:
+        self.where = caller_line()
+        self.awaited = False
+        step = _local.step
+        if step is not None:
+            step.built.append(self)
+
+    def describe(self) -> str:
+        """A short name for messages."""
+        return type(self).__name__
+
+    def take(self) -> None:
+        """Mark as handed over. Raises `CodeError` the second time."""
+        if self.awaited:
+            raise CodeError(
+                f"{self.describe()} built at {self.where} was awaited twice; build it again to do it again"
+            )
+        self.awaited = True
+
+    def __await__(self) -> Generator[Awaiting[object], object, R_co]:
+        self.take()
+        result = yield self
+        return cast("R_co", result)

@@ -1,0 +1,67 @@
+"""Time, injected: nothing else in Deputize reads a clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for records and monotonic time for waiting."""
+
+    def now_us(self) -> int:
+        """Microseconds since the Unix epoch, UTC. May step back; the ledger's own time does not."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps, for deadlines within this process."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def to_datetime(at_us: int) -> datetime:
+    """The UTC datetime of a ledger time in microseconds."""
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC) + timedelta(microseconds=at_us % 1_000_000)
+
+
+def to_us(moment: datetime) -> int:
+    """Ledger time of an aware datetime. Raises `ValueError` for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError("a time needs a time zone: use datetime.now(UTC) or a literal with an offset")
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def iso(at_us: int) -> str:
+    """ISO 8601 in UTC with microseconds and `Z`, the form in which times leave the system."""
+    return to_datetime(at_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(n: float) -> timedelta:
+    """`n` seconds, for `within=` and contracts."""
+    return timedelta(seconds=n)
+
+
+def minutes(n: float) -> timedelta:
+    """`n` minutes."""
+    return timedelta(minutes=n)
+
+
+def hours(n: float) -> timedelta:
+    """`n` hours."""
+    return timedelta(hours=n)
+
+
+def days(n: float) -> timedelta:
+    """`n` days of 24 hours."""
+    return timedelta(days=n)

@@ -1,0 +1,108 @@
+"""Everything Deputize raises.
+
+    DeputizeError
+    ├── ProjectError          a project that does not load: settings, imports, rules (file and line)
+    │   ├── RuleError
+    │   └── ContractError     arguments or definitions that a contract does not allow
+    ├── CodeError             an automation that does what automations may not (file and line)
+    ├── BadEvent              an event that cannot be accepted as it is
+    ├── StoreError
+    │   ├── Conflict          a stream is not at the version that its owner expects
+    │   ├── LedgerOwned       another process owns this ledger
+    │   ├── SchemaTooNew      the ledger was written by a newer Deputize
+    │   ├── StoreFull         the disk is full or the file is busy: nothing was written
+    │   └── StoreLost         the ledger's file is gone, or a COMMIT failed: stop and recover
+    └── ActionError           what a plain `await` raises when an action is not a success
+        ├── Refused           rules, a budget or an exhausted attempt said no: nothing was done
+        ├── Declined          the service said no, for good
+        ├── Expired           nothing came within the time that was given
+        └── Unmet             done, but not what was expected
+
+What the world does is data in the ledger; these are for callers' mistakes and our own bugs.
+"""
+
+from __future__ import annotations
+
+
+class DeputizeError(Exception):
+    """The root of the tree; its docstring is its default message."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message if message is not None else (type(self).__doc__ or "").split("\n")[0])
+
+
+class ProjectError(DeputizeError):
+    """The project cannot be loaded."""
+
+
+class RuleError(ProjectError):
+    """A rule cannot be used; the message starts with its file and line."""
+
+
+class ContractError(ProjectError):
+    """The arguments or the definition do not fit the operation's contract."""
+
+
+class CodeError(DeputizeError):
+    """An automation did something that automations may not do; the message says where."""
+
+
+class BadEvent(DeputizeError):
+    """The event cannot be accepted; the message says which part, and what it should be."""
+
+
+class StoreError(DeputizeError):
+    """The ledger could not do what was asked."""
+
+
+class Conflict(StoreError):
+    """The stream is not at the expected version: someone else appended to it."""
+
+
+class LedgerOwned(StoreError):
+    """Another process owns this ledger."""
+
+
+class SchemaTooNew(StoreError):
+    """This ledger was written by a newer version of Deputize; upgrade, or restore an older backup."""
+
+
+class StoreFull(StoreError):
+    """The ledger could not be written (disk full, or the file is busy); nothing was accepted."""
+
+
+class StoreLost(StoreError):
+    """The ledger's file is gone, or a commit has an unknown outcome; this process must stop and recover."""
+
+
+class ActionError(DeputizeError):
+    """An action that is not a success.
+
+    `operation` is the operation's name, `action_id` the id that `deputize why` takes,
+    `reason` one sentence for people.
+    """
+
+    def __init__(self, operation: str, action_id: str, reason: str) -> None:
+        super().__init__(f"{operation}: {reason} (action {action_id})")
+        self.operation = operation
+        self.action_id = action_id
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ActionError], tuple[str, str, str]]:
+        return (type(self), (self.operation, self.action_id, self.reason))
+
+
+class Refused(ActionError):
+    """Rules, a budget or exhausted attempts said no; nothing was done."""
+
+
+class Declined(ActionError):
+    """The service said no, for good; nothing was done."""
+
+
+class Expired(ActionError):
+    """Nothing came within the time that was given."""
+
+
+class Unmet(ActionError):
+    """The action was done, but its result is not what was expected."""

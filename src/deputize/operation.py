@@ -1,0 +1,296 @@
+"""Operations and their contracts: what can be done, and what may be relied on when it is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from deputize import canonical
+from deputize.action import Action
+from deputize.awaiting import caller_line
+from deputize.call import Call
+from deputize.errors import ContractError
+from deputize.money import Money
+from deputize.suggest import did_you_mean
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+Effect = Literal["read", "write"]
+Risk = Literal["low", "personal", "message", "money", "irreversible"]
+
+DECLINED_STATUSES = frozenset({400, 402, 403, 404, 410, 422})
+NOT_DONE_STATUSES = frozenset({429})
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a connector promises about one operation. Times in seconds.
+
+    `key_valid_s` is how long the service honours an idempotency key (0: it has none), `settle_s`
+    the longest time after `give_up_at` in which an effect may still land, `lookup_conclusive`
+    whether finding nothing then proves that nothing happened, `repeatable` whether doing it twice
+    is the same as doing it once. `amount` names the argument that is the money moved.
+    """
+
+    name: str
+    connector: str
+    version: str
+    effect: Effect
+    risk: Risk
+    resources: tuple[str, ...]
+    amount: str | None
+    timeout_s: float
+    settle_s: float
+    key_valid_s: float
+    key_margin_s: float
+    attempts_max: int
+    lookup: bool
+    lookup_conclusive: bool
+    repeatable: bool
+    price_usd_micros: int
+    declined: tuple[int, ...]
+    not_done: tuple[int, ...]
+    input_schema: str
+    output_schema: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of every term above."""
+        return canonical.digest(canonical.encode({f.name: getattr(self, f.name) for f in fields(self)}))
+
+    @property
+    def unpriced_read(self) -> bool:
+        """A read that costs nothing needs no commit before it is sent."""
+        return self.effect == "read" and self.price_usd_micros == 0
+
+
+class Operation(Generic[P, R_co]):
+    """One thing a connection can do. Calling it builds an `Action`; it never performs anything."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        function: Callable[Concatenate[Call, P], Awaitable[R_co]],
+        args_model: type[BaseModel],
+        result_type: Any,
+        lookup: Callable[..., Awaitable[Any]] | None,
+    ) -> None:
+        self.contract = contract
+        self.name = contract.name
+        self.function = function
+        self.lookup = lookup
+        self.args_model = args_model
+        self.result_type = result_type
+        self.result = TypeAdapter[Any](result_type)
+        self._positional = tuple(args_model.model_fields)
+        self._validator = args_model.__pydantic_validator__
+        self._serializer = args_model.__pydantic_serializer__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Action[R_co]:
+        return Action(self, self.canonical_args(self._named(args, kwargs)))
+
+    def canonical_args(self, given: Mapping[str, Any]) -> bytes:
+        """Strictly validated arguments as canonical JSON. Raises `ContractError`, naming the argument."""
+        try:
+            valid = self._validator.validate_python(dict(given))
+            return canonical.encode(self._serializer.to_python(valid, mode="json"))
+        except ValidationError as error:
+            raise ContractError(self._explain(error)) from None
+        except TypeError as error:
+            raise ContractError(f"{caller_line()}: {self.name}: {error}") from None
+
+    def decode_args(self, stored: bytes) -> dict[str, Any]:
+        """The keyword arguments for the connector's function, from the stored bytes."""
+        return dict(self._validator.validate_json(stored, strict=True).__dict__)
+
+    def decode_result(self, stored: bytes) -> R_co:
+        """A fresh result from its stored form. Raises pydantic's `ValidationError` where it does not fit."""
+        return typing.cast("R_co", self.result.validate_json(stored))
+
+    def encode_result(self, value: Any) -> bytes:
+        """The stored form of a result. Raises pydantic's `ValidationError` where it does not fit."""
+        valid = self.result.validate_python(value)
+        return canonical.encode(self.result.dump_python(valid, mode="json"))
+
+    def resources(self, args: Mapping[str, Any]) -> tuple[str, ...]:
+        """The resources that an action with these (canonical) arguments holds, sorted."""
+        return tuple(sorted({template.format_map(args) for template in self.contract.resources}))
+
+    def amount(self, args: Mapping[str, Any]) -> Money | None:
+        """The money that these (canonical) arguments move, if any."""
+        value = args.get(self.contract.amount) if self.contract.amount else None
+        return Money(value["minor"], value["currency"]) if value else None
+
+    def check_expected(self, expected: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+        """`expected` in canonical form. Raises `ContractError` where a name is no field of the result."""
+        known = result_fields(self.result_type)
+        for field in expected:
+            if field not in known:
+                raise ContractError(
+                    f"{where}: {self.name} returns nothing called {field!r}{did_you_mean(field, known)}"
+                )
+        plain: Mapping[str, Any] = TypeAdapter(dict[str, Any]).dump_python(dict(expected), mode="json")
+        return plain
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if not args:
+            return kwargs
+        if len(args) > len(self._positional):
+            raise ContractError(
+                f"{caller_line()}: {self.name} takes {len(self._positional)} arguments, and got {len(args)}"
+            )
+        named = dict(zip(self._positional, args, strict=False))
+        twice = named.keys() & kwargs.keys()
+        if twice:
+            raise ContractError(f"{caller_line()}: {self.name} got {sorted(twice)[0]!r} twice")
+        return named | kwargs
+
+    def _explain(self, error: ValidationError) -> str:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(map(str, problem["loc"])) or "arguments"
+        hint = did_you_mean(path, self._positional) if problem["type"] == "extra_forbidden" else ""
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        return f"{caller_line()}: {self.name}: {path}: {problem['msg']}{hint}{more}"
+
+
+class Connector:
+    """A connection's operations: the module that makes one is the connector.
+
+    `name` is the first part of every operation's name; `version` that of the service's contract.
+    Where it is and how to log in stand in the project's settings, not here.
+    """
+
+    def __init__(self, name: str, *, version: str) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+            raise ContractError(f"{caller_line()}: {name!r} is not a connector name: use a-z, 0-9 and _")
+        self.name = name
+        self.version = version
+        self.operations: dict[str, Operation[..., Any]] = {}
+
+    def operation(
+        self,
+        *,
+        effect: Effect,
+        risk: Risk = "low",
+        resource: str | tuple[str, ...] = (),
+        amount: str | None = None,
+        timeout_s: float = 30.0,
+        settle_s: float = 60.0,
+        key_valid: timedelta = timedelta(0),
+        key_margin: timedelta = timedelta(hours=1),
+        attempts_max: int = 5,
+        lookup: Callable[..., Awaitable[Any]] | None = None,
+        lookup_conclusive: bool = False,
+        repeatable: bool = False,
+        price_usd_micros: int = 0,
+        declined: frozenset[int] = DECLINED_STATUSES,
+        not_done: frozenset[int] = NOT_DONE_STATUSES,
+    ) -> Callable[[Callable[Concatenate[Call, P], Awaitable[R]]], Operation[P, R]]:
+        """Make a typed function an operation. See `Contract` for the terms.
+
+        The function takes a `Call` and the arguments, and returns the result *as consumed*: a
+        pydantic model of just the fields and values that automations rely on.
+        Raises `ContractError` for terms that contradict each other.
+        """
+
+        def decorate(function: Callable[Concatenate[Call, P], Awaitable[R]]) -> Operation[P, R]:
+            short = getattr(function, "__name__", "operation")
+            name = f"{self.name}.{short}"
+            where = caller_line()
+            if name in self.operations:
+                raise ContractError(f"{where}: {name} is defined twice")
+            args_model, result_type, money = _types_of(function, name, where)
+            contract = Contract(
+                name=name,
+                connector=self.name,
+                version=self.version,
+                effect=effect,
+                risk=risk,
+                resources=(resource,) if isinstance(resource, str) else resource,
+                amount=amount or (money[0] if len(money) == 1 and risk == "money" else None),
+                timeout_s=timeout_s,
+                settle_s=settle_s,
+                key_valid_s=key_valid.total_seconds(),
+                key_margin_s=key_margin.total_seconds(),
+                attempts_max=attempts_max,
+                lookup=lookup is not None,
+                lookup_conclusive=lookup_conclusive,
+                repeatable=repeatable,
+                price_usd_micros=price_usd_micros,
+                declined=tuple(sorted(declined)),
+                not_done=tuple(sorted(not_done)),
+                input_schema=canonical.encode(args_model.model_json_schema()).decode(),
+                output_schema=canonical.encode(TypeAdapter(result_type).json_schema()).decode(),
+            )
+            _check(contract, tuple(args_model.model_fields), money, where)
+            operation = Operation(contract, function, args_model, result_type, lookup)
+            self.operations[name] = operation
+            return operation
+
+        return decorate
+
+
+def result_fields(result_type: Any) -> tuple[str, ...]:
+    """The field names of a result type; empty for a plain value."""
+    if isinstance(result_type, type) and issubclass(result_type, BaseModel):
+        return tuple(result_type.model_fields)
+    if is_dataclass(result_type):
+        return tuple(f.name for f in fields(result_type))
+    if typing.get_origin(result_type) in (typing.Union, types.UnionType):
+        return tuple(name for part in typing.get_args(result_type) for name in result_fields(part))
+    return ()
+
+
+def _types_of(function: Callable[..., Any], name: str, where: str) -> tuple[type[BaseModel], Any, list[str]]:
+    if not inspect.iscoroutinefunction(function):
+        raise ContractError(f"{where}: {name} must be an `async def`")
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters or hints.get(parameters[0].name) is not Call:
+        raise ContractError(f"{where}: the first parameter of {name} must be `call: Call`")
+    if "return" not in hints:
+        raise ContractError(f"{where}: {name} needs a return type: the result as consumed")
+    definitions: dict[str, Any] = {}
+    money: list[str] = []
+    for parameter in parameters[1:]:
+        hint = hints.get(parameter.name)
+        if hint is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ContractError(f"{where}: {name}: parameter {parameter.name!r} needs a name and a type")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        definitions[parameter.name] = (hint, Field(default))
+        if hint is Money:
+            money.append(parameter.name)
+    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model = create_model(name.replace(".", "_"), __config__=config, **definitions)
+    return model, hints["return"], money
+
+
+def _check(contract: Contract, names: tuple[str, ...], money: list[str], where: str) -> None:
+    for template in contract.resources:
+        for field in re.findall(r"\{(\w+)[^}]*\}", template):
+            if field not in names:
+                raise ContractError(
+                    f"{where}: {contract.name}: resource {template!r} names {field!r}, "
+                    f"which is no argument{did_you_mean(field, names)}"
+                )
+    if contract.amount is not None and contract.amount not in money:
+        raise ContractError(f"{where}: {contract.name}: amount={contract.amount!r} is no Money argument")
+    if contract.risk == "money" and contract.effect == "write" and contract.amount is None and money:
+        raise ContractError(f"{where}: {contract.name}: say which argument is the money moved: amount=…")
+    if contract.timeout_s <= 0 or contract.settle_s < 0:
+        raise ContractError(f"{where}: {contract.name}: timeout_s must be above 0, settle_s not below")
+    if not 1 <= contract.attempts_max <= 100:
+        raise ContractError(f"{where}: {contract.name}: attempts_max must be 1 to 100")
+    if contract.lookup_conclusive and not contract.lookup:
+        raise ContractError(f"{where}: {contract.name}: lookup_conclusive needs a lookup")

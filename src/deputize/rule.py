@@ -1,0 +1,109 @@
+"""Rules: data that decide, default deny. `judge` takes an action and facts and no store.
+
+The forms that people write are in `rules/`; this is what the gate knows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from deputize.window import Window
+
+Decision = Literal["allow", "refuse", "demand"]
+
+
+@dataclass(frozen=True)
+class RuleLine:
+    """One rule that decided: its id, its title for people, and what it is."""
+
+    id: str
+    title: str
+    effect: Literal["permit", "forbid"]
+    tier: str = ""
+
+
+@dataclass(frozen=True)
+class FactNeed:
+    """A count that a rule needs, read and counted in the starting transaction.
+
+    `counter` is the rule's id. `by` is the argument, or `agent`, whose value separates the counts
+    (empty: one count for all). `measure` is the Money or int argument that is summed; empty counts
+    actions. Doubts count; refused and declined actions are taken back.
+    """
+
+    counter: str
+    per: Window
+    by: str = ""
+    measure: str = ""
+
+    def subject(self, agent: str, args: Mapping[str, Any]) -> str:
+        """Whose count this is, for canonical arguments."""
+        if not self.by:
+            return ""
+        return agent if self.by == "agent" else str(args.get(self.by, ""))
+
+    def weight(self, args: Mapping[str, Any]) -> int:
+        """What this action adds to the count."""
+        if not self.measure:
+            return 1
+        value = args.get(self.measure) or 0
+        return int(value["minor"]) if isinstance(value, dict) else int(value)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is judged. `args` are canonical; `facts` are the counts *before* this action, by rule id.
+
+    `minute_of_day` (0..1439) and `weekday` (Monday is 0) are in the project's time zone.
+    """
+
+    agent: str
+    automation: str
+    operation: str
+    args: Mapping[str, Any]
+    facts: Mapping[str, int]
+    minute_of_day: int
+    weekday: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say and every rule that decided it; `errors` make it a refusal."""
+
+    decision: Decision
+    rules: tuple[RuleLine, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """For people."""
+        if self.errors:
+            return f"the rules could not be evaluated ({self.errors[0]}), so it is refused"
+        titles = ", ".join(f'"{r.title}"' for r in self.rules)
+        if self.decision == "allow":
+            return f"allowed by {titles}"
+        if not self.rules:
+            return "no rule permits it"
+        return f"{'refused' if self.decision == 'refuse' else 'held'} by {titles}"
+
+
+class RuleSet(Protocol):
+    """A set of rules in force, parsed once."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every rule and the schema."""
+        ...
+
+    def source(self) -> str:
+        """The whole set as text, for the ledger."""
+        ...
+
+    def needs(self, operation: str) -> tuple[FactNeed, ...]:
+        """The counts that judging this operation takes."""
+        ...
+
+    def judge(self, question: Question) -> Verdict:
+        """Decide. Never raises for what a question holds: an error is a refusal."""
+        ...

@@ -1,0 +1,88 @@
+"""The payments service: charges, and refunds of them."""
+
+import sqlite3
+
+from fastapi import FastAPI, Response
+
+from deputize.town.service import Effecting, service_app
+from deputize.town.wire import Charge, Money, Problem, Refund, RefundAsk, Refunds
+from deputize.town.world import Effect, World
+
+FOUND_MAX = 200
+
+
+def payments_app(world: World) -> FastAPI:
+    """The application that serves charges and refunds."""
+    app = service_app("payments", "Charges and their refunds")
+
+    @app.get("/charges/{charge_id}", operation_id="get_charge")
+    async def get_charge(charge_id: str) -> Charge:
+        return charge(world, charge_id)
+
+    @app.post("/refunds", operation_id="refund", response_model=Refund)
+    async def refund(body: RefundAsk, doing: Effecting) -> Response:
+        return doing(lambda: make_refund(world, body, doing.key))
+
+    @app.get("/refunds", operation_id="find_refunds")
+    async def find_refunds(
+        charge: str | None = None, reference: str | None = None, key: str | None = None
+    ) -> Refunds:
+        return found_refunds(world, charge, reference, key)
+
+    return app
+
+
+def charge(world: World, charge_id: str) -> Charge:
+    """A charge with what was refunded of it. Raises `Problem` (404)."""
+    row = world.db.execute("SELECT * FROM charges WHERE id = ?", (charge_id,)).fetchone()
+    if row is None:
+        raise Problem(404, "no-such-charge", f"there is no charge {charge_id}")
+    refunded = world.db.execute(
+        "SELECT coalesce(sum(amount_minor), 0) FROM refunds WHERE charge = ?", (charge_id,)
+    ).fetchone()[0]
+    return Charge(
+        id=row["id"],
+        amount=Money(minor=row["amount_minor"], currency=row["currency"]),
+        refunded=Money(minor=refunded, currency=row["currency"]),
+        created_at=row["created_at"],
+    )
+
+
+def make_refund(world: World, ask: RefundAsk, key: str | None) -> Effect:
+    """Give money back. Raises `Problem` when there is no such charge or less is left of it."""
+    of = charge(world, ask.charge)
+    left_minor = of.amount.minor - of.refunded.minor
+    if ask.amount.currency != of.amount.currency:
+        raise Problem(422, "other-currency", f"{of.id} was charged in {of.amount.currency}")
+    if not 0 < ask.amount.minor <= left_minor:
+        raise Problem(422, "amount-too-large", f"{left_minor} of {of.id} is left to refund (minor units)")
+    row = world.db.execute(
+        "INSERT INTO refunds (charge, amount_minor, currency, reference, key, created_at)"
+        " VALUES (?,?,?,?,?,?) RETURNING *",
+        (of.id, ask.amount.minor, ask.amount.currency, ask.reference, key, world.now()),
+    ).fetchone()
+    return Effect(_refund(row), resource=of.id, amount=ask.amount, reference=ask.reference)
+
+
+def found_refunds(world: World, charge_id: str | None, reference: str | None, key: str | None) -> Refunds:
+    """The first refunds that fit all that is given. Raises `Problem` (400) when nothing is."""
+    if charge_id is None and reference is None and key is None:
+        raise Problem(400, "no-filter", "give a charge, a reference or a key")
+    rows = world.db.execute(
+        "SELECT * FROM refunds WHERE (?1 IS NULL OR charge = ?1) AND (?2 IS NULL OR reference = ?2)"
+        " AND (?3 IS NULL OR key = ?3) ORDER BY seq LIMIT ?4",
+        (charge_id, reference, key, FOUND_MAX),
+    )
+    return Refunds(refunds=[_refund(row) for row in rows])
+
+
+def _refund(row: sqlite3.Row) -> Refund:
+    return Refund(
+        id=f"re-{row['seq']:06}",
+        charge=row["charge"],
+        amount=Money(minor=row["amount_minor"], currency=row["currency"]),
+        status="succeeded",
+        reference=row["reference"],
+        key=row["key"],
+        created_at=row["created_at"],
+    )
