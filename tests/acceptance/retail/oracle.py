@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,11 @@ class Step:
     args: Mapping[str, Any]
     result: Any
     rejected: bool
+
+    @property
+    def answer(self) -> tuple[int, Any]:
+        """The HTTP status and the body, amounts in cents, that the service must give."""
+        return (422, {"error": self.result}) if self.rejected else (200, in_cents(self.result))
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def in_cents(node: Any) -> Any:
         return {name: in_cents(value) for name, value in node.items()}
     if isinstance(node, list):
         return [in_cents(value) for value in node]
-    if isinstance(node, (int, float, Decimal)) and not isinstance(node, bool):
+    if isinstance(node, int | float) and not isinstance(node, bool):
         cents = round(node * 100)
         if abs(node * 100 - cents) > 1e-6:
             raise ValueError(f"{node} is not a whole number of cents")

@@ -259,7 +259,7 @@ async def serve(args: argparse.Namespace) -> None:
     if args.faults is not None:
         store.set_faults(args.faults)
     listening = socket.create_server(("127.0.0.1", args.port), backlog=1024)
-    # asyncio does this only for sockets whose protocol is named: without it each answer waits 40 ms for an ACK.
+    # asyncio sets this only where the protocol is named; without it each answer waits 40 ms for an ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     config = uvicorn.Config(
