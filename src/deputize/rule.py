@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from deputize import canonical
 from deputize.window import Window
 
 Decision = Literal["allow", "refuse", "demand"]
@@ -30,13 +31,26 @@ class FactNeed:
 
     `counter` is the rule's id. `by` is the argument, or `agent`, whose value separates the counts
     (empty: one count for all). `measure` is the Money or int argument that is summed; empty counts
-    actions. Doubts count; refused and declined actions are taken back.
+    actions. Doubts count; refused and declined actions are taken back. Where the rule holds only for
+    some agents, automations or argument values, only the actions that `applies` accepts are counted;
+    `when` holds argument names, each with the canonical JSON of the values that count.
     """
 
     counter: str
     per: Window
     by: str = ""
     measure: str = ""
+    agents: frozenset[str] = frozenset()
+    automations: frozenset[str] = frozenset()
+    when: tuple[tuple[str, frozenset[bytes]], ...] = ()
+
+    def applies(self, agent: str, automation: str, args: Mapping[str, Any]) -> bool:
+        """Whether an action with these canonical arguments is counted."""
+        return (
+            (not self.agents or agent in self.agents)
+            and (not self.automations or automation in self.automations)
+            and all(canonical.encode(args.get(name)) in values for name, values in self.when)
+        )
 
     def subject(self, agent: str, args: Mapping[str, Any]) -> str:
         """Whose count this is, for canonical arguments."""

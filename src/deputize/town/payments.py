@@ -8,8 +8,6 @@ from deputize.town.service import Effecting, service_app
 from deputize.town.wire import Charge, Money, Problem, Refund, RefundAsk, Refunds
 from deputize.town.world import Effect, World
 
-FOUND_MAX = 200
-
 
 def payments_app(world: World) -> FastAPI:
     """The application that serves charges and refunds."""
@@ -27,7 +25,8 @@ def payments_app(world: World) -> FastAPI:
     async def find_refunds(
         charge: str | None = None, reference: str | None = None, key: str | None = None
     ) -> Refunds:
-        return found_refunds(world, charge, reference, key)
+        found = world.find("refunds", {"charge": charge, "reference": reference, "key": key})
+        return Refunds(refunds=[_refund(row) for row in found])
 
     return app
 
@@ -62,18 +61,6 @@ def make_refund(world: World, ask: RefundAsk, key: str | None) -> Effect:
         (of.id, ask.amount.minor, ask.amount.currency, ask.reference, key, world.now()),
     ).fetchone()
     return Effect(_refund(row), resource=of.id, amount=ask.amount, reference=ask.reference)
-
-
-def found_refunds(world: World, charge_id: str | None, reference: str | None, key: str | None) -> Refunds:
-    """The first refunds that fit all that is given. Raises `Problem` (400) when nothing is."""
-    if charge_id is None and reference is None and key is None:
-        raise Problem(400, "no-filter", "give a charge, a reference or a key")
-    rows = world.db.execute(
-        "SELECT * FROM refunds WHERE (?1 IS NULL OR charge = ?1) AND (?2 IS NULL OR reference = ?2)"
-        " AND (?3 IS NULL OR key = ?3) ORDER BY seq LIMIT ?4",
-        (charge_id, reference, key, FOUND_MAX),
-    )
-    return Refunds(refunds=[_refund(row) for row in rows])
 
 
 def _refund(row: sqlite3.Row) -> Refund:

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS orders (
   id TEXT PRIMARY KEY, customer TEXT NOT NULL, charge TEXT NOT NULL, total_minor INTEGER NOT NULL,
   currency TEXT NOT NULL, items TEXT NOT NULL, status TEXT NOT NULL, status_key TEXT, status_reason TEXT,
   placed_at TEXT NOT NULL, delivered_at TEXT, ship_country TEXT NOT NULL, bill_country TEXT NOT NULL,
-  tracking TEXT) WITHOUT ROWID;
+  tracking TEXT);
 CREATE INDEX IF NOT EXISTS orders_customer ON orders (customer);
 CREATE TABLE IF NOT EXISTS returns (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, order_id TEXT NOT NULL, reason TEXT NOT NULL, key TEXT,

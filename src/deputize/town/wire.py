@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -27,10 +28,8 @@ def seconds(at: str) -> float:
 
 def request_hash(method: str, path: str, body: bytes) -> str:
     """A digest that two requests share when they ask for the same thing, however their JSON is spaced."""
-    try:
+    with suppress(ValueError, RecursionError):  # no JSON: its bytes identify it, and the service will say so
         body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
-        pass  # not JSON: the service will say so; its bytes still identify it
     return sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()
 
 

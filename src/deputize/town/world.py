@@ -1,12 +1,14 @@
 """The town's state in one SQLite file, and the one way in which a service changes it."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deputize.town.wire import Money, Problem, Wire, iso
+
+FOUND_MAX = 200
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,15 @@ class World:
     def set_meta(self, name: str, value: str) -> None:
         """Keep a setting in the file."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def find(self, table: str, by: Mapping[str, str | None]) -> list[sqlite3.Row]:
+        """The first records of `table` that fit all the columns given; `Problem` (400) when none is."""
+        given = {column: value for column, value in by.items() if value is not None}
+        if not given:
+            raise Problem(400, "no-filter", f"give at least one of these: {', '.join(by)}")
+        where = " AND ".join(f"{column} = ?" for column in given)
+        query = f"SELECT * FROM {table} WHERE {where} ORDER BY rowid LIMIT {FOUND_MAX}"
+        return self.db.execute(query, tuple(given.values())).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

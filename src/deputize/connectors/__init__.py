@@ -1,0 +1,1 @@
+"""Adapters: how operations reach services."""

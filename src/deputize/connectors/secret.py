@@ -1,0 +1,188 @@
+"""Secrets as handles: settings name them, requests carry them, and nothing else ever shows them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import AnyStr, NoReturn
+
+from deputize.errors import ProjectError
+
+VALUE_CHARS_MIN = 6  # a shorter value would be found in innocent text
+FILE_BYTES_MAX = 64_000
+_HANDLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,199}|file:[\w./-]{1,400}")
+_NUMBER = re.compile(r"[0-9.eE+-]+")
+
+
+def check_handle(handle: str) -> str:
+    """`handle` itself. Raises `ValueError`, without repeating what may be a secret, for any other text."""
+    if not _HANDLE.fullmatch(handle):
+        raise ValueError('name the secret as "env:NAME" or "file:path"; never write the secret itself')
+    return handle
+
+
+class Secret:
+    """One secret: its handle for people, its value for requests."""
+
+    __slots__ = ("_value", "handle")
+
+    def __init__(self, handle: str, value: str) -> None:
+        self.handle = handle
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value, for a request that is about to be sent."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"[secret {self.handle.partition(':')[2]}]"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled: pass its handle")
+
+
+class Secrets:
+    """Every secret of a project: resolves handles, and takes the values out of what is kept or shown.
+
+    `root` is the folder that `file:` handles start from, `environ` what `env:` handles name.
+    """
+
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        self._root = root
+        self._environ = environ
+        self._secrets: dict[str, Secret] = {}
+        self._forms: dict[Secret, list[bytes]] = {}
+        self._shown: list[bytes] = []
+        self._pattern: re.Pattern[bytes] | None = None
+
+    def resolve(self, handle: str) -> Secret:
+        """The secret that `handle` names. Raises `ProjectError`, which says what to do."""
+        known = self._secrets.get(handle)
+        if known is not None:
+            return known
+        try:
+            kind, _, name = check_handle(handle).partition(":")
+        except ValueError as error:
+            raise ProjectError(str(error)) from None
+        value = self._from_environment(name) if kind == "env" else self._from_file(name)
+        _check_value(handle, value)
+        secret = self._secrets[handle] = Secret(handle, value)
+        self._hide(secret, [_any_escape(value), *_inside_base64(value.encode())])
+        return secret
+
+    def basic(self, user: str, password: Secret) -> str:
+        """The `user:password` part of HTTP Basic credentials (RFC 7617), hidden like the password."""
+        encoded = base64.b64encode(f"{user}:{password.reveal()}".encode())
+        self._hide(password, [re.escape(encoded.rstrip(b"="))])
+        return encoded.decode()
+
+    def scrub(self, text: AnyStr) -> AnyStr:
+        """`text` with `[secret NAME]` for each value, also where it is URL-quoted, base64 or escaped.
+
+        Returns the same object where nothing was found.
+        """
+        if self._pattern is None:
+            return text
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        if self._pattern.search(data) is None:
+            return text
+        clean = self._pattern.sub(lambda match: self._shown[(match.lastindex or 1) - 1], data)
+        return clean.decode("utf-8", "surrogatepass") if isinstance(text, str) else clean
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self._secrets)})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("secrets cannot be pickled: build them again from the settings")
+
+    def _hide(self, secret: Secret, forms: list[bytes]) -> None:
+        self._forms[secret] = [*forms, *self._forms.get(secret, [])]
+        # Longest first: a value that starts with another must be replaced whole. One group a secret.
+        ordered = sorted(self._forms, key=lambda known: len(known.reveal()), reverse=True)
+        self._shown = [repr(known).encode() for known in ordered]
+        groups = (b"(" + b"|".join(self._forms[known]) + b")" for known in ordered)
+        self._pattern = re.compile(b"|".join(groups))
+
+    def _from_environment(self, name: str) -> str:
+        value = self._environ.get(name)
+        if not value:
+            raise ProjectError(f"the secret env:{name} is not set: add {name}=… to .env or the environment")
+        return value
+
+    def _from_file(self, name: str) -> str:
+        path = self._root / name
+        try:
+            # Checked on the open file, so that it cannot be exchanged between check and use; a pipe
+            # in its place must not block.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise ProjectError(f"the secret file:{name} cannot be read: {error.strerror}") from None
+        with os.fdopen(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise ProjectError(f"the secret file:{name} is not a file")
+            if about.st_uid != os.getuid():
+                raise ProjectError(f"the secret file:{name} belongs to another user: chown it to yours")
+            if about.st_mode & 0o177:
+                raise ProjectError(f"the secret file:{name} is open to others: chmod 600 {path}")
+            data = file.read(FILE_BYTES_MAX + 1)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise ProjectError(f"the secret file:{name} is not UTF-8 text") from None
+        if len(data) > FILE_BYTES_MAX:
+            raise ProjectError(f"the secret file:{name} is over {FILE_BYTES_MAX:,} bytes")
+        return text.strip()
+
+
+def _check_value(handle: str, value: str) -> None:
+    if len(value) < VALUE_CHARS_MIN:
+        raise ProjectError(f"the secret {handle} has fewer than {VALUE_CHARS_MIN} characters; use a longer one")
+    if _NUMBER.fullmatch(value):
+        # Scrubbing it would hide amounts and break the JSON they stand in.
+        raise ProjectError(f"the secret {handle} is a number, which cannot be told from data; use a longer one")
+    if not value.isprintable():
+        raise ProjectError(f"the secret {handle} holds line breaks or control characters")
+
+
+def _any_escape(value: str) -> bytes:
+    """A pattern for `value` as it is, URL-quoted, JSON-escaped (twice, too) or in HTML.
+
+    Encoders differ in what they escape, so each character that one of them may escape matches in
+    every form of its own.
+    """
+    return b"".join(
+        re.escape(char.encode()) if char.isascii() and char.isalnum() else _escapes(char) for char in value
+    )
+
+
+def _escapes(char: str) -> bytes:
+    escaped = {json.dumps(char)[1:-1], json.dumps(char, ensure_ascii=False)[1:-1], f"\\{char}"}
+    escaped |= {json.dumps(text)[1:-1] for text in escaped}
+    escaped |= {f"\\u{ord(char):04x}"} if ord(char) < 0x10000 else set()
+    texts = {char, html.escape(char), *escaped, *({"+"} if char == " " else ())}
+    forms = {text.encode() for text in texts} | {char.encode("latin-1", "ignore")} - {b""}
+    percent = b"".join(b"%%(?:25)?%02x" % byte for byte in char.encode())
+    patterns = sorted(map(re.escape, forms), key=len, reverse=True)
+    return b"(?i:" + b"|".join([percent, *patterns]) + b")"
+
+
+def _inside_base64(value: bytes) -> list[bytes]:
+    """Patterns for the base64 of any text that holds `value`: the digits that follow from it alone.
+
+    Base64 takes 8 bits at a time into digits of 6, so the digits depend on where the value starts.
+    """
+    forms: set[bytes] = set()
+    for shift in range(3):
+        bits = (shift + len(value)) * 8
+        digits = base64.b64encode(bytes(shift) + value)
+        for form in (digits, digits.replace(b"+", b"-").replace(b"/", b"_")):
+            start, inside, last = -(-shift * 8 // 6), bits // 6, -(-bits // 6)
+            forms |= {form[start:inside], form[start:last]}
+    return sorted(map(re.escape, forms), key=len, reverse=True)

@@ -1,0 +1,132 @@
+"""Where connectors are and how to log in: the `[connectors.NAME]` tables of deputize.toml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deputize.connectors.secret import check_handle
+from deputize.errors import ProjectError
+from deputize.suggest import did_you_mean
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,199})")
+_OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"})
+
+
+def check_base(base: str) -> str:
+    """`base` without its last slash. Raises `ValueError` and says what a base address is."""
+    try:
+        parts = urlsplit(base)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{base!r} is not an address; write it like 'https://api.example.com/v1'") from None
+    if "@" in parts.netloc:
+        # Not repeated in the message: it may hold a password.
+        raise ValueError("the base address must not hold a login: use `basic` or `token`")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{base!r} is not an address; write it like 'https://api.example.com/v1'")
+    if re.search(r"[?#\\\s\x00-\x20\x7f]|[^\x00-\x7f]|/\.{1,2}(/|$)|//", base.partition("://")[2]):
+        raise ValueError(f"{base!r}: a base address is a plain path without query, fragment, spaces or dots")
+    return base.rstrip("/")
+
+
+def _base_or_handle(base: str) -> str:
+    return base if _ENVIRONMENT.fullmatch(base) else check_base(base)
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER.fullmatch(name) or name.lower() in _OURS:
+        raise ValueError(f"{name!r} cannot be used as the name of this header")
+    return name
+
+
+Handle = Annotated[str, AfterValidator(check_handle)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HeaderLogin(_Strict):
+    """A credential in a header of its own: `header = {name = "X-Api-Key", value = "env:NAME"}`."""
+
+    name: HeaderName
+    value: Handle
+
+
+class BasicLogin(_Strict):
+    """HTTP Basic: `basic = {user = "shop", password = "file:secrets/payments"}`."""
+
+    user: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^:\x00-\x1f\x7f]+$")]
+    password: Handle
+
+
+class ConnectorSettings(_Strict):
+    """One `[connectors.NAME]` table.
+
+    `base` is the address that all paths are below, or `env:NAME` of a variable that holds it; a
+    connector without HTTP has none. At most one of `token` (a bearer token), `header` and `basic`.
+    `concurrent_max` bounds the requests at one time, `per_second_max` the starts in a second.
+    """
+
+    base: Annotated[str, AfterValidator(_base_or_handle)] | None = None
+    token: Handle | None = None
+    header: HeaderLogin | None = None
+    basic: BasicLogin | None = None
+    concurrent_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    per_second_max: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] | None = None
+    idempotency_header: HeaderName = "Idempotency-Key"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ConnectorSettings:
+        logins = [name for name in ("token", "header", "basic") if getattr(self, name) is not None]
+        if len(logins) > 1:
+            raise ValueError(f"use one of {' and '.join(logins)}")
+        if logins and self.base is None:
+            raise ValueError(f"{logins[0]} needs a base address to be sent to")
+        return self
+
+    def address(self, environ: Mapping[str, str]) -> str | None:
+        """The base address, read from `environ` where the settings name a variable.
+
+        Raises `ValueError` where it is not set or no address.
+        """
+        match = _ENVIRONMENT.fullmatch(self.base) if self.base else None
+        if match is None:
+            return self.base
+        value = environ.get(match.group(1))
+        if not value:
+            raise ValueError(f"{match.group(1)} is not set: add {match.group(1)}=http://… to the environment")
+        return check_base(value)
+
+
+def read_connectors(tables: Mapping[str, Any], where: str = "deputize.toml") -> dict[str, ConnectorSettings]:
+    """The settings in `[connectors]`, by connector. Raises `ProjectError` naming table, key and remedy."""
+    settings: dict[str, ConnectorSettings] = {}
+    for name, table in tables.items():
+        if not _NAME.fullmatch(name):
+            raise ProjectError(f"{where}: [connectors.{name}]: use a-z, 0-9 and _ for the name of a connector")
+        try:
+            settings[name] = ConnectorSettings.model_validate(table)
+        except ValidationError as error:
+            raise ProjectError(f"{where}: [connectors.{name}] {_explain(error)}") from None
+    return settings
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    location = [str(part) for part in problem["loc"]]
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        models = {"header": HeaderLogin, "basic": BasicLogin}
+        model = models.get(location[0], ConnectorSettings) if len(location) > 1 else ConnectorSettings
+        message = f"is no setting{did_you_mean(location[-1], model.model_fields)}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{'.'.join(location)}: {message}{more}" if location else f"{message}{more}"

@@ -1,0 +1,99 @@
+"""The ledger: one append-only, hash-chained stream of entries per run, and one for the system.
+
+An entry's hash covers the ledger, the stream, the version, the type, the time, the hash before it
+and a keyed digest of its body. The key is the entry's own random salt, so that erasing body and
+salt leaves the chain whole and the digest unguessable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SYSTEM = 0
+"""The number of the system stream; runs count from 1."""
+
+SYSTEM_NAME = "system"
+SALT_BYTES = 16
+GENESIS = bytes(32)
+INLINE_BYTES_MAX = 64_000
+
+EntryType = Literal[
+    # a run
+    "began",
+    "ended",
+    "stuck",
+    "unstuck",
+    "cancelling",
+    "card",
+    # an action
+    "read",
+    "intent",
+    "attempt",
+    "receipt",
+    "drift",
+    "declined",
+    "refused",
+    "doubt",
+    "abandoned",
+    # a wait
+    "waiting",
+    "woke",
+    "sent",
+    # the system stream
+    "opened",
+    "rules",
+    "params",
+    "halted",
+    "resumed",
+    "erased",
+    "restored",
+    "clock_back",
+    "person",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry before it has a place: its type and its body (plain data)."""
+
+    type: EntryType
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it stands. `body` is None once erased; `at_us` is ledger time, which never runs back."""
+
+    seq: int
+    stream: int
+    version: int
+    type: EntryType
+    at_us: int
+    body: Mapping[str, Any] | None
+    hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What `verify` found wrong, and where."""
+
+    stream: str
+    version: int
+    what: str
+
+
+def body_digest(salt: bytes, body: bytes) -> bytes:
+    """HMAC-SHA-256 of an entry's stored body under its salt."""
+    return hmac.digest(salt, body, "sha256")
+
+
+def entry_hash(
+    before: bytes, ledger_id: str, stream: str, version: int, type: str, at_us: int, digest: bytes
+) -> bytes:
+    """SHA-256 of `before`, the entry's place and its body's digest (fields separated by newlines)."""
+    head = f"{ledger_id}\n{stream}\n{version}\n{type}\n{at_us}\n"
+    return hashlib.sha256(before + head.encode() + digest).digest()

@@ -1,0 +1,317 @@
+"""From forms to Cedar: one readable policy per rule, with its id, title and tier as annotations."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deputize import canonical
+from deputize.money import Money
+from deputize.rule import FactNeed, RuleLine
+from deputize.rules.forms import DAYS, AtMost, Form, OnlyDuring, Problem
+from deputize.rules.schema import Shape, View
+from deputize.suggest import did_you_mean
+
+OPERATIONS_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class LoadedRule:
+    """A rule in force, and where it is written. `operations` are those that it can decide on."""
+
+    rule: RuleLine
+    cedar: str
+    sentence: str
+    file: str
+    line: int
+    operations: frozenset[str]
+    need: FactNeed | None = None
+
+
+class Unfit(Exception):
+    """A form that does not fit the operations it names; one message for each thing that is wrong."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(*messages)
+        self.messages = messages
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that rules may use. `agents` and `automations` are None where they are not known."""
+
+    views: Mapping[str, View]
+    agents: Collection[str] | None = None
+    automations: Collection[str] | None = None
+
+
+def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule | list[Problem]:
+    """One rule, or everything that is wrong with it."""
+    messages: list[str] = []
+    names = _collect(messages, _operations, form.operation, known.views) or []
+    views = [known.views[name] for name in names]
+    _collect(messages, _check_names, "agent", form.agent_names, known.agents)
+    _collect(messages, _check_names, "automation", form.automation_names, known.automations)
+    scope = _collect(messages, _scope, form, views) or []
+    body = _collect(messages, _body, form, views) or ""
+    if messages:
+        return [Problem(file, line, message) for message in messages]
+    rule = RuleLine(form.rule_id, form.title, "permit") if form.permit else _hard(form)
+    need = _need(form)
+    conditions = [*scope, *([body] if body else [])]
+    cedar = _policy(rule, need, names, form.agent_names, conditions)
+    return LoadedRule(rule, cedar, _sentence(form, names), file, line, frozenset(names), need)
+
+
+def quote(text: str) -> str:
+    """A Cedar string. Control, format and odd space characters are escaped, so what is shown is what is."""
+    return '"' + "".join(map(_escape, text)) + '"'
+
+
+def _escape(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character != " " and unicodedata.category(character)[0] in "CZ":
+        return f"\\u{{{ord(character):x}}}"
+    return character
+
+
+def _collect(messages: list[str], step: Any, *arguments: Any) -> Any:
+    """Run one step, keep what is wrong, and let the others speak as well."""
+    try:
+        return step(*arguments)
+    except Unfit as unfit:
+        messages.extend(message for message in unfit.messages if message not in messages)
+        return None
+
+
+def _hard(form: Form) -> RuleLine:
+    return RuleLine(form.rule_id, form.title, "forbid", "hard")
+
+
+def _operations(patterns: list[str], views: Mapping[str, View]) -> list[str]:
+    found: set[str] = set()
+    wrong = []
+    for pattern in patterns:
+        if "*" in pattern:
+            shape = re.compile(".*".join(map(re.escape, pattern.split("*"))))
+            matched = [name for name in views if shape.fullmatch(name)]
+            if not matched:
+                wrong.append(f"operation {pattern!r} matches nothing{did_you_mean(pattern, views)}")
+            found.update(matched)
+        elif pattern in views:
+            found.add(pattern)
+        else:
+            wrong.append(f"there is no operation {pattern!r}{did_you_mean(pattern, views)}")
+    if wrong:
+        raise Unfit(*wrong)
+    return sorted(found)
+
+
+def _check_names(what: str, names: list[str], known: Collection[str] | None) -> None:
+    if known is not None:
+        wrong = [name for name in names if name not in known]
+        if wrong:
+            raise Unfit(*(f"there is no {what} {name!r}{did_you_mean(name, known)}" for name in wrong))
+
+
+def _argument(name: str, view: View) -> Shape:
+    """The shape of an argument that a rule names. Raises `Unfit`."""
+    if name in view.attributes:
+        return view.attributes[name].shape
+    if name in view.unseen:
+        raise Unfit(f"rules cannot see {name!r} of {view.operation}: it {view.unseen[name]}")
+    raise Unfit(f"{view.operation} has no argument {name!r}{did_you_mean(name, view.names)}")
+
+
+def _optional(name: str, views: list[View]) -> bool:
+    return any(not view.attributes[name].required for view in views)
+
+
+def _scope(form: Form, views: list[View]) -> list[str]:
+    """The conditions under which a rule holds at all, each a Cedar expression."""
+    conditions = []
+    if len(form.agent_names) > 1:
+        agents = ", ".join(f"Agent::{quote(name)}" for name in form.agent_names)
+        conditions.append(f"[{agents}].contains(principal)")
+    if form.automation_names:
+        conditions.append(_one_of("context.automation", [quote(n) for n in form.automation_names]))
+    for name, values in form.when.items():
+        shapes = [_argument(name, view) for view in views]
+        texts = [_literal(name, value, shape) for value in values for shape in shapes[:1]]
+        for shape in shapes[1:]:
+            if [_literal(name, value, shape) for value in values] != texts:
+                raise Unfit(f"when.{name}: the operations have different types for it; write a rule for each")
+        has = f"context.args has {quote(name)} && " if views and _optional(name, views) else ""
+        conditions.append(has + _one_of(f"context.args[{quote(name)}]", texts))
+    return conditions
+
+
+def _one_of(path: str, texts: list[str]) -> str:
+    return f"{path} == {texts[0]}" if len(texts) == 1 else f"[{', '.join(texts)}].contains({path})"
+
+
+def _literal(name: str, value: str | int | bool, shape: Shape) -> str:
+    """A value as Cedar text, for an argument of this shape. Raises `Unfit`."""
+    plain = _canonical(name, value, shape)
+    if isinstance(plain, dict):
+        return f'{{"minor": {plain["minor"]}, "currency": {quote(plain["currency"])}}}'
+    if isinstance(plain, bool):
+        return str(plain).lower()
+    return quote(plain) if isinstance(plain, str) else str(plain)
+
+
+def _canonical(name: str, value: str | int | bool, shape: Shape) -> Any:
+    expected = {"text": str, "whole number": int, "yes/no": bool, "money": str}.get(shape.kind)
+    if expected is None:
+        raise Unfit(f"when.{name}: it is a {shape.kind}, which cannot be compared with a value")
+    if type(value) is not expected:
+        raise Unfit(f"when.{name}: {value!r} is no {shape.kind}")
+    if shape.values and value not in shape.values:
+        raise Unfit(f"when.{name}: it is never {value!r}{did_you_mean(str(value), map(str, shape.values))}")
+    if shape.kind == "money":
+        return _money(f"when.{name}", str(value))
+    return value
+
+
+def _money(place: str, text: str) -> dict[str, Any]:
+    try:
+        money = Money.parse(text)
+    except ValueError as error:
+        raise Unfit(f"{place}: {error}") from None
+    return {"minor": money.minor, "currency": money.currency}
+
+
+def _body(form: Form, views: list[View]) -> str:
+    """What a rule says besides its scope, as a Cedar expression; empty for permit and never."""
+    if form.never_above is not None:
+        return " || ".join(_above(name, limit, views, "") for name, limit in form.never_above.items())
+    if form.at_most is not None:
+        return _over(form.rule_id, form.at_most, views)
+    return _outside(form.only_during) if form.only_during is not None else ""
+
+
+def _above(name: str, limit: Money | int, views: list[View], counted: str) -> str:
+    """True where an amount, with what is `counted` already, is above a limit.
+
+    Another currency and an amount that is left out count as above every limit: the rule cannot see
+    how much would be moved. In a sum a negative amount does too, or it would make room for others.
+    """
+    for view in views:
+        kind = _argument(name, view).kind
+        if kind != ("money" if isinstance(limit, Money) else "whole number"):
+            given = f"{str(limit)!r} is {'money' if isinstance(limit, Money) else 'a whole number'}"
+            raise Unfit(f"{name!r} of {view.operation} is a {kind}, and {given}")
+    path = f"context.args[{quote(name)}]"
+    number = f"{path}.minor" if isinstance(limit, Money) else path
+    tests = [f"{path}.currency != {quote(limit.currency)}"] if isinstance(limit, Money) else []
+    if counted:
+        tests += [f"{number} < 0"]
+    tests += [f"{counted}{number} > {_long(limit)}"]
+    above = " || ".join(tests)
+    if views and _optional(name, views):
+        return f"(if context.args has {quote(name)} then {above} else true)"
+    return above
+
+
+def _long(limit: Money | int) -> str:
+    minor = limit.minor if isinstance(limit, Money) else limit
+    return str(minor) if minor >= 0 else f"({minor})"
+
+
+def _over(rule_id: str, form: AtMost, views: list[View]) -> str:
+    if form.by and form.by != "agent":
+        for view in views:
+            if _argument(form.by, view).kind in ("money", "list", "record"):
+                raise Unfit(f"at_most.by: {form.by!r} of {view.operation} cannot separate counts")
+    counted = f"context.facts[{quote(rule_id)}]"
+    if form.total is not None and form.of is not None:
+        return _above(form.of, form.total, views, f"{counted} + ")
+    return f"{counted} >= {form.times}"
+
+
+def _outside(form: OnlyDuring) -> str:
+    minute, weekday = "context.time.minute_of_day", "context.time.weekday"
+    days = sorted(form.days) if form.days is not None else None
+    today = f"{days}.contains({weekday})" if days is not None else ""
+    if form.hours is None:
+        return f"!{today}"
+    start, end = form.hours
+    if start < end:
+        parts = [f"{minute} >= {start}", f"{minute} < {end}", *([today] if today else [])]
+        return f"!({' && '.join(parts)})"
+    # Over midnight the hours belong to the day on which they began.
+    began = sorted((day + 1) % 7 for day in days) if days is not None else None
+    tail = f" && {began}.contains({weekday})" if began is not None else ""
+    evening = f"{minute} >= {start}" + (f" && {today}" if today else "")
+    return f"!({evening} || {minute} < {end}{tail})"
+
+
+def _need(form: Form) -> FactNeed | None:
+    if form.at_most is None:
+        return None
+    when = tuple((name, frozenset(map(_stored, values))) for name, values in sorted(form.when.items()))
+    return FactNeed(
+        form.rule_id,
+        form.at_most.per,
+        form.at_most.by or "",
+        form.at_most.of or "",
+        frozenset(form.agent_names),
+        frozenset(form.automation_names),
+        when,
+    )
+
+
+def _stored(value: Any) -> bytes:
+    return canonical.encode(value)
+
+
+def _policy(
+    rule: RuleLine, need: FactNeed | None, names: list[str], agents: list[str], conditions: list[str]
+) -> str:
+    annotations = [f"@id({quote(rule.id)})", f"@title({quote(rule.title)})"]
+    if rule.tier:
+        annotations.append(f"@tier({quote(rule.tier)})")
+    if need is not None:
+        # Part of the text so that the digest and the ledger's copy hold what is counted.
+        by = f" by {need.by}" if need.by else ""
+        annotations.append(f"@counts({quote(f'{need.measure or "actions"} per {need.per}{by}')})")
+    principal = f"principal == Agent::{quote(agents[0])}" if len(agents) == 1 else "principal is Agent"
+    actions = [f"Action::{quote(name)}" for name in names]
+    action = f"action == {actions[0]}" if len(actions) == 1 else f"action in [{', '.join(actions)}]"
+    head = f"{rule.effect} ({principal}, {action}, resource)"
+    return "\n".join([*annotations, head, *(f"when {{ {c} }}" for c in conditions)]) + ";"
+
+
+def _sentence(form: Form, names: list[str]) -> str:
+    """The rule in people's words, for tables."""
+    scope = [f"when {n} is {' or '.join(map(str, values))}" for n, values in form.when.items()]
+    if form.agent_names:
+        scope.append(f"by {' or '.join(form.agent_names)}")
+    if form.automation_names:
+        scope.append(f"in {' or '.join(form.automation_names)}")
+    return " ".join([_said(form), "·", ", ".join(names), *scope])
+
+
+def _said(form: Form) -> str:
+    if form.permit:
+        return "permitted"
+    if form.never:
+        return "never"
+    if form.never_above is not None:
+        return "never with " + " or ".join(f"{name} above {limit}" for name, limit in form.never_above.items())
+    if form.at_most is not None:
+        most = form.at_most
+        what = f"{most.times} times" if most.total is None else f"{most.total} of {most.of} in all"
+        per = "ever" if most.per == "ever" else f"per {most.per}"
+        return f"at most {what} {per}" + (f" for each {most.by}" if most.by else "")
+    during = form.only_during
+    assert during is not None
+    hours = "" if during.hours is None else " {:02}:{:02} to {:02}:{:02}".format(
+        *divmod(during.hours[0], 60), *divmod(during.hours[1], 60)
+    )
+    days = "" if during.days is None else " on " + ", ".join(DAYS[day] for day in sorted(during.days))
+    return f"only{hours}{days}"

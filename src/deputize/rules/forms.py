@@ -1,0 +1,239 @@
+"""Rules as people write them: `[[rule]]` tables in TOML, strictly typed.
+
+Each table says for which operations, agents and automations it holds, under which conditions
+(`when`), and exactly one thing: `permit`, `never`, `never_above`, `at_most` or `only_during`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from deputize.money import Money
+from deputize.suggest import did_you_mean
+from deputize.window import WINDOWS, Window
+
+KINDS = ("permit", "never", "never_above", "at_most", "only_during")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WHOLE_MAX = 2**53
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and where: the line of the rule's header."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+def _limit(value: Any) -> Money | int:
+    if isinstance(value, str):
+        return Money.parse(value)
+    if type(value) is int and 0 <= value <= WHOLE_MAX:
+        return value
+    raise ValueError("write an amount like '50.00 EUR', or a whole number from 0")
+
+
+def _value(value: Any) -> str | int | bool:
+    if isinstance(value, str | bool) or (isinstance(value, int) and abs(value) <= WHOLE_MAX):
+        return value
+    raise ValueError("write text, a whole number, true or false")
+
+
+def _list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _hours(value: Any) -> tuple[int, int]:
+    """Minutes of the day, the end excluded."""
+    match = re.fullmatch(r"(\d\d):(\d\d)-(\d\d):(\d\d)", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("write hours like '08:00-20:00'")
+    h1, m1, h2, m2 = map(int, match.groups())
+    start, end = h1 * 60 + m1, h2 * 60 + m2
+    if max(m1, m2) > 59 or start >= 1440 or end > 1440:
+        raise ValueError("a day's hours go from 00:00 to 24:00")
+    if start == end:
+        raise ValueError("the hours begin and end at the same minute; leave hours out for the whole day")
+    return start, end
+
+
+def _days(value: Any) -> frozenset[int]:
+    """Days of the week, Monday is 0; a range may pass over Sunday."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("write days like 'mon-fri' or 'mon,wed,sat-sun'")
+    chosen: set[int] = set()
+    for part in value.lower().split(","):
+        first, _, last = (piece.strip() for piece in part.partition("-"))
+        for day in (first, last or first):
+            if day not in DAYS:
+                raise ValueError(f"{day!r} is no day{did_you_mean(day, DAYS)}")
+        start = DAYS.index(first)
+        length = (DAYS.index(last or first) - start) % 7 + 1
+        chosen.update((start + step) % 7 for step in range(length))
+    return frozenset(chosen)
+
+
+Limit = Annotated[Money | int, BeforeValidator(_limit)]
+Value = Annotated[str | int | bool, BeforeValidator(_value)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Names = Annotated[list[Text], BeforeValidator(_list), Field(min_length=1, max_length=200)]
+
+
+class _Strict(BaseModel):
+    # An instance of Money is let through as it is: `_limit` has made it.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class AtMost(_Strict):
+    """At most `times`, or a `total` of argument `of`, in each window; `by` separates the counts."""
+
+    times: int | None = Field(None, ge=1, le=WHOLE_MAX)
+    total: Limit | None = None
+    of: Text | None = None
+    per: Window
+    by: Text | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> AtMost:
+        if (self.times is None) == (self.total is None):
+            raise ValueError("give either times or total")
+        if (self.total is None) != (self.of is None):
+            raise ValueError("total needs of = the argument that is added up, and times takes none")
+        return self
+
+
+class OnlyDuring(_Strict):
+    """Local hours (minutes of the day, the end excluded) and days on which they begin."""
+
+    hours: Annotated[tuple[int, int], BeforeValidator(_hours)] | None = None
+    days: Annotated[frozenset[int], BeforeValidator(_days)] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> OnlyDuring:
+        if self.hours is None and self.days is None:
+            raise ValueError("give hours, days or both")
+        return self
+
+
+class Form(_Strict):
+    """One `[[rule]]` table."""
+
+    title: Text
+    id: Text = ""
+    operation: Names
+    agent: Text | None = None
+    agents: Names | None = None
+    automation: Text | None = None
+    automations: Names | None = None
+    when: dict[Text, Annotated[list[Value], BeforeValidator(_list), Field(min_length=1, max_length=200)]] = {}  # noqa: RUF012
+    permit: Literal[True] | None = None
+    never: Literal[True] | None = None
+    never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
+    at_most: AtMost | None = None
+    only_during: OnlyDuring | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Form:
+        said = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(said) != 1:
+            found = f"it says {' and '.join(said)}" if said else "it says nothing"
+            raise ValueError(f"a rule says exactly one of {', '.join(KINDS)}; {found}")
+        if self.agent and self.agents:
+            raise ValueError("give agent or agents, not both")
+        if self.automation and self.automations:
+            raise ValueError("give automation or automations, not both")
+        if not self.rule_id:
+            raise ValueError("the title has no letters to make an id of; give the rule an id")
+        return self
+
+    @property
+    def rule_id(self) -> str:
+        """The id as given, else the title in lower case with dashes."""
+        return self.id or re.sub(r"[\W_]+", "-", self.title.lower()).strip("-")
+
+    @property
+    def agent_names(self) -> list[str]:
+        """The agents that it holds for; empty for all."""
+        return self.agents or ([self.agent] if self.agent else [])
+
+    @property
+    def automation_names(self) -> list[str]:
+        """The automations that it holds for; empty for all."""
+        return self.automations or ([self.automation] if self.automation else [])
+
+
+def read_forms(file: str, text: str) -> tuple[list[tuple[int, Form]], list[Problem]]:
+    """The rules of one TOML file with the lines of their headers, and all that is wrong with it."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"\(at line (\d+)", str(error))
+        return [], [Problem(file, int(at[1]) if at else text.count("\n") + 1, f"not TOML: {error}")]
+    except RecursionError:
+        return [], [Problem(file, 1, "nested too deeply")]
+    problems = [
+        Problem(file, 1, f"{key!r} stands outside a rule{did_you_mean(key, ['rule'])}")
+        for key in document
+        if key != "rule"
+    ]
+    tables = document.get("rule", [])
+    lines = _header_lines(text)
+    if not isinstance(tables, list) or len(lines) != len(tables):
+        return [], [*problems, Problem(file, 1, "write each rule as a table that begins with [[rule]]")]
+    forms: list[tuple[int, Form]] = []
+    for line, table in zip(lines, tables, strict=True):
+        try:
+            forms.append((line, Form.model_validate(table)))
+        except ValidationError as error:
+            problems += [Problem(file, line, message) for message in _explain(error)]
+    return forms, problems
+
+
+_HEADER = re.compile(
+    r"""^[ \t]*\[\[[ \t]*(?:rule|"rule"|'rule')[ \t]*\]\]"""
+    r"""|\"{3}(?:\\.|[^\\])*?\"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _header_lines(text: str) -> list[int]:
+    """Where the rules begin. `tomllib` keeps no lines; strings and comments are stepped over."""
+    lines, line, position = [], 1, 0
+    for match in _HEADER.finditer(text):
+        line += text.count("\n", position, match.start())
+        position = match.start()
+        if match[0].lstrip().startswith("[["):
+            lines.append(line)
+    return lines
+
+
+_TABLES: dict[str, type[_Strict]] = {"at_most": AtMost, "only_during": OnlyDuring}
+
+
+def _explain(error: ValidationError) -> list[str]:
+    messages = []
+    for problem in error.errors(include_url=False, include_input=False):
+        place = [str(part) for part in problem["loc"] if not isinstance(part, int)]
+        path = ".".join(place)
+        if problem["type"] == "extra_forbidden":
+            known = (_TABLES.get(place[0]) if len(place) > 1 else None) or Form
+            messages.append(f"unknown key {path!r}{did_you_mean(place[-1], known.model_fields)}")
+        elif problem["type"] == "missing":
+            messages.append(f"{path} is missing")
+        elif place[-1:] == ["per"]:
+            messages.append(f"{path}: write one of {', '.join(WINDOWS)}")
+        elif problem["type"] == "literal_error":
+            messages.append(f"{path}: only `{path} = true` can be said; leave it out otherwise")
+        else:
+            said = problem["msg"].removeprefix("Value error, ")
+            messages.append(f"{path}: {said}" if path else said)
+    return messages

@@ -1,0 +1,208 @@
+"""What rules can see of an operation, and the Cedar schema that says so.
+
+Rules judge canonical arguments, so everything here reads the *serialized* form of a contract. What
+Cedar has no exact type for (floats, unions, free-form objects) is left out of the rules' view, and
+the reason is kept for the person who names it in a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from deputize import canonical
+from deputize.money import Money
+from deputize.operation import Operation
+
+Kind = Literal["text", "whole number", "yes/no", "money", "list", "record"]
+
+DEPTH_MAX = 8
+_CEDAR: dict[Kind, str] = {"text": "String", "whole number": "Long", "yes/no": "Boolean"}
+_KINDS: dict[str, Kind] = {"string": "text", "integer": "whole number", "boolean": "yes/no"}
+# Cedar reads these keys of a JSON record as an escape, never as an attribute.
+_ESCAPES = frozenset({"__entity", "__extn", "__expr"})
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A type that Cedar holds exactly. `values` are those of a Literal or an enumeration."""
+
+    kind: Kind
+    values: tuple[Any, ...] = ()
+    element: Shape | None = None
+    attributes: tuple[Attribute, ...] = ()
+    exact: bool = True
+
+    def cedar(self) -> dict[str, Any]:
+        """This type in Cedar's JSON schema."""
+        if self.kind == "money":
+            return _record({"minor": {"type": "Long"}, "currency": {"type": "String"}})
+        if self.element is not None:
+            return {"type": "Set", "element": self.element.cedar()}
+        if self.kind == "record":
+            return _record({a.name: a.cedar() for a in self.attributes})
+        return {"type": _CEDAR[self.kind]}
+
+    def take(self, value: Any) -> Any:
+        """The part of a canonical value that rules see; what does not fit is left for Cedar to refuse."""
+        if self.kind == "record" and isinstance(value, Mapping):
+            seen = ((a, value.get(a.name)) for a in self.attributes)
+            return {a.name: a.shape.take(part) for a, part in seen if part is not None}
+        if self.element is not None and isinstance(value, list):
+            return [self.element.take(part) for part in value]
+        return value
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A named part of a record; one that is not `required` is absent where its value is null."""
+
+    name: str
+    shape: Shape
+    required: bool
+
+    def cedar(self) -> dict[str, Any]:
+        """This attribute in Cedar's JSON schema."""
+        return self.shape.cedar() | ({} if self.required else {"required": False})
+
+
+@dataclass(frozen=True)
+class View:
+    """What rules see of one operation's arguments, and why they do not see the others."""
+
+    operation: str
+    connector: str
+    attributes: Mapping[str, Attribute]
+    unseen: Mapping[str, str]
+    shape: Shape
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every argument, seen or not."""
+        return (*self.attributes, *self.unseen)
+
+    def project(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """The canonical arguments as rules see them."""
+        if self.shape.exact:
+            return args if type(args) is dict else dict(args)
+        taken: dict[str, Any] = self.shape.take(args)
+        return taken
+
+
+def view_of(operation: Operation[..., Any]) -> View:
+    """Read an operation's contract. Never fails for a type: what cannot be seen is `unseen`."""
+    schema = operation.args_model.model_json_schema(mode="serialization", by_alias=False)
+    attributes, unseen = _attributes(schema, schema.get("$defs", {}), 0)
+    shape = _record_shape(attributes, unseen)
+    contract = operation.contract
+    return View(contract.name, contract.connector, {a.name: a for a in attributes}, unseen, shape)
+
+
+def cedar_schema(views: Mapping[str, View], facts: Mapping[str, tuple[str, ...]]) -> str:
+    """Cedar's JSON schema: one action per operation. `facts` are the counters that each one needs."""
+    actions = {}
+    for name, view in sorted(views.items()):
+        context = {
+            "args": view.shape.cedar(),
+            "facts": _record({counter: {"type": "Long"} for counter in facts.get(name, ())}),
+            "time": _record({"minute_of_day": {"type": "Long"}, "weekday": {"type": "Long"}}),
+            "automation": {"type": "String"},
+        }
+        applies = {"principalTypes": ["Agent"], "resourceTypes": ["Connection"], "context": _record(context)}
+        actions[name] = {"appliesTo": applies}
+    return canonical.encode({"": {"entityTypes": {"Agent": {}, "Connection": {}}, "actions": actions}}).decode()
+
+
+class _Unseen(Exception):
+    """Why a type is left out of the rules' view."""
+
+
+def _record(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Record", "attributes": attributes}
+
+
+def _record_shape(attributes: list[Attribute], unseen: Mapping[str, str], closed: bool = True) -> Shape:
+    exact = closed and not unseen and all(a.required and a.shape.exact for a in attributes)
+    return Shape("record", attributes=tuple(attributes), exact=exact)
+
+
+def _attributes(
+    node: dict[str, Any], defs: dict[str, Any], depth: int
+) -> tuple[list[Attribute], dict[str, str]]:
+    seen, unseen = [], {}
+    required = frozenset(node.get("required", ()))
+    for name, part in node["properties"].items():
+        try:
+            if name in _ESCAPES:
+                raise _Unseen("has a name that Cedar keeps for itself")
+            shape, nullable = _shape(part, defs, depth + 1)
+            seen.append(Attribute(name, shape, required=name in required and not nullable))
+        except _Unseen as why:
+            unseen[name] = str(why)
+    return seen, unseen
+
+
+def _shape(node: dict[str, Any], defs: dict[str, Any], depth: int) -> tuple[Shape, bool]:
+    """The shape of a JSON Schema node, and whether it may be null. Raises `_Unseen`."""
+    if depth > DEPTH_MAX:
+        raise _Unseen("is nested too deeply, or in itself")
+    node = _resolve(node, defs)
+    if "anyOf" in node:
+        return _union(node["anyOf"], defs, depth)
+    values = tuple([node["const"]] if "const" in node else node.get("enum", ()))
+    kind = _KINDS.get(node.get("type", ""))
+    if kind is not None:
+        return Shape(kind, values), False
+    if node.get("type") == "array" and "items" in node and "prefixItems" not in node:
+        element, nullable = _shape(node["items"], defs, depth + 1)
+        if nullable:
+            raise _Unseen("is a list with empty places")
+        return Shape("list", element=element, exact=element.exact), False
+    if node.get("type") == "object" and "properties" in node:
+        attributes, unseen = _attributes(node, defs, depth)
+        return _record_shape(attributes, unseen, closed=not node.get("additionalProperties")), False
+    if node.get("type") == "number":
+        raise _Unseen("is a number with a fraction; rules count in whole numbers and money")
+    raise _Unseen("has no single type of text, whole number, yes/no, money, list or record")
+
+
+def _union(options: list[dict[str, Any]], defs: dict[str, Any], depth: int) -> tuple[Shape, bool]:
+    some = [option for option in options if option.get("type") != "null"]
+    nullable = len(some) < len(options)
+    if [_plain(option, defs, depth) for option in some] == _MONEY:
+        return Shape("money"), nullable
+    if len(some) != 1:
+        raise _Unseen("may be one of several types")
+    shape, inner = _shape(some[0], defs, depth + 1)
+    return shape, nullable or inner
+
+
+def _resolve(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    ref = node.get("$ref")
+    resolved: dict[str, Any] = defs[ref.removeprefix("#/$defs/")] if ref else node
+    return resolved
+
+
+def _plain(node: Any, defs: dict[str, Any], depth: int) -> Any:
+    """A node without references and prose, to compare with another."""
+    if depth > DEPTH_MAX * 2:
+        return None
+    if isinstance(node, list):
+        return [_plain(part, defs, depth + 1) for part in node]
+    if not isinstance(node, dict):
+        return node
+    prose = ("title", "description", "default")
+    parts = _resolve(node, defs)
+    return {k: _plain(v, defs, depth + 1) for k, v in parts.items() if k not in prose}
+
+
+def _money_options() -> list[Any]:
+    schema = TypeAdapter(Money).json_schema(mode="serialization")
+    return [_plain(option, schema["$defs"], 0) for option in schema["anyOf"]]
+
+
+# Money takes text from people's files as well, so its schema is a union; its canonical form never is.
+_MONEY = _money_options()

@@ -1,0 +1,1 @@
+"""Stores: where the ledger and its projections live."""

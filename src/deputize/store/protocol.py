@@ -1,0 +1,316 @@
+"""What the kernel asks of a store; nothing above knows which one it is.
+
+A *work* is a plain function of a `Tx`. Each runs in a savepoint of its own inside a commit that it
+shares with others, and its future is done only when that commit is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from deputize.event import Occurrence
+from deputize.ledger import Draft, Entry, Flaw
+
+T = TypeVar("T")
+
+Count = tuple[str, str, int, int]
+"""A counted fact: counter, subject, start of its window (ledger time), weight."""
+
+Hold = tuple[str, int, int]
+"""A reservation: budget, start of its window (ledger time), amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the projections have it."""
+
+    no: int
+    id: str
+    automation: str
+    agent: str
+    event: int
+    key: str | None
+    priority: int
+    state: str
+    label: str
+    reason: str
+    began_at: int
+    ended_at: int | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """An action as the projections have it. `intent` is the seq of its latest intent, 0 for none."""
+
+    run: int
+    run_id: str
+    path: str
+    operation: str
+    state: str
+    digest: str
+    key: str
+    round: int
+    attempts: int
+    first_sent: int
+    give_up_at: int
+    connector_version: str
+    agent: str
+    intent: int
+    at: int
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """What a waiting run waits for. `due` is ledger time, None for no end."""
+
+    run: int
+    path: str
+    kind: str
+    due: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """A kept event. `state` is `answered`, `waiting` (some run waits for its kind) or `unanswered`."""
+
+    seq: int
+    occurrence: Occurrence
+    received_at: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardRow:
+    """Something that waits for a person."""
+
+    seq: int
+    id: str
+    kind: str
+    run: int
+    run_id: str
+    path: str
+    title: str
+    body: Mapping[str, Any]
+    at: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """A person's own record about a card, a run or an action; the owner takes it in."""
+
+    no: int
+    run: int
+    path: str
+    what: str
+    body: Mapping[str, Any]
+    person: str
+    at: int
+
+
+class View(Protocol):
+    """Reading."""
+
+    def entries(self, run: int, after: int = 0) -> list[Entry]:
+        """A stream's entries from version `after + 1` on, with blobs put back."""
+        ...
+
+    def entries_after(self, seq: int, limit: int) -> list[tuple[str, Entry]]:
+        """Entries of all streams in the order of their commits, with their run's id."""
+        ...
+
+    def entry(self, seq: int) -> Entry | None:
+        """One entry."""
+        ...
+
+    def run(self, run_id: str) -> RunRow | None:
+        """A run by its id, or by a prefix that only one run has."""
+        ...
+
+    def run_no(self, no: int) -> RunRow | None:
+        """A run by its number."""
+        ...
+
+    def runs(
+        self,
+        *,
+        states: Sequence[str] = (),
+        automation: str = "",
+        before: int | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[RunRow]:
+        """Runs; newest first with `before` (a number, exclusive), else oldest first after `after`."""
+        ...
+
+    def actions(self, run: int) -> list[ActionRow]:
+        """A run's actions in path order."""
+        ...
+
+    def actions_in(self, states: Sequence[str], after: tuple[int, str], limit: int) -> list[ActionRow]:
+        """Actions of all runs in these states, in (run, path) order after a place."""
+        ...
+
+    def waits(self, run: int) -> list[WaitRow]:
+        """What a run waits for."""
+        ...
+
+    def due_waits(self, at_us: int, limit: int) -> list[WaitRow]:
+        """Waits whose time has come, earliest first."""
+        ...
+
+    def next_due(self) -> int | None:
+        """When the next wait is due."""
+        ...
+
+    def event(self, seq: int) -> EventRow | None:
+        """A kept event."""
+        ...
+
+    def events(self, *, after: int, limit: int, state: str = "") -> list[EventRow]:
+        """Events in the order of their arrival."""
+        ...
+
+    def cards(self, *, after: int = 0, limit: int = 100, state: str = "open") -> list[CardRow]:
+        """The inbox."""
+        ...
+
+    def answers(self, limit: int) -> list[AnswerRow]:
+        """Answers that the owner has not taken in."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Numbers for metrics: `runs.<state>`, `actions.<state>`, `events`, `entries`, `cards`."""
+        ...
+
+    def budgets(self) -> list[tuple[str, int, int, int]]:
+        """Every budget's use: name, start of window, held, spent."""
+        ...
+
+    def leases(self) -> list[tuple[str, str, str]]:
+        """Every lease: resource, run id, path."""
+        ...
+
+    def last_at(self) -> int:
+        """The ledger's own time: that of its latest entry."""
+        ...
+
+
+class Tx(View, Protocol):
+    """Writing, inside a savepoint. `at_us` is the ledger time of all that it writes."""
+
+    @property
+    def at_us(self) -> int: ...
+
+    def append(self, stream: int, expected: int, drafts: Sequence[Draft]) -> int:
+        """Append and project. Returns the stream's new version. Raises `Conflict`."""
+        ...
+
+    def place(self, stored: bytes) -> Any:
+        """Canonical JSON for a body: inline, or by digest where it is large."""
+        ...
+
+    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
+        """A lease that is in the way: resource, run, path."""
+        ...
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        """A budget's held and spent in a window."""
+        ...
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        """A fact's value."""
+        ...
+
+    def keep_event(self, occurrence: Occurrence, state: str) -> int | None:
+        """Keep an event for ever. Returns its seq, or None where (source, id) is known already."""
+        ...
+
+    def set_event_state(self, seq: int, state: str) -> None:
+        """Say what became of an event."""
+        ...
+
+    def begin_run(self, run_id: str, body: Mapping[str, Any]) -> tuple[int, str]:
+        """A new run's number and state (`ready`, or `behind` a run with its key), with its first entry."""
+        ...
+
+    def waiting_for(self, occurrence: Occurrence) -> list[tuple[int, str]]:
+        """The waits (run, path) that an event matches."""
+        ...
+
+    def kept_match(self, run: int, type: str, matching: Mapping[str, Any], after: int) -> EventRow | None:
+        """The first kept event of a type that matches, after a seq, that this run has not used."""
+        ...
+
+    def answer(self, run: int, path: str, what: str, body: Mapping[str, Any], person: str) -> bool:
+        """Record a person's answer; False where the same one is there already."""
+        ...
+
+    def take_answer(self, no: int) -> None:
+        """The owner has taken an answer in."""
+        ...
+
+    def wish(self, run: int) -> str:
+        """What a person wishes for a run: `cancel`, `pause` or nothing."""
+        ...
+
+    def set_wish(self, run: int, wish: str) -> None:
+        """Record a wish; empty takes it back."""
+        ...
+
+    def setting(self, name: str) -> str | None:
+        """A small durable value (poll cursors, schedules, halts)."""
+        ...
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        """Set it, or remove it with None."""
+        ...
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        """All values whose name starts with `prefix`."""
+        ...
+
+    def erase(self, run: int, versions: Sequence[int]) -> int:
+        """Erase bodies and salts, and the data of the run's event. Returns how many bodies went."""
+        ...
+
+
+class Store(Protocol):
+    """A ledger that this process owns."""
+
+    ledger_id: str
+    epoch: int
+
+    def write(self, work: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Run a work in the next group commit; the future is done when that is on disk.
+
+        Works run in the order in which they were given. Raises through the future whatever the
+        work raised (its savepoint was rolled back alone), `StoreFull` where nothing could be written.
+        """
+        ...
+
+    def read(self, query: Callable[[View], T]) -> T:
+        """Run a query on a snapshot, in the calling thread."""
+        ...
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator[Flaw]:
+        """Check every entry, unerased body, salt and blob."""
+        ...
+
+    def rebuild(self, *, replace: bool) -> list[str]:
+        """Fold all entries anew; returns the differences from the projections in use."""
+        ...
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy, while running."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was given, and let go of the ledger."""
+        ...

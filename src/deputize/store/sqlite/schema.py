@@ -1,0 +1,130 @@
+"""The tables, and the way to them from every earlier version.
+
+`entry` is append-only (triggers see to it); `body` can be erased. `event`, `answer`, `wish` and
+`setting` hold what people, the world and timers bring. Everything else is a projection.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from deputize.errors import SchemaTooNew
+
+PROJECTIONS = ("run", "action", "lease", "budget_use", "fact", "wait", "inbox")
+
+_PROJECTION_TABLES = """
+CREATE TABLE run (
+  no INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, automation TEXT NOT NULL, agent TEXT NOT NULL,
+  event INTEGER NOT NULL, key TEXT, priority INTEGER NOT NULL, state TEXT NOT NULL,
+  label TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
+  began_at INTEGER NOT NULL, ended_at INTEGER);
+CREATE INDEX run_unfinished ON run(state, no) WHERE state <> 'ended';
+CREATE INDEX run_key ON run(automation, key, no) WHERE key IS NOT NULL AND state <> 'ended';
+CREATE TABLE action (
+  run INTEGER NOT NULL, path TEXT NOT NULL, operation TEXT NOT NULL, state TEXT NOT NULL,
+  digest TEXT NOT NULL, key TEXT NOT NULL, round INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  first_sent INTEGER NOT NULL, give_up_at INTEGER NOT NULL, connector_version TEXT NOT NULL,
+  agent TEXT NOT NULL, intent INTEGER NOT NULL, at INTEGER NOT NULL, ended_at INTEGER,
+  PRIMARY KEY (run, path)) WITHOUT ROWID;
+CREATE INDEX action_unsettled ON action(state, run, path) WHERE state IN ('open', 'doubtful');
+CREATE TABLE lease (
+  resource TEXT PRIMARY KEY, run INTEGER NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE budget_use (
+  budget TEXT NOT NULL, window INTEGER NOT NULL, held INTEGER NOT NULL, spent INTEGER NOT NULL,
+  PRIMARY KEY (budget, window)) WITHOUT ROWID;
+CREATE TABLE fact (
+  counter TEXT NOT NULL, subject TEXT NOT NULL, window INTEGER NOT NULL, value INTEGER NOT NULL,
+  PRIMARY KEY (counter, subject, window)) WITHOUT ROWID;
+CREATE TABLE wait (
+  run INTEGER NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL, due INTEGER,
+  type TEXT NOT NULL, fields TEXT NOT NULL, match TEXT NOT NULL,
+  PRIMARY KEY (run, path)) WITHOUT ROWID;
+CREATE INDEX wait_due ON wait(due) WHERE due IS NOT NULL;
+CREATE INDEX wait_match ON wait(type, fields, match) WHERE kind = 'event';
+CREATE TABLE inbox (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, run INTEGER NOT NULL, path TEXT NOT NULL,
+  title TEXT NOT NULL, body TEXT NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL);
+CREATE INDEX inbox_open ON inbox(seq) WHERE state = 'open';
+CREATE INDEX inbox_run ON inbox(run, path) WHERE state = 'open';
+"""
+
+_V1 = (
+    """
+CREATE TABLE entry (
+  seq INTEGER PRIMARY KEY, stream INTEGER NOT NULL, version INTEGER NOT NULL, type TEXT NOT NULL,
+  at INTEGER NOT NULL, digest BLOB NOT NULL, hash BLOB NOT NULL);
+CREATE UNIQUE INDEX entry_place ON entry(stream, version);
+CREATE TRIGGER entry_unchanged BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'entries never change'); END;
+CREATE TRIGGER entry_kept BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'entries are never removed'); END;
+CREATE TABLE body (seq INTEGER PRIMARY KEY, salt BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE blob (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE event (
+  seq INTEGER PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+  subject TEXT NOT NULL, time INTEGER NOT NULL, data BLOB, received_at INTEGER NOT NULL,
+  state TEXT NOT NULL);
+CREATE UNIQUE INDEX event_once ON event(source, id);
+CREATE INDEX event_type ON event(type, seq);
+CREATE TABLE answer (
+  no INTEGER PRIMARY KEY, run INTEGER NOT NULL, path TEXT NOT NULL, what TEXT NOT NULL,
+  body BLOB NOT NULL, person TEXT NOT NULL, at INTEGER NOT NULL, taken INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE wish (run INTEGER PRIMARY KEY, wish TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+    + _PROJECTION_TABLES
+)
+
+# Version 2: answers are unique for one card and looked for by those not taken in yet, and events
+# that nobody answers are listed without reading the others.
+_V2 = """
+CREATE UNIQUE INDEX answer_once ON answer(run, path, what, body) WHERE taken = 0;
+CREATE INDEX answer_open ON answer(no) WHERE taken = 0;
+CREATE INDEX event_unanswered ON event(seq) WHERE state = 'unanswered';
+"""
+
+MIGRATIONS = (_V1, _V2)
+VERSION = len(MIGRATIONS)
+
+
+def migrate(db: sqlite3.Connection, *, up_to: int = VERSION) -> None:
+    """Bring a file from whatever version it has to `up_to`, one transaction a version.
+
+    Raises `SchemaTooNew` for a file that a newer version wrote.
+    """
+    have = db.execute("PRAGMA user_version").fetchone()[0]
+    if have > VERSION:
+        raise SchemaTooNew(
+            f"this ledger has schema {have} and this version of Deputize knows {VERSION}: "
+            "upgrade Deputize, or restore a backup made by this version"
+        )
+    for version in range(have, up_to):
+        # executescript would commit by itself, before the version is set.
+        db.execute("BEGIN IMMEDIATE")
+        for statement in split_statements(MIGRATIONS[version]):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {version + 1}")
+        db.execute("COMMIT")
+
+
+def split_statements(script: str) -> list[str]:
+    """The statements of a script; triggers keep their inner semicolons."""
+    statements: list[str] = []
+    pending = ""
+    for piece in script.split(";"):
+        pending += piece + ";"
+        if sqlite3.complete_statement(pending):
+            if pending.strip(" ;\n"):
+                statements.append(pending.strip())
+            pending = ""
+    return statements
+
+
+def projection_tables(schema: str) -> list[str]:
+    """The statements that make the projections in an attached schema, for a rebuild."""
+    statements = []
+    for statement in split_statements(_PROJECTION_TABLES):
+        statements.append(
+            statement.replace("CREATE TABLE ", f"CREATE TABLE {schema}.").replace(
+                "CREATE INDEX ", f"CREATE INDEX {schema}."
+            )
+        )
+    return statements

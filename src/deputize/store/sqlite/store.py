@@ -1,0 +1,230 @@
+"""The SQLite store: works go to one writer thread, which shares commits among them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deputize.clock import Clock
+from deputize.errors import StoreError, StoreFull, StoreLost
+from deputize.ledger import Flaw
+from deputize.store.protocol import Tx, View
+from deputize.store.sqlite import checks
+from deputize.store.sqlite.file import OwnedFile, connect
+from deputize.store.sqlite.tx import Heads, SqliteTx
+from deputize.store.sqlite.view import SqliteView
+
+T = TypeVar("T")
+
+BATCH_MAX = 256
+"""Works that share a commit, at most."""
+
+QUEUE_MAX = 20_000
+"""Works that wait for the writer, at most; intake is bounded well below this."""
+
+EXIT_COMMIT_UNKNOWN = 70
+
+_Given = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
+_Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+
+class SqliteStore:
+    """See `deputize.store.protocol.Store`.
+
+    `on_lost` is called, in the writer thread, when nothing more can be written (`StoreLost`): by
+    default the process ends itself, because a commit whose outcome is unknown is only known again
+    after a recovery. `boundary` is called with a name at each step of a commit, for crash tests.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        scrub: Callable[[bytes], bytes] = lambda data: data,
+        on_lost: Callable[[StoreLost], None] | None = None,
+        boundary: Callable[[str], None] | None = None,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._file = OwnedFile(path)
+        self.ledger_id = self._file.ledger_id()
+        self.epoch = self._file.new_epoch()
+        self._heads = Heads()
+        self._tx = SqliteTx(self._file.db, self.ledger_id, self._heads, scrub)
+        self._last_at = self._tx.last_at()
+        self._on_lost = on_lost or _end_process
+        self._boundary = boundary
+        self._readers = threading.local()
+        self._open_readers: list[sqlite3.Connection] = []
+        self._given: list[_Given] = []
+        self._queue: deque[list[_Given]] = deque()
+        self._awake = threading.Semaphore(0)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lost: StoreLost | None = None
+        self._closing = False
+        self._writer = threading.Thread(target=self._write_forever, name="deputize-writer", daemon=True)
+        self._writer.start()
+
+    # -- giving works ----------------------------------------------------------------------------
+
+    def write(self, work: Callable[[Tx], T]) -> asyncio.Future[T]:
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if self._lost is not None or self._closing:
+            future.set_exception(self._lost or StoreError("the ledger is closed"))
+            return future
+        if not self._given:
+            # One wake of the writer for all that this turn of the loop gives.
+            loop.call_soon(self._flush)
+        self._given.append((work, future))
+        return future
+
+    def _flush(self) -> None:
+        given, self._given = self._given, []
+        if given:
+            self._queue.append(given)
+            self._awake.release()
+
+    # -- the writer thread -----------------------------------------------------------------------
+
+    def _write_forever(self) -> None:
+        while True:
+            self._awake.acquire()
+            batch: list[_Given] = []
+            while self._queue and len(batch) < BATCH_MAX:
+                batch.extend(self._queue.popleft())
+            if batch:
+                self._report(self._commit(batch))
+            if self._closing and not self._queue:
+                return
+
+    def _commit(self, batch: list[_Given]) -> list[_Result]:
+        sql = self._file.db.execute
+        try:
+            self._file.check()
+            sql("BEGIN IMMEDIATE")
+        except StoreLost as error:
+            return self._lose(error, batch)
+        except (StoreFull, sqlite3.OperationalError) as error:
+            return [(future, None, _full(error)) for _, future in batch]
+        tx = self._tx
+        row = sql("SELECT value FROM setting WHERE name='epoch'").fetchone()
+        if row is None or int(row[0]) != self.epoch:
+            sql("ROLLBACK")
+            return self._lose(StoreLost("another process has taken this ledger over"), batch)
+        tx.at_us = self._last_at = max(self._clock.now_us(), self._last_at)
+        results: list[_Result] = []
+        for work, future in batch:
+            results.append((future, *self._apply(work)))
+            if not self._file.db.in_transaction:
+                return self._rolled_back(batch, results[-1][2])
+        return self._finish(batch, results)
+
+    def _apply(self, work: Callable[[Tx], Any]) -> tuple[Any, BaseException | None]:
+        """One work in its savepoint; what it raises rolls back its own writes and no others'."""
+        sql = self._file.db.execute
+        self._heads.touched.clear()
+        sql("SAVEPOINT work")
+        try:
+            value = work(self._tx)
+        except Exception as error:  # noqa: BLE001 - whatever a work raises is its caller's to see
+            if self._file.db.in_transaction:
+                sql("ROLLBACK TO work")
+                sql("RELEASE work")
+            self._heads.forget_touched()
+            return None, _full(error) if isinstance(error, sqlite3.OperationalError) else error
+        sql("RELEASE work")
+        return value, None
+
+    def _finish(self, batch: list[_Given], results: list[_Result]) -> list[_Result]:
+        self._reach("group.before_commit")
+        try:
+            self._file.db.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._lose(
+                StoreLost(f"a commit has an unknown outcome ({error}); restart to recover"), batch
+            )
+        self._reach("group.after_commit")
+        return results
+
+    def _rolled_back(self, batch: list[_Given], error: BaseException | None) -> list[_Result]:
+        """SQLite gave the whole transaction up (a full disk): nothing in this commit was written."""
+        self._heads.forget()
+        self._tx.resync()
+        return [(future, None, _full(error or StoreFull())) for _, future in batch]
+
+    def _lose(self, error: StoreLost, batch: list[_Given]) -> list[_Result]:
+        self._lost = error
+        self._on_lost(error)
+        return [(future, None, error) for _, future in batch]
+
+    def _report(self, results: list[_Result]) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(_settle, results)
+
+    def _reach(self, name: str) -> None:
+        if self._boundary is not None:
+            self._boundary(name)
+
+    # -- reading and looking after ---------------------------------------------------------------
+
+    def read(self, query: Callable[[View], T]) -> T:
+        view = getattr(self._readers, "view", None)
+        if view is None:
+            db = connect(self.path, write=False)
+            self._open_readers.append(db)
+            view = self._readers.view = SqliteView(db)
+        view.db.execute("BEGIN")
+        try:
+            return query(view)
+        finally:
+            view.db.execute("COMMIT")
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator[Flaw]:
+        return checks.verify(self.path, self.ledger_id, progress)
+
+    def rebuild(self, *, replace: bool) -> list[str]:
+        return checks.rebuild(self._file.db, replace=replace)
+
+    def backup(self, target: Path) -> None:
+        checks.backup(self.path, target)
+
+    def close(self) -> None:
+        self._flush()
+        self._closing = True
+        self._awake.release()
+        self._writer.join(timeout=30)
+        for db in self._open_readers:
+            db.close()
+        self._file.close()
+
+
+def _settle(results: list[_Result]) -> None:
+    for future, value, error in results:
+        if future.done():
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
+
+def _full(error: BaseException) -> BaseException:
+    if isinstance(error, StoreFull):
+        return error
+    return StoreFull(f"the ledger could not be written ({error}); nothing was accepted")
+
+
+def _end_process(error: StoreLost) -> None:
+    os.write(2, f"deputize: {error}\n".encode())
+    os._exit(EXIT_COMMIT_UNKNOWN)

@@ -1,0 +1,281 @@
+"""Writing the SQLite ledger: what a work may do inside its savepoint."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from deputize import canonical
+from deputize.errors import Conflict, StoreError
+from deputize.event import Occurrence
+from deputize.ledger import (
+    GENESIS,
+    INLINE_BYTES_MAX,
+    SALT_BYTES,
+    SYSTEM,
+    SYSTEM_NAME,
+    Draft,
+    body_digest,
+    entry_hash,
+)
+from deputize.store.fold import fold, match_of
+from deputize.store.protocol import EventRow
+from deputize.store.sqlite.view import _EVENT, SqliteView, event_row
+
+HEADS_MAX = 20_000
+
+
+class Heads:
+    """The version, hash and name of streams lately appended to; forgotten where a savepoint rolls back."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[int, tuple[int, bytes, str]] = OrderedDict()
+        self.touched: set[int] = set()
+
+    def get(self, stream: int) -> tuple[int, bytes, str] | None:
+        """The head, or None where it must be read."""
+        return self._heads.get(stream)
+
+    def put(self, stream: int, head: tuple[int, bytes, str]) -> None:
+        """Remember a head written in the current savepoint."""
+        self._heads[stream] = head
+        self.touched.add(stream)
+        if len(self._heads) > HEADS_MAX:
+            self._heads.popitem(last=False)
+
+    def forget_touched(self) -> None:
+        """After a rollback."""
+        for stream in self.touched:
+            self._heads.pop(stream, None)
+        self.touched.clear()
+
+    def forget(self) -> None:
+        """After the rollback of a whole commit."""
+        self._heads.clear()
+        self.touched.clear()
+
+
+class SqliteTx(SqliteView):
+    """See `deputize.store.protocol.Tx`. `scrub` takes secrets out of whatever is about to be stored."""
+
+    def __init__(
+        self, db: sqlite3.Connection, ledger_id: str, heads: Heads, scrub: Callable[[bytes], bytes]
+    ) -> None:
+        super().__init__(db)
+        self.at_us = 0
+        self._sql = db.execute
+        self._ledger_id = ledger_id
+        self._heads = heads
+        self._scrub = scrub
+        self._next_seq = self._max("entry", "seq") + 1
+        self._next_run = self._max("run", "no") + 1
+
+    def append(self, stream: int, expected: int, drafts: Sequence[Draft]) -> int:
+        version, before, name = self._heads.get(stream) or self._head(stream)
+        if version != expected:
+            raise Conflict(f"stream {name} is at version {version}, and {expected} was expected")
+        sql, at = self._sql, self.at_us
+        for draft in drafts:
+            version += 1
+            seq = self._next_seq
+            self._next_seq += 1
+            raw = orjson.dumps(draft.body, option=orjson.OPT_SORT_KEYS)
+            stored = self._scrub(raw)
+            body = draft.body if stored is raw else canonical.decode(stored)
+            salt = os.urandom(SALT_BYTES)
+            digest = body_digest(salt, stored)
+            before = entry_hash(before, self._ledger_id, name, version, draft.type, at, digest)
+            sql(
+                "INSERT INTO entry VALUES (?,?,?,?,?,?,?)",
+                (seq, stream, version, draft.type, at, digest, before),
+            )
+            sql("INSERT INTO body VALUES (?,?,?)", (seq, salt, stored))
+            fold(sql, seq, stream, name, draft.type, at, body)
+        self._heads.put(stream, (version, before, name))
+        return version
+
+    def place(self, stored: bytes) -> Any:
+        if len(stored) <= INLINE_BYTES_MAX:
+            return orjson.Fragment(stored)
+        clean = self._scrub(stored)
+        digest = canonical.digest(clean)
+        self._sql("INSERT INTO blob VALUES (?,?) ON CONFLICT DO NOTHING", (digest, clean))
+        return {"$blob": digest}
+
+    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
+        for resource in resources:
+            row = self._sql("SELECT resource, run, path FROM lease WHERE resource=?", (resource,)).fetchone()
+            if row is not None:
+                return (row[0], row[1], row[2])
+        return None
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        sql = "SELECT held, spent FROM budget_use WHERE budget=? AND window=?"
+        row = self._sql(sql, (budget, window)).fetchone()
+        return (row[0], row[1]) if row else (0, 0)
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        sql = "SELECT value FROM fact WHERE counter=? AND subject=? AND window=?"
+        row = self._sql(sql, (counter, subject, window)).fetchone()
+        return int(row[0]) if row else 0
+
+    def keep_event(self, occurrence: Occurrence, state: str) -> int | None:
+        cursor = self._sql(
+            "INSERT INTO event (source, id, type, subject, time, data, received_at, state)"
+            " VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (source, id) DO NOTHING",
+            (
+                occurrence.source,
+                occurrence.id,
+                occurrence.type,
+                occurrence.subject,
+                occurrence.time_us,
+                self._scrub(occurrence.data),
+                self.at_us,
+                state,
+            ),
+        )
+        return int(cursor.lastrowid or 0) if cursor.rowcount == 1 else None
+
+    def set_event_state(self, seq: int, state: str) -> None:
+        self._sql("UPDATE event SET state=? WHERE seq=?", (state, seq))
+
+    def begin_run(self, run_id: str, body: Mapping[str, Any]) -> tuple[int, str]:
+        state = "ready"
+        if body["key"] is not None:
+            sql = "SELECT 1 FROM run WHERE automation=? AND key=? AND state<>'ended' LIMIT 1"
+            if self._sql(sql, (body["automation"], body["key"])).fetchone():
+                state = "behind"
+        no = self._next_run
+        self._next_run += 1
+        self._heads.put(no, (0, GENESIS, run_id))
+        self.append(no, 0, [Draft("began", {**body, "state": state})])
+        return no, state
+
+    def waiting_for(self, occurrence: Occurrence) -> list[tuple[int, str]]:
+        shapes = self._sql(
+            "SELECT DISTINCT fields FROM wait WHERE type=? AND kind='event'", (occurrence.type,)
+        )
+        found: list[tuple[int, str]] = []
+        data: Any = None
+        for (fields,) in shapes.fetchall():
+            data = canonical.decode(occurrence.data) if data is None else data
+            names = fields.split(",") if fields else []
+            if not isinstance(data, dict) or any(name not in data for name in names):
+                continue
+            match = match_of({name: data[name] for name in names})
+            sql = "SELECT run, path FROM wait WHERE type=? AND fields=? AND match=? AND kind='event'"
+            found.extend(self._sql(sql, (occurrence.type, fields, match)).fetchall())
+        return found
+
+    def kept_match(self, run: int, type: str, matching: Mapping[str, Any], after: int) -> EventRow | None:
+        used = {
+            entry.body["event"]["seq"]
+            for entry in self.entries(run)
+            if entry.type == "woke" and entry.body and "event" in entry.body
+        }
+        wanted = match_of(matching)
+        sql = _EVENT + " WHERE type=? AND seq>? ORDER BY seq"
+        for row in self._sql(sql, (type, after)):
+            found = event_row(row)
+            data = canonical.decode(found.occurrence.data)
+            if found.seq in used or not isinstance(data, dict) or any(name not in data for name in matching):
+                continue
+            if match_of({name: data[name] for name in matching}) == wanted:
+                return found
+        return None
+
+    def answer(self, run: int, path: str, what: str, body: Mapping[str, Any], person: str) -> bool:
+        cursor = self._sql(
+            "INSERT INTO answer (run, path, what, body, person, at) VALUES (?,?,?,?,?,?)"
+            " ON CONFLICT DO NOTHING",
+            (run, path, what, self._scrub(canonical.encode(dict(body))), person, self.at_us),
+        )
+        return cursor.rowcount == 1
+
+    def take_answer(self, no: int) -> None:
+        self._sql("UPDATE answer SET taken=1 WHERE no=?", (no,))
+
+    def wish(self, run: int) -> str:
+        row = self._sql("SELECT wish FROM wish WHERE run=?", (run,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_wish(self, run: int, wish: str) -> None:
+        if wish:
+            sql = "INSERT INTO wish VALUES (?,?,?) ON CONFLICT (run) DO UPDATE SET wish=excluded.wish"
+            self._sql(sql, (run, wish, self.at_us))
+        else:
+            self._sql("DELETE FROM wish WHERE run=?", (run,))
+
+    def setting(self, name: str) -> str | None:
+        row = self._sql("SELECT value FROM setting WHERE name=?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._sql("DELETE FROM setting WHERE name=?", (name,))
+        else:
+            sql = "INSERT INTO setting VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value"
+            self._sql(sql, (name, value))
+
+    def settings(self, prefix: str) -> dict[str, str]:
+        rows = self._sql(
+            "SELECT name, value FROM setting WHERE name>=? AND name<?", (prefix, prefix + "\U0010ffff")
+        )
+        return dict(rows.fetchall())
+
+    def erase(self, run: int, versions: Sequence[int]) -> int:
+        erased = 0
+        self._sql("PRAGMA secure_delete=ON", ())
+        for version in versions:
+            row = self._sql(
+                "SELECT b.seq, b.body FROM entry e JOIN body b ON b.seq=e.seq"
+                " WHERE e.stream=? AND e.version=?",
+                (run, version),
+            ).fetchone()
+            if row is None:
+                continue
+            self._erase_blobs(bytes(row[1]), row[0])
+            self._sql("DELETE FROM body WHERE seq=?", (row[0],))
+            erased += 1
+        self._sql(
+            "UPDATE event SET data=NULL, subject='' WHERE seq=(SELECT event FROM run WHERE no=?)", (run,)
+        )
+        self._sql("UPDATE inbox SET body='{}', title='' WHERE run=?", (run,))
+        self._sql("UPDATE run SET reason='' WHERE no=?", (run,))
+        self._sql("UPDATE answer SET body=CAST('{}' AS BLOB) WHERE run=?", (run,))
+        return erased
+
+    def _erase_blobs(self, stored: bytes, seq: int) -> None:
+        if b'"$blob"' not in stored:
+            return
+        for value in canonical.decode(stored).values():
+            if isinstance(value, dict) and value.keys() == {"$blob"}:
+                other = self._sql(
+                    "SELECT 1 FROM body WHERE seq<>? AND instr(body, CAST(? AS BLOB)) LIMIT 1",
+                    (seq, value["$blob"]),
+                ).fetchone()
+                if other is None:
+                    self._sql("DELETE FROM blob WHERE digest=?", (value["$blob"],))
+
+    def _head(self, stream: int) -> tuple[int, bytes, str]:
+        row = self._sql(
+            "SELECT version, hash FROM entry WHERE stream=? ORDER BY version DESC LIMIT 1", (stream,)
+        ).fetchone()
+        if stream == SYSTEM:
+            return (row[0], bytes(row[1]), SYSTEM_NAME) if row else (0, GENESIS, SYSTEM_NAME)
+        if row is None:
+            raise StoreError(f"there is no stream {stream}")
+        return (row[0], bytes(row[1]), self.stream_name(stream))
+
+    def _max(self, table: str, column: str) -> int:
+        return int(self.db.execute(f"SELECT COALESCE(max({column}), 0) FROM {table}").fetchone()[0])
+
+    def resync(self) -> None:
+        """After a rollback of a whole commit: take the counters from the file again."""
+        self._next_seq = self._max("entry", "seq") + 1
+        self._next_run = self._max("run", "no") + 1

@@ -1,0 +1,201 @@
+"""Reading the SQLite ledger."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, cast
+
+from deputize import canonical
+from deputize.event import Occurrence
+from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
+from deputize.store.protocol import ActionRow, AnswerRow, CardRow, EventRow, RunRow, WaitRow
+
+_RUN = (
+    "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
+    " (SELECT max(version) FROM entry WHERE stream = run.no) FROM run"
+)
+_ACTION = (
+    "SELECT a.run, r.id, a.path, a.operation, a.state, a.digest, a.key, a.round, a.attempts, a.first_sent,"
+    " a.give_up_at, a.connector_version, a.agent, a.intent, a.at, a.ended_at"
+    " FROM action a JOIN run r ON r.no = a.run"
+)
+_ENTRY = (
+    "SELECT e.seq, e.stream, e.version, e.type, e.at, e.hash, b.body"
+    " FROM entry e LEFT JOIN body b ON b.seq = e.seq"
+)
+_EVENT = "SELECT seq, source, id, type, subject, time, data, received_at, state FROM event"
+_CARD = (
+    "SELECT i.seq, i.id, i.kind, i.run, COALESCE(r.id, ''), i.path, i.title, i.body, i.at, i.state"
+    " FROM inbox i LEFT JOIN run r ON r.no = i.run"
+)
+
+
+class SqliteView:
+    """Queries over one connection. See `deputize.store.protocol.View`."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def entries(self, run: int, after: int = 0) -> list[Entry]:
+        rows = self.db.execute(_ENTRY + " WHERE e.stream=? AND e.version>? ORDER BY e.version", (run, after))
+        return [self._entry(row) for row in rows.fetchall()]
+
+    def entries_after(self, seq: int, limit: int) -> list[tuple[str, Entry]]:
+        rows = self.db.execute(_ENTRY + " WHERE e.seq>? ORDER BY e.seq LIMIT ?", (seq, limit)).fetchall()
+        return [(self.stream_name(row[1]), self._entry(row)) for row in rows]
+
+    def entry(self, seq: int) -> Entry | None:
+        row = self.db.execute(_ENTRY + " WHERE e.seq=?", (seq,)).fetchone()
+        return self._entry(row) if row else None
+
+    def run(self, run_id: str) -> RunRow | None:
+        row = self.db.execute(_RUN + " WHERE id=?", (run_id,)).fetchone()
+        if row is None and len(run_id) >= 4:
+            upper = run_id + "\U0010ffff"
+            rows = self.db.execute(_RUN + " WHERE id>=? AND id<? LIMIT 2", (run_id, upper)).fetchall()
+            row = rows[0] if len(rows) == 1 else None
+        return RunRow(*row) if row else None
+
+    def run_no(self, no: int) -> RunRow | None:
+        row = self.db.execute(_RUN + " WHERE no=?", (no,)).fetchone()
+        return RunRow(*row) if row else None
+
+    def runs(
+        self,
+        *,
+        states: Sequence[str] = (),
+        automation: str = "",
+        before: int | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[RunRow]:
+        where, values = ["no > ?"], [after]
+        more: list[Any] = list(values)
+        if before is not None:
+            where.append("no < ?")
+            more.append(before)
+        if states:
+            where.append(f"state IN ({','.join('?' * len(states))})")
+            more.extend(states)
+        if automation:
+            where.append("automation = ?")
+            more.append(automation)
+        order = "DESC" if before is not None else "ASC"
+        sql = f"{_RUN} WHERE {' AND '.join(where)} ORDER BY no {order} LIMIT ?"
+        return [RunRow(*row) for row in self.db.execute(sql, (*more, limit)).fetchall()]
+
+    def actions(self, run: int) -> list[ActionRow]:
+        rows = self.db.execute(_ACTION + " WHERE a.run=? ORDER BY a.at, a.path", (run,)).fetchall()
+        return [ActionRow(*row) for row in rows]
+
+    def actions_in(self, states: Sequence[str], after: tuple[int, str], limit: int) -> list[ActionRow]:
+        marks = ",".join("?" * len(states))
+        sql = (
+            f"{_ACTION} WHERE a.state IN ({marks}) AND (a.run, a.path) > (?,?) ORDER BY a.run, a.path LIMIT ?"
+        )
+        return [ActionRow(*row) for row in self.db.execute(sql, (*states, *after, limit)).fetchall()]
+
+    def waits(self, run: int) -> list[WaitRow]:
+        rows = self.db.execute("SELECT run, path, kind, due FROM wait WHERE run=?", (run,)).fetchall()
+        return [WaitRow(*row) for row in rows]
+
+    def due_waits(self, at_us: int, limit: int) -> list[WaitRow]:
+        sql = "SELECT run, path, kind, due FROM wait WHERE due IS NOT NULL AND due<=? ORDER BY due LIMIT ?"
+        return [WaitRow(*row) for row in self.db.execute(sql, (at_us, limit)).fetchall()]
+
+    def next_due(self) -> int | None:
+        row = self.db.execute("SELECT min(due) FROM wait WHERE due IS NOT NULL").fetchone()
+        return cast("int | None", row[0])
+
+    def event(self, seq: int) -> EventRow | None:
+        row = self.db.execute(_EVENT + " WHERE seq=?", (seq,)).fetchone()
+        return event_row(row) if row else None
+
+    def events(self, *, after: int, limit: int, state: str = "") -> list[EventRow]:
+        if state:
+            sql = _EVENT + " WHERE seq>? AND state=? ORDER BY seq LIMIT ?"
+            return [event_row(row) for row in self.db.execute(sql, (after, state, limit)).fetchall()]
+        rows = self.db.execute(_EVENT + " WHERE seq>? ORDER BY seq LIMIT ?", (after, limit)).fetchall()
+        return [event_row(row) for row in rows]
+
+    def cards(self, *, after: int = 0, limit: int = 100, state: str = "open") -> list[CardRow]:
+        sql = _CARD + " WHERE i.seq>? AND i.state=? ORDER BY i.seq LIMIT ?"
+        rows = self.db.execute(sql, (after, state, limit)).fetchall()
+        return [_card_row(row) for row in rows]
+
+    def answers(self, limit: int) -> list[AnswerRow]:
+        sql = "SELECT no, run, path, what, body, person, at FROM answer WHERE taken=0 ORDER BY no LIMIT ?"
+        rows = self.db.execute(sql, (limit,)).fetchall()
+        return [_answer_row(row) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        one = self.db.execute
+        found = {
+            "events": one("SELECT count(*) FROM event").fetchone()[0],
+            "events.unanswered": one("SELECT count(*) FROM event WHERE state='unanswered'").fetchone()[0],
+            "entries": one("SELECT COALESCE(max(seq), 0) FROM entry").fetchone()[0],
+            "cards": one("SELECT count(*) FROM inbox WHERE state='open'").fetchone()[0],
+        }
+        for state, n in one("SELECT state, count(*) FROM run GROUP BY state").fetchall():
+            found[f"runs.{state}"] = n
+        for state, n in one("SELECT state, count(*) FROM action GROUP BY state").fetchall():
+            found[f"actions.{state}"] = n
+        return found
+
+    def budgets(self) -> list[tuple[str, int, int, int]]:
+        sql = "SELECT budget, window, held, spent FROM budget_use ORDER BY budget, window"
+        return self.db.execute(sql).fetchall()
+
+    def leases(self) -> list[tuple[str, str, str]]:
+        sql = "SELECT l.resource, r.id, l.path FROM lease l JOIN run r ON r.no = l.run ORDER BY l.resource"
+        return self.db.execute(sql).fetchall()
+
+    def last_at(self) -> int:
+        row = self.db.execute("SELECT at FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        return int(row[0]) if row else 0
+
+    def stream_name(self, stream: int) -> str:
+        """A stream's name: its run's id, or `system`."""
+        if stream == SYSTEM:
+            return SYSTEM_NAME
+        row = self.db.execute("SELECT id FROM run WHERE no=?", (stream,)).fetchone()
+        return str(row[0]) if row else f"#{stream}"
+
+    def blob(self, digest: str) -> bytes:
+        """A body that is stored by digest; empty where it was erased."""
+        row = self.db.execute("SELECT bytes FROM blob WHERE digest=?", (digest,)).fetchone()
+        return bytes(row[0]) if row else b"null"
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        seq, stream, version, type, at, hash, stored = row
+        body: dict[str, Any] | None = None if stored is None else canonical.decode(stored)
+        if body is not None and b'"$blob"' in stored:
+            body = {name: self._unplaced(value) for name, value in body.items()}
+        return Entry(seq, stream, version, cast("EntryType", type), at, body, hash)
+
+    def _unplaced(self, value: Any) -> Any:
+        if isinstance(value, dict) and value.keys() == {"$blob"}:
+            return canonical.decode(self.blob(value["$blob"]))
+        return value
+
+
+def event_row(row: tuple[Any, ...]) -> EventRow:
+    """An event's row as its record."""
+    seq, source, id, type, subject, time, data, received_at, state = row
+    return EventRow(
+        seq,
+        Occurrence(source, id, type, subject, time, data if data is not None else b"null"),
+        received_at,
+        state,
+    )
+
+
+def _card_row(row: tuple[Any, ...]) -> CardRow:
+    seq, id, kind, run, run_id, path, title, body, at, state = row
+    return CardRow(seq, id, kind, run, run_id, path, title, canonical.decode(body), at, state)
+
+
+def _answer_row(row: tuple[Any, ...]) -> AnswerRow:
+    no, run, path, what, body, person, at = row
+    return AnswerRow(no, run, path, what, canonical.decode(body), person, at)

@@ -1,0 +1,5 @@
+"""`python -m deputize.town`."""
+
+from deputize.town.command import main
+
+raise SystemExit(main())
