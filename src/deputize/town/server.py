@@ -190,7 +190,8 @@ def _listen(settings: Settings) -> list[socket.socket]:
     wanted = settings.ports or _last_ports(settings.dir)
     sockets = []
     for port in wanted:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # By name, because asyncio turns Nagle's delay off only where the socket says that it is TCP.
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port))
