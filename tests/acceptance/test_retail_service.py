@@ -19,7 +19,7 @@ from tests.acceptance.retail.client import (
     read,
     write,
 )
-from tests.acceptance.retail.data import REPO, Base, data_folder, load_base
+from tests.acceptance.retail.data import REPO, Base, Record, data_folder, load_base
 from tests.acceptance.retail.oracle import in_cents, load_requests
 
 DATA = data_folder()
@@ -141,6 +141,7 @@ def test_refusals_come_in_the_shops_words_and_change_nothing(client: httpx2.Clie
     item = order["items"][0]["item_id"]
     swap = {"order_id": id_, "item_ids": [item], "new_item_ids": [item], "payment_method_id": method}
     back = {"order_id": delivered["order_id"], "item_ids": ["1"], "payment_method_id": "x"}
+    sold_out = {**swap, **_swap_for_what_is_sold_out(base, order)}
     refusals: list[tuple[str, dict[str, Any], str]] = [
         ("cancel_pending_order", {"order_id": "#W0", "reason": "no longer needed"}, "order not found"),
         ("cancel_pending_order", {"order_id": id_, "reason": "on a whim"}, "invalid reason"),
@@ -151,6 +152,11 @@ def test_refusals_come_in_the_shops_words_and_change_nothing(client: httpx2.Clie
         ("modify_pending_order_items", {**swap, "item_ids": [item] * 9}, f"{item} not found"),
         ("modify_pending_order_items", {**swap, "new_item_ids": []}, "the number of items to be exchanged"),
         ("modify_pending_order_items", {**swap, "new_item_ids": ["1"]}, "new item 1 not found or available"),
+        (
+            "modify_pending_order_items",
+            sold_out,
+            f"new item {sold_out['new_item_ids'][0]} not found or avail",
+        ),
         ("modify_pending_order_items", {**swap, "payment_method_id": "x"}, NO_METHOD),
         ("exchange_delivered_order_items", swap, "non-delivered order cannot be exchanged"),
         ("return_delivered_order_items", {**back, "order_id": id_}, "non-delivered order cannot be returned"),
@@ -163,6 +169,14 @@ def test_refusals_come_in_the_shops_words_and_change_nothing(client: httpx2.Clie
         assert response.status_code == (404 if text in ("order not found", "user not found") else 422), text
     assert changed(client, "refusing") == NOTHING
     assert not any(each["world"] == "refusing" for each in log(client))
+
+
+def _swap_for_what_is_sold_out(base: Base, order: Record) -> Record:
+    for item in order["items"]:
+        for id_, variant in base.products[item["product_id"]]["variants"].items():
+            if not variant["available"]:
+                return {"item_ids": [item["item_id"]], "new_item_ids": [id_]}
+    raise AssertionError("the data has all variants of these items in stock")
 
 
 @pytest.mark.parametrize(

@@ -316,7 +316,9 @@ def test_the_service_ends_when_the_one_who_started_it_is_killed(tmp_path: Path) 
         assert parent.stdout is not None
         service = psutil.Process(int(parent.stdout.readline()))
         os.kill(parent.pid, signal.SIGKILL)
-    gone, _ = psutil.wait_procs([service], timeout=10)
+    gone, left = psutil.wait_procs([service], timeout=10)
+    for each in left:
+        each.kill()
     assert gone == [service]
 
 
