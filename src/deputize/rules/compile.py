@@ -15,8 +15,6 @@ from deputize.rules.forms import DAYS, AtMost, Form, OnlyDuring, Problem
 from deputize.rules.schema import Shape, View
 from deputize.suggest import did_you_mean
 
-OPERATIONS_MAX = 10_000
-
 
 @dataclass(frozen=True)
 class LoadedRule:
@@ -60,7 +58,7 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     if messages:
         return [Problem(file, line, message) for message in messages]
     rule = RuleLine(form.rule_id, form.title, "permit") if form.permit else _hard(form)
-    need = _need(form)
+    need = _need(form, views)
     conditions = [*scope, *([body] if body else [])]
     cedar = _policy(rule, need, names, form.agent_names, conditions)
     return LoadedRule(rule, cedar, _sentence(form, names), file, line, frozenset(names), need)
@@ -250,10 +248,10 @@ def _outside(form: OnlyDuring) -> str:
     return f"!({evening} || {minute} < {end}{tail})"
 
 
-def _need(form: Form) -> FactNeed | None:
+def _need(form: Form, views: list[View]) -> FactNeed | None:
     if form.at_most is None:
         return None
-    when = tuple((name, frozenset(map(_stored, values))) for name, values in sorted(form.when.items()))
+    when = tuple((name, _stored(name, values, views)) for name, values in sorted(form.when.items()))
     return FactNeed(
         form.rule_id,
         form.at_most.per,
@@ -265,8 +263,9 @@ def _need(form: Form) -> FactNeed | None:
     )
 
 
-def _stored(value: Any) -> bytes:
-    return canonical.encode(value)
+def _stored(name: str, values: list[str | int | bool], views: list[View]) -> frozenset[bytes]:
+    shape = _argument(name, views[0])
+    return frozenset(canonical.encode(_canonical(name, value, shape)) for value in values)
 
 
 def _policy(
@@ -278,7 +277,8 @@ def _policy(
     if need is not None:
         # Part of the text so that the digest and the ledger's copy hold what is counted.
         by = f" by {need.by}" if need.by else ""
-        annotations.append(f"@counts({quote(f'{need.measure or "actions"} per {need.per}{by}')})")
+        counts = f"{need.measure or 'actions'} per {need.per}{by}"
+        annotations.append(f"@counts({quote(counts)})")
     principal = f"principal == Agent::{quote(agents[0])}" if len(agents) == 1 else "principal is Agent"
     actions = [f"Action::{quote(name)}" for name in names]
     action = f"action == {actions[0]}" if len(actions) == 1 else f"action in [{', '.join(actions)}]"
@@ -302,7 +302,9 @@ def _said(form: Form) -> str:
     if form.never:
         return "never"
     if form.never_above is not None:
-        return "never with " + " or ".join(f"{name} above {limit}" for name, limit in form.never_above.items())
+        return "never with " + " or ".join(
+            f"{name} above {limit}" for name, limit in form.never_above.items()
+        )
     if form.at_most is not None:
         most = form.at_most
         what = f"{most.times} times" if most.total is None else f"{most.total} of {most.of} in all"
@@ -310,8 +312,10 @@ def _said(form: Form) -> str:
         return f"at most {what} {per}" + (f" for each {most.by}" if most.by else "")
     during = form.only_during
     assert during is not None
-    hours = "" if during.hours is None else " {:02}:{:02} to {:02}:{:02}".format(
-        *divmod(during.hours[0], 60), *divmod(during.hours[1], 60)
+    hours = (
+        ""
+        if during.hours is None
+        else " {:02}:{:02} to {:02}:{:02}".format(*divmod(during.hours[0], 60), *divmod(during.hours[1], 60))
     )
     days = "" if during.days is None else " on " + ", ".join(DAYS[day] for day in sorted(during.days))
     return f"only{hours}{days}"

@@ -134,7 +134,7 @@ class Form(_Strict):
     agents: Names | None = None
     automation: Text | None = None
     automations: Names | None = None
-    when: dict[Text, Annotated[list[Value], BeforeValidator(_list), Field(min_length=1, max_length=200)]] = {}  # noqa: RUF012
+    when: dict[Text, Annotated[list[Value], BeforeValidator(_list), Field(min_length=1, max_length=200)]] = {}
     permit: Literal[True] | None = None
     never: Literal[True] | None = None
     never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None

@@ -113,7 +113,9 @@ def cedar_schema(views: Mapping[str, View], facts: Mapping[str, tuple[str, ...]]
         }
         applies = {"principalTypes": ["Agent"], "resourceTypes": ["Connection"], "context": _record(context)}
         actions[name] = {"appliesTo": applies}
-    return canonical.encode({"": {"entityTypes": {"Agent": {}, "Connection": {}}, "actions": actions}}).decode()
+    return canonical.encode(
+        {"": {"entityTypes": {"Agent": {}, "Connection": {}}, "actions": actions}}
+    ).decode()
 
 
 class _Unseen(Exception):
@@ -139,7 +141,9 @@ def _attributes(
             if name in _ESCAPES:
                 raise _Unseen("has a name that Cedar keeps for itself")
             shape, nullable = _shape(part, defs, depth + 1)
-            seen.append(Attribute(name, shape, required=name in required and not nullable))
+            # A default is written out in the canonical form, so the argument is always there.
+            always = name in required or "default" in part
+            seen.append(Attribute(name, shape, required=always and not nullable))
         except _Unseen as why:
             unseen[name] = str(why)
     return seen, unseen
@@ -161,6 +165,8 @@ def _shape(node: dict[str, Any], defs: dict[str, Any], depth: int) -> tuple[Shap
         if nullable:
             raise _Unseen("is a list with empty places")
         return Shape("list", element=element, exact=element.exact), False
+    if _plain(node, defs) == _MONEY:
+        return Shape("money"), False
     if node.get("type") == "object" and "properties" in node:
         attributes, unseen = _attributes(node, defs, depth)
         return _record_shape(attributes, unseen, closed=not node.get("additionalProperties")), False
@@ -172,7 +178,8 @@ def _shape(node: dict[str, Any], defs: dict[str, Any], depth: int) -> tuple[Shap
 def _union(options: list[dict[str, Any]], defs: dict[str, Any], depth: int) -> tuple[Shape, bool]:
     some = [option for option in options if option.get("type") != "null"]
     nullable = len(some) < len(options)
-    if [_plain(option, defs, depth) for option in some] == _MONEY:
+    texts = [option for option in some if option == {"type": "string"}]
+    if len(some) == 2 and len(texts) == 1 and any(_plain(option, defs) == _MONEY for option in some):
         return Shape("money"), nullable
     if len(some) != 1:
         raise _Unseen("may be one of several types")
@@ -186,23 +193,18 @@ def _resolve(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def _plain(node: Any, defs: dict[str, Any], depth: int) -> Any:
-    """A node without references and prose, to compare with another."""
-    if depth > DEPTH_MAX * 2:
-        return None
-    if isinstance(node, list):
-        return [_plain(part, defs, depth + 1) for part in node]
-    if not isinstance(node, dict):
-        return node
+def _plain(node: dict[str, Any], defs: dict[str, Any]) -> tuple[Any, ...]:
+    """A flat record without prose, to compare with another."""
+    node = _resolve(node, defs)
     prose = ("title", "description", "default")
-    parts = _resolve(node, defs)
-    return {k: _plain(v, defs, depth + 1) for k, v in parts.items() if k not in prose}
+    parts = {n: {k: v for k, v in p.items() if k not in prose} for n, p in node.get("properties", {}).items()}
+    return node.get("type"), node.get("required"), parts
 
 
-def _money_options() -> list[Any]:
+def _money() -> tuple[Any, ...]:
     schema = TypeAdapter(Money).json_schema(mode="serialization")
-    return [_plain(option, schema["$defs"], 0) for option in schema["anyOf"]]
+    return _plain(schema["anyOf"][0], schema["$defs"])
 
 
-# Money takes text from people's files as well, so its schema is a union; its canonical form never is.
-_MONEY = _money_options()
+# Money takes text from people's files as well, so its schema may be a union; its canonical form never is.
+_MONEY = _money()

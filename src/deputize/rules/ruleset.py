@@ -1,0 +1,294 @@
+"""A set of rules in force: loaded whole or not at all, parsed once, judged for every action.
+
+**Why a slice per operation gives the same verdict as the whole set.** A policy whose action scope
+does not match the request is not satisfied, and Cedar evaluates the scope before the conditions, so
+it can neither decide nor fail. There is no hierarchy of actions in our schema: `in` means `==`. What
+is left out of a slice is exactly the policies whose scope names only other operations, so decision,
+deciding policies and errors stay the same; a property test compares the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cedarpy
+import orjson
+
+from deputize.errors import RuleError
+from deputize.operation import Operation
+from deputize.rule import FactNeed, Question, RuleLine, Verdict
+from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
+from deputize.rules.compile import Known, LoadedRule, compile_form
+from deputize.rules.forms import Problem, read_forms
+from deputize.rules.schema import View, cedar_schema, view_of
+
+FILES_MAX = 500
+FILE_BYTES_MAX = 1_000_000
+RULES_MAX = 5_000
+
+_NOBODY = cedarpy.Entities.from_json_str("[]")
+
+
+def load_rules(
+    folder: Path,
+    operations: Mapping[str, Operation[..., Any]],
+    *,
+    agents: Collection[str] | None = None,
+    automations: Collection[str] | None = None,
+) -> CedarRules:
+    """The rules of a project's folder: `*.toml` forms and `*.cedar` files.
+
+    `agents` and `automations` are the names that rules may use; None leaves them unchecked. Raises
+    one `RuleError` for everything that is wrong, a line each: `rules/refunds.toml:12: …`.
+    """
+    problems: list[Problem] = []
+    texts: dict[str, str] = {}
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise RuleError(f"{folder.name}:1: the rules cannot be read: {error.strerror}") from None
+    for path in paths:
+        if path.name.startswith(".") or path.name.endswith("~") or path.suffix == ".md":
+            continue
+        file = f"{folder.name}/{path.name}"
+        text = _read(path)
+        if isinstance(text, str):
+            texts[file] = text
+        else:
+            problems.append(Problem(file, *text))
+    return _build(texts, operations, agents, automations, problems)
+
+
+def rules_from_text(
+    texts: Mapping[str, str],
+    operations: Mapping[str, Operation[..., Any]],
+    *,
+    agents: Collection[str] | None = None,
+    automations: Collection[str] | None = None,
+) -> CedarRules:
+    """As `load_rules`, from texts by file name (ending in `.toml` or `.cedar`)."""
+    return _build(texts, operations, agents, automations, [])
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """The part of the set that can decide on one operation. `calm` is without the tiered forbids."""
+
+    view: View
+    needs: tuple[FactNeed, ...]
+    counters: tuple[str, ...]
+    policies: cedarpy.PolicySet
+    calm: cedarpy.PolicySet | None
+    action: dict[str, str]
+    resource: dict[str, str]
+
+    def request(self, question: Question) -> dict[str, Any]:
+        """The question for Cedar. Raises `KeyError`, `TypeError` or `ValueError` where it cannot be put."""
+        facts = question.facts
+        context = {
+            "args": self.view.project(question.args),
+            "facts": {counter: facts[counter] for counter in self.counters},
+            "time": {"minute_of_day": question.minute_of_day, "weekday": question.weekday},
+            "automation": question.automation,
+        }
+        return {
+            "principal": {"type": "Agent", "id": question.agent},
+            "action": self.action,
+            "resource": self.resource,
+            "context": orjson.dumps(context).decode(),
+        }
+
+
+class CedarRules:
+    """A `RuleSet` over Cedar. Made by `load_rules` and `rules_from_text`; immutable."""
+
+    def __init__(self, rules: Sequence[LoadedRule], views: Mapping[str, View]) -> None:
+        self._rules = tuple(rules)
+        facts = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
+        schema = cedar_schema(views, facts)
+        self._schema = cedarpy.Schema.from_json_str(schema)
+        self._source = "\n\n".join([*(rule.cedar for rule in rules), f"// Schema: {schema}\n"])
+        self._digest = hashlib.sha256(self._source.encode()).hexdigest()
+        # Cedar numbers policies by their place in a text; ids of our own hold in every slice alike.
+        parsed = [parse_policy(rule.cedar) for rule in rules]
+        self._lines = {f"rule{i}": rule.rule for i, rule in enumerate(rules)}
+        self._slices = {name: self._slice(view, parsed) for name, view in views.items()}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every rule and the schema."""
+        return self._digest
+
+    def source(self) -> str:
+        """The whole set as Cedar text, with the schema as a comment at its end."""
+        return self._source
+
+    def explain(self) -> tuple[LoadedRule, ...]:
+        """Every rule in force, in the order of files and lines, for tables."""
+        return self._rules
+
+    def needs(self, operation: str) -> tuple[FactNeed, ...]:
+        """The counts that judging this operation takes; empty for an unknown one."""
+        found = self._slices.get(operation)
+        return found.needs if found else ()
+
+    def problems(self) -> list[Problem]:
+        """What Cedar's strict validation says against each rule."""
+        return [
+            Problem(rule.file, rule.line, _readable(error.error))
+            for rule in self._rules
+            for error in cedarpy.validate_policies(rule.cedar, self._schema).errors
+        ]
+
+    def judge(self, question: Question) -> Verdict:
+        """Decide. Whatever cannot be evaluated is a refusal with its errors."""
+        found = self._slices.get(question.operation)
+        if found is None:
+            return _broken(f"there is no operation {question.operation!r}")
+        try:
+            request = found.request(question)
+            result = cedarpy.is_authorized(request, found.policies, _NOBODY, self._schema)
+            deciding = self._deciding(result)
+            if isinstance(deciding, Verdict):
+                return deciding
+            if result.allowed:
+                return Verdict("allow", deciding)
+            hard = tuple(line for line in deciding if line.tier == "hard")
+            if hard or not deciding or found.calm is None:
+                return Verdict("refuse", hard)
+            again = cedarpy.is_authorized(request, found.calm, _NOBODY, self._schema)
+            permitting = self._deciding(again)
+        except KeyError as error:
+            return _broken(f"there is no count for {error}")
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            return _broken(str(error))
+        if isinstance(permitting, Verdict):
+            return permitting
+        return Verdict("demand", deciding) if again.allowed else Verdict("refuse")
+
+    def _deciding(self, result: cedarpy.AuthzResult) -> tuple[RuleLine, ...] | Verdict:
+        """The rules that decided, in the order of the set; a refusal where Cedar reports any error."""
+        errors = result.diagnostics.errors
+        if errors or result.decision is cedarpy.Decision.NoDecision:
+            return _broken(*map(self._with_titles, errors))
+        reasons = result.diagnostics.reasons
+        if len(reasons) == 1:
+            return (self._lines[reasons[0]],)
+        return tuple(self._lines[reason] for reason in sorted(reasons, key=_place))
+
+    def _with_titles(self, error: str) -> str:
+        return re.sub(
+            r"policy `(rule\d+)`",
+            lambda m: f'rule "{self._lines[m[1]].title}"' if m[1] in self._lines else m[0],
+            _readable(error),
+        )
+
+    def _slice(self, view: View, parsed: list[dict[str, Any]]) -> _Slice:
+        name = view.operation
+        mine = [(f"rule{i}", rule) for i, rule in enumerate(self._rules) if name in rule.operations]
+        tiered = any(rule.rule.tier not in ("", "hard") for _, rule in mine)
+        calm = [key for key, rule in mine if rule.rule.tier in ("", "hard")]
+        needs = _needs(self._rules, name)
+
+        def policies(keys: list[str]) -> cedarpy.PolicySet:
+            return policy_set({key: parsed[_place(key)] for key in keys})
+
+        return _Slice(
+            view,
+            needs,
+            tuple(need.counter for need in needs),
+            policies([key for key, _ in mine]),
+            policies(calm) if tiered else None,
+            {"type": "Action", "id": name},
+            {"type": "Connection", "id": view.connector},
+        )
+
+
+def _broken(*errors: str) -> Verdict:
+    return Verdict("refuse", (), errors or ("the rules gave no decision",))
+
+
+def _place(key: str) -> int:
+    return int(key.removeprefix("rule"))
+
+
+def _needs(rules: Sequence[LoadedRule], operation: str) -> tuple[FactNeed, ...]:
+    return tuple(rule.need for rule in rules if rule.need is not None and operation in rule.operations)
+
+
+def _readable(error: str) -> str:
+    return error.replace("for policy `policy0`, ", "").replace("\n", " ")
+
+
+def _read(path: Path) -> str | tuple[int, str]:
+    """A rules file's text, or the line and what is wrong."""
+    if path.suffix not in (".toml", ".cedar"):
+        return 1, "is no rules file; rules are .toml or .cedar files, side by side"
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        return 1, f"cannot be read: {error.strerror}"
+    if len(data) > FILE_BYTES_MAX:
+        return 1, f"is larger than {FILE_BYTES_MAX:,} bytes"
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        return data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text"
+
+
+def _build(
+    texts: Mapping[str, str],
+    operations: Mapping[str, Operation[..., Any]],
+    agents: Collection[str] | None,
+    automations: Collection[str] | None,
+    problems: list[Problem],
+) -> CedarRules:
+    views = {name: view_of(operation) for name, operation in operations.items()}
+    known = Known(views, agents, automations)
+    rules: list[LoadedRule] = []
+    if len(texts) > FILES_MAX:
+        raise RuleError(f"{min(texts)}:1: there are more than {FILES_MAX} rules files")
+    for file, text in texts.items():
+        found, wrong = (read_cedar if file.endswith(".cedar") else _read_forms)(file, text, known)
+        rules += found
+        problems += wrong
+    if len(rules) > RULES_MAX:
+        raise RuleError(f"{rules[RULES_MAX].file}:1: there are more than {RULES_MAX} rules")
+    problems += _duplicates(rules)
+    if not problems:
+        loaded = CedarRules(rules, views)
+        problems = loaded.problems()
+        if not problems:
+            return loaded
+    raise RuleError("\n".join(map(str, sorted(problems, key=lambda p: (p.file, p.line)))))
+
+
+def _read_forms(file: str, text: str, known: Known) -> tuple[list[LoadedRule], list[Problem]]:
+    forms, problems = read_forms(file, text)
+    rules: list[LoadedRule] = []
+    for line, form in forms:
+        compiled = compile_form(file, line, form, known)
+        if isinstance(compiled, LoadedRule):
+            rules.append(compiled)
+        else:
+            problems += compiled
+    return rules, problems
+
+
+def _duplicates(rules: list[LoadedRule]) -> list[Problem]:
+    first: dict[str, LoadedRule] = {}
+    problems = []
+    for rule in rules:
+        other = first.setdefault(rule.rule.id, rule)
+        if other is not rule:
+            said = (
+                f"the id {rule.rule.id!r} is taken by {other.file}:{other.line}; give one of them another id"
+            )
+            problems.append(Problem(rule.file, rule.line, said))
+    return problems
