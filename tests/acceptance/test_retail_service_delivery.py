@@ -154,6 +154,8 @@ def test_the_log_is_read_in_pages_and_can_be_waited_on(client: httpx2.Client, ba
         assert [each["seq"] for each in waiting.result().json()["writes"]] == [4]
     in_vain = client.get("/log", params={"after": 4, "wait_s": 0.05})
     assert in_vain.json() == {"writes": [], "last_seq": 4}
+    for wrong in ({"wait_s": "nan"}, {"wait_s": 31}, {"after": "x"}):
+        assert client.get("/log", params=wrong).status_code == 400
 
 
 def send_until_answered(

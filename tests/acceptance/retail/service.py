@@ -108,7 +108,7 @@ class Service:
         wrong = self._wrong(world, name, args, writes=False)
         if wrong is not None:
             return wrong
-        return await self._with_faults(
+        return self._with_faults(
             Asked(world, name, canonical(args)),
             lambda: reply_to(READS[name](self._store.world(world), **args)),
         )
@@ -132,7 +132,7 @@ class Service:
             self._written = asyncio.Event()
             return reply
 
-        return await self._with_faults(Asked(world, name, key or canonical(args)), perform)
+        return self._with_faults(Asked(world, name, key or canonical(args)), perform)
 
     def _wrong(self, world: str, name: str, args: Any, *, writes: bool) -> Response | None:
         """The answer to a request that no shop need look at."""
@@ -149,7 +149,7 @@ class Service:
         fault = argument_fault(self._base.operations[name], args)
         return None if fault is None else _bad(fault)
 
-    async def _with_faults(self, asked: Asked, work: Callable[[], Reply]) -> Response:
+    def _with_faults(self, asked: Asked, work: Callable[[], Reply]) -> Response:
         settings, fault = self._faults, None
         if covered(settings, asked.operation):
             fault = choose(settings, asked, self._store.times_seen(asked))
@@ -164,7 +164,7 @@ class Service:
         world, key = request.path_params["world"], request.query_params.get("key")
         if key is None:
             return _bad("which write? Give its key")
-        return await self._with_faults(
+        return self._with_faults(
             Asked(world, "look_up", key), lambda: Reply(200, self._store.look_up(world, key))
         )
 
@@ -175,9 +175,11 @@ class Service:
         try:
             after = int(request.query_params.get("after", "0"))
             limit = min(max(int(request.query_params.get("limit", str(LOG_PAGE_MAX))), 1), LOG_PAGE_MAX)
-            wait_s = min(max(float(request.query_params.get("wait_s", "0")), 0.0), WAIT_S_MAX)
+            wait_s = float(request.query_params.get("wait_s", "0"))
         except ValueError:
             return _bad("after, limit and wait_s are numbers")
+        if not 0 <= wait_s <= WAIT_S_MAX:  # false of a NaN too
+            return _bad(f"wait_s is 0 to {WAIT_S_MAX:g}")
         writes = self._store.log(after, limit)
         try:
             async with asyncio.timeout(wait_s):
