@@ -1,26 +1,20 @@
-"""A connection to one service, and the `Call` that reaches it: its base address and nowhere else."""
+"""A connection to one service: its base address, its login, and one pool of connections."""
 
 from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx2
 
-from deputize import canonical
-from deputize.call import CallBroken, CallDrifted, CallFailed, CallNotDone, CallUnknown
+from deputize.call import CallNotDone
 from deputize.clock import Clock, SystemClock
-from deputize.connectors.answer import HttpAnswer, failure_class, readable, retry_after_s
-from deputize.connectors.path import target_below
-from deputize.connectors.secret import Secrets
-from deputize.operation import Contract
 
 BODY_BYTES_MAX = 1_000_000
-BODY_BYTES_KEPT = 2_000  # of an answer that is too long
 # Below the five seconds that servers commonly keep an idle connection: one that the server is about
 # to close would turn a write into a doubt.
 IDLE_S_MAX = 3.0
@@ -30,13 +24,16 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(frozen=True)
 class Received:
-    """What came back: `body` is cut after `BODY_BYTES_MAX`; `trouble` says why it is not whole."""
+    """What came back: at most 1 MB of the body.
+
+    `trouble` says why it is not whole; it is `unreadable` where the service did send all of it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     trouble: str = ""
-    cut: bool = False
+    unreadable: bool = False
 
 
 class HttpConnection:
@@ -58,13 +55,20 @@ class HttpConnection:
     ) -> None:
         self.connector = connector
         self.base = httpx2.URL(base)
+        self.base_path = self.base.raw_path.decode("ascii")
         self.idempotency_header = idempotency_header
         self.clock = clock or SystemClock()
-        self._headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "deputize"}
+        self._headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "deputize",
+        }
         if login is not None:
             self._headers[login[0]] = login[1]
         self._limits = httpx2.Limits(
-            max_connections=concurrent_max, max_keepalive_connections=concurrent_max, keepalive_expiry=IDLE_S_MAX
+            max_connections=concurrent_max,
+            max_keepalive_connections=concurrent_max,
+            keepalive_expiry=IDLE_S_MAX,
         )
         self._transport: httpx2.AsyncHTTPTransport | None = None
         self._closed = False
@@ -127,51 +131,25 @@ class HttpConnection:
         return self._transport
 
 
-class HttpCall:
-    """A `Call`: one performance of one operation over its connection, which may be None.
-
-    It keeps what the outcome depends on. A *deciding* request is any of a read, and every one but a
-    GET of a write. `sent`: one has begun and nobody knows what became of it. `connecting`: one
-    waits for a connection. `answered`: the last deciding answer of 2xx.
-    """
-
-    __slots__ = ("_connection", "_contract", "_secrets", "_tried", "answered", "connecting", "key", "read", "sent")
-
-    def __init__(
-        self, contract: Contract, connection: HttpConnection | None, key: str, secrets: Secrets, *, read: bool
-    ) -> None:
-        self.key = key
-        self.read = read
-        self.answered: HttpAnswer | None = None
-        self.connecting = False
-        self.sent = False
-        self._contract = contract
-        self._connection = connection
-        self._secrets = secrets
-        self._tried = False
-
-    @property
-    def operation(self) -> str:
-        """The operation's name."""
-        return self._contract.name
-
-    @property
-    def in_process(self) -> bool:
-        """Whether the operation has no service to call."""
-        return self._connection is None
-
-    def get(self, path: str, *, params: Mapping[str, str] | None = None) -> Awaitable[HttpAnswer]:
-        """GET a path below the base address."""
-        return self._request("GET", path, params, None)
-
-    def post(
-        self, path: str, *, json: Any = None, params: Mapping[str, str] | None = None
-    ) -> Awaitable[HttpAnswer]:
-        """POST JSON."""
-        return self._request("POST", path, params, json)
-
-    def put(
-        self, path: str, *, json: Any = None, params: Mapping[str, str] | None = None
-    ) -> Awaitable[HttpAnswer]:
-        """PUT JSON."""
-        return self._request("PUT", path, params, json)
+async def _receive(response: httpx2.Response) -> Received:
+    """The whole answer, within bounds; of an answer that is not 2xx its status alone is certain."""
+    chunks: list[bytes] = []
+    size = 0
+    trouble, unreadable = "", False
+    try:
+        async with aclosing(response.aiter_bytes()) as parts:
+            async for chunk in parts:
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > BODY_BYTES_MAX:
+                    trouble, unreadable = f"with more than {BODY_BYTES_MAX:,} bytes", True
+                    break
+    except httpx2.DecodingError as error:
+        trouble, unreadable = f"with a body that cannot be decoded: {error}", True
+    except httpx2.RequestError as error:
+        trouble = f"{type(error).__name__}: {error}".removesuffix(": ")
+    finally:
+        await response.aclose()
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    body = b"".join(chunks)[:BODY_BYTES_MAX]
+    return Received(response.status_code, headers, body, trouble, unreadable)

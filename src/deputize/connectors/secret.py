@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import AnyStr, NoReturn
+from typing import NoReturn, overload
 
 from deputize.errors import ProjectError
 
@@ -82,18 +82,24 @@ class Secrets:
         self._hide(password, [re.escape(encoded.rstrip(b"="))])
         return encoded.decode()
 
-    def scrub(self, text: AnyStr) -> AnyStr:
+    @overload
+    def scrub(self, text: str) -> str: ...
+
+    @overload
+    def scrub(self, text: bytes) -> bytes: ...
+
+    def scrub(self, text: str | bytes) -> str | bytes:
         """`text` with `[secret NAME]` for each value, also where it is URL-quoted, base64 or escaped.
 
         Returns the same object where nothing was found.
         """
         if self._pattern is None:
             return text
-        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
         if self._pattern.search(data) is None:
             return text
         clean = self._pattern.sub(lambda match: self._shown[(match.lastindex or 1) - 1], data)
-        return clean.decode("utf-8", "surrogatepass") if isinstance(text, str) else clean
+        return clean if isinstance(text, bytes) else clean.decode("utf-8", "surrogatepass")
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._secrets)})"
@@ -143,10 +149,14 @@ class Secrets:
 
 def _check_value(handle: str, value: str) -> None:
     if len(value) < VALUE_CHARS_MIN:
-        raise ProjectError(f"the secret {handle} has fewer than {VALUE_CHARS_MIN} characters; use a longer one")
+        raise ProjectError(
+            f"the secret {handle} has fewer than {VALUE_CHARS_MIN} characters; use a longer one"
+        )
     if _NUMBER.fullmatch(value):
         # Scrubbing it would hide amounts and break the JSON they stand in.
-        raise ProjectError(f"the secret {handle} is a number, which cannot be told from data; use a longer one")
+        raise ProjectError(
+            f"the secret {handle} is a number, which cannot be told from data; use a longer one"
+        )
     if not value.isprintable():
         raise ProjectError(f"the secret {handle} holds line breaks or control characters")
 

@@ -16,7 +16,9 @@ from deputize.suggest import did_you_mean
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]{0,199})")
-_OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"})
+_OURS = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"}
+)
 
 
 def check_base(base: str) -> str:
@@ -112,7 +114,9 @@ def read_connectors(tables: Mapping[str, Any], where: str = "deputize.toml") -> 
     settings: dict[str, ConnectorSettings] = {}
     for name, table in tables.items():
         if not _NAME.fullmatch(name):
-            raise ProjectError(f"{where}: [connectors.{name}]: use a-z, 0-9 and _ for the name of a connector")
+            raise ProjectError(
+                f"{where}: [connectors.{name}]: use a-z, 0-9 and _ for the name of a connector"
+            )
         try:
             settings[name] = ConnectorSettings.model_validate(table)
         except ValidationError as error:
@@ -125,7 +129,7 @@ def _explain(error: ValidationError) -> str:
     location = [str(part) for part in problem["loc"]]
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        models = {"header": HeaderLogin, "basic": BasicLogin}
+        models: dict[str, type[_Strict]] = {"header": HeaderLogin, "basic": BasicLogin}
         model = models.get(location[0], ConnectorSettings) if len(location) > 1 else ConnectorSettings
         message = f"is no setting{did_you_mean(location[-1], model.model_fields)}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
