@@ -50,7 +50,10 @@ def parse_policy(cedar: str) -> dict[str, Any]:
 def policy_set(parsed: Mapping[str, Mapping[str, Any]]) -> cedarpy.PolicySet:
     """A handle on policies in Cedar's JSON form, by the ids that Cedar will report. Raises `ValueError`."""
     document = {"templates": {}, "staticPolicies": parsed, "templateLinks": []}
-    return cedarpy.PolicySet.from_json_str(canonical.encode(document).decode())
+    try:
+        return cedarpy.PolicySet.from_json_str(canonical.encode(document).decode())
+    except TypeError:
+        raise ValueError("recursion limit reached") from None
 
 
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|;', re.DOTALL)
@@ -72,7 +75,10 @@ def _policies(text: str) -> Iterator[tuple[int, str]]:
 
 def _read_policy(file: str, line: int, text: str, known: Known) -> LoadedRule:
     policy = parse_policy(text)
-    policy_set({"policy": policy})  # what Cedar cannot take back (nested too deeply) is said here
+    try:
+        policy_set({"policy": policy})
+    except ValueError as error:
+        raise ValueError(f"nested too deeply; write several policies instead ({error})") from None
     annotations = policy.get("annotations", {})
     effect = policy["effect"]
     for name in ("id", "title"):

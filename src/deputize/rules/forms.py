@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -48,6 +48,12 @@ def _value(value: Any) -> str | int | bool:
     raise ValueError("write text, a whole number, true or false")
 
 
+def _yes(value: Any) -> bool:
+    if value is not True:
+        raise ValueError("only true can be said; leave it out otherwise")
+    return True
+
+
 def _list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -84,6 +90,7 @@ def _days(value: Any) -> frozenset[int]:
 
 Limit = Annotated[Money | int, BeforeValidator(_limit)]
 Value = Annotated[str | int | bool, BeforeValidator(_value)]
+Yes = Annotated[bool, BeforeValidator(_yes)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[list[Text], BeforeValidator(_list), Field(min_length=1, max_length=200)]
 
@@ -135,8 +142,8 @@ class Form(_Strict):
     automation: Text | None = None
     automations: Names | None = None
     when: dict[Text, Annotated[list[Value], BeforeValidator(_list), Field(min_length=1, max_length=200)]] = {}
-    permit: Literal[True] | None = None
-    never: Literal[True] | None = None
+    permit: Yes | None = None
+    never: Yes | None = None
     never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     at_most: AtMost | None = None
     only_during: OnlyDuring | None = None
@@ -231,8 +238,6 @@ def _explain(error: ValidationError) -> list[str]:
             messages.append(f"{path} is missing")
         elif place[-1:] == ["per"]:
             messages.append(f"{path}: write one of {', '.join(WINDOWS)}")
-        elif problem["type"] == "literal_error":
-            messages.append(f"{path}: only `{path} = true` can be said; leave it out otherwise")
         else:
             said = problem["msg"].removeprefix("Value error, ")
             messages.append(f"{path}: {said}" if path else said)

@@ -26,6 +26,7 @@ from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
 from deputize.rules.compile import Known, LoadedRule, compile_form
 from deputize.rules.forms import Problem, read_forms
 from deputize.rules.schema import View, cedar_schema, view_of
+from deputize.suggest import did_you_mean
 
 FILES_MAX = 500
 FILE_BYTES_MAX = 1_000_000
@@ -109,6 +110,7 @@ class CedarRules:
 
     def __init__(self, rules: Sequence[LoadedRule], views: Mapping[str, View]) -> None:
         self._rules = tuple(rules)
+        self._views = dict(views)
         facts = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
         schema = cedar_schema(views, facts)
         self._schema = cedarpy.Schema.from_json_str(schema)
@@ -140,7 +142,7 @@ class CedarRules:
     def problems(self) -> list[Problem]:
         """What Cedar's strict validation says against each rule."""
         return [
-            Problem(rule.file, rule.line, _readable(error.error))
+            Problem(rule.file, rule.line, self._with_hint(error.error))
             for rule in self._rules
             for error in cedarpy.validate_policies(rule.cedar, self._schema).errors
         ]
@@ -180,6 +182,17 @@ class CedarRules:
         if len(reasons) == 1:
             return (self._lines[reasons[0]],)
         return tuple(self._lines[reason] for reason in sorted(reasons, key=_place))
+
+    def _with_hint(self, error: str) -> str:
+        """A validation error, with why an argument is unseen or what it may have meant."""
+        readable = _readable(error)
+        match = re.search(r'attribute `args\.(\w+)` in context for Action::"([^"]+)" not found', readable)
+        view = self._views.get(match[2]) if match else None
+        if match is None or view is None:
+            return readable
+        if match[1] in view.unseen:
+            return f"rules cannot see {match[1]!r} of {view.operation}: it {view.unseen[match[1]]}"
+        return readable + did_you_mean(match[1], view.attributes)
 
     def _with_titles(self, error: str) -> str:
         return re.sub(

@@ -1,0 +1,81 @@
+"""A small shop's operations, and shorthands, for the tests of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from deputize.call import Call
+from deputize.money import Money
+from deputize.operation import Connector, Operation
+from deputize.rule import Question
+from deputize.rules import CedarRules, rules_from_text
+
+
+class Place(BaseModel):
+    street: str
+    floor: int | None = None
+    height: float = 0.0
+
+
+payments = Connector("payments", version="1")
+mail = Connector("mail", version="1")
+
+
+@payments.operation(effect="write", risk="money")
+async def refund(
+    call: Call, charge: str, amount: Money, reason: Literal["damaged", "late", "other"] = "other"
+) -> str:
+    raise AssertionError("rules never perform anything")
+
+
+@payments.operation(effect="write")
+async def payout(call: Call, account: str, quantity: int, amount: Money | None = None) -> str:
+    raise AssertionError("rules never perform anything")
+
+
+@mail.operation(effect="write", risk="message")
+async def send(
+    call: Call,
+    to: str,
+    place: Place,
+    tags: list[str],
+    urgent: bool = False,
+    weight: float = 1.0,
+    extra: dict[str, Any] | None = None,
+) -> str:
+    raise AssertionError("rules never perform anything")
+
+
+OPERATIONS: Mapping[str, Operation[..., Any]] = payments.operations | mail.operations
+EUR_50 = {"minor": 5000, "currency": "EUR"}
+PERMIT_ALL = '[[rule]]\ntitle = "Everything"\noperation = "*"\npermit = true\n'
+
+
+def rules(toml: str = "", cedar: str = "") -> CedarRules:
+    texts = {"rules/a.toml": toml} if toml else {}
+    return rules_from_text(texts | ({"rules/b.cedar": cedar} if cedar else {}), OPERATIONS)
+
+
+def ask(operation: str = "payments.refund", **changed: Any) -> Question:
+    """A question that nothing but a rule stands against: desk, Wednesday, ten in the morning."""
+    usual: dict[str, dict[str, Any]] = {
+        "payments.refund": {"charge": "ch_1", "amount": EUR_50, "reason": "other"},
+        "payments.payout": {"account": "a", "quantity": 1, "amount": None},
+        "mail.send": {
+            "to": "x",
+            "place": {"street": "s", "floor": None, "height": 1.5},
+            "tags": ["a"],
+            "urgent": False,
+            "weight": 2.5,
+            "extra": {"__entity": 1},
+        },
+    }
+    args = usual.get(operation, {}) | changed.pop("args", {})
+    plain: dict[str, Any] = {
+        "agent": "desk", "automation": "returns", "operation": operation, "args": args, "facts": {},
+        "minute_of_day": 600, "weekday": 2,
+    }  # fmt: skip
+    return Question(**(plain | changed))
