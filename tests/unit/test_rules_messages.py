@@ -269,7 +269,7 @@ NAMED = '@id("x")@title("X")'
         (
             f'{NAMED} permit (principal, action == Action::"payments.refund", resource) '
             "when { context.args.amount.minr > 1 };",
-            "attribute `minr` for type {currency: String, minor: Long} not found",
+            'attribute `args.amount.minr` in context for Action::"payments.refund" not found',
         ),
         (
             f'{NAMED} permit (principal, action == Action::"mail.send", resource) '

@@ -60,6 +60,7 @@ async def every(
     choice: Literal["a", "b"],
     color: Color,
     day: date,
+    price: Decimal,
     tags: list[str],
     sums: list[Money],
     place: Place,
@@ -72,7 +73,6 @@ async def every(
 async def odd(
     call: Call,
     ratio: float,
-    price: Decimal,
     either: int | str,
     free: dict[str, Any],
     anything: Any,
@@ -88,7 +88,7 @@ def test_each_type_that_cedar_holds_exactly_is_seen() -> None:
     kinds = {name: attribute.shape.kind for name, attribute in seen.attributes.items()}
     assert kinds == {
         "text": "text", "number": "whole number", "flag": "yes/no", "amount": "money", "choice": "text",
-        "color": "text", "day": "text", "tags": "list", "sums": "list", "place": "record",
+        "color": "text", "day": "text", "price": "text", "tags": "list", "sums": "list", "place": "record",
         "maybe": "money", "default": "text",
     }  # fmt: skip
     assert [name for name, a in seen.attributes.items() if not a.required] == ["maybe"]
@@ -100,7 +100,7 @@ def test_what_cedar_cannot_hold_is_unseen_with_a_reason() -> None:
     seen = view(odd)
     assert seen.attributes == {} and all(seen.unseen.values())
     assert set(seen.unseen) == {
-        "ratio", "price", "either", "free", "anything", "pair", "holes", "mixed",
+        "ratio", "either", "free", "anything", "pair", "holes", "mixed",
     }  # fmt: skip
 
 
@@ -146,11 +146,12 @@ def test_the_schema_takes_what_the_contract_lets_through(function: Any) -> None:
     given = {
         "every": {
             "text": "t", "number": 1, "flag": True, "amount": Money(1, "EUR"), "choice": "a",
-            "color": Color.RED, "day": date(2026, 1, 1), "tags": [], "sums": [Money(2, "EUR")],
+            "color": Color.RED, "day": date(2026, 1, 1), "price": Decimal("1.5"),
+            "tags": [], "sums": [Money(2, "EUR")],
             "place": Place(street="s"), "maybe": None,
         },
         "odd": {
-            "ratio": 0.5, "price": Decimal("1.5"), "either": 1, "free": {"a": 1}, "anything": None,
+            "ratio": 0.5, "either": 1, "free": {"a": 1}, "anything": None,
             "pair": (1, "a"), "holes": [None], "mixed": 1,
         },
     }  # fmt: skip
