@@ -1,7 +1,10 @@
 """Every kind of fault, met by a real client; and what the town says of it afterwards."""
 
 import json
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,11 @@ import httpx2
 import pytest
 
 from deputize.town import Town, TownError
-from deputize.town.faults import KINDS, Rule, demo_profile, draw
+from deputize.town.faults import KINDS, Faults, Rule, demo_profile, draw
+from deputize.town.front import Front
+from deputize.town.mail import mail_app
+from deputize.town.settling import found
+from deputize.town.world import World
 from tests.town.calling import Caller, eventually
 
 
@@ -111,6 +118,43 @@ def test_a_late_effect_after_its_repetition_is_two_effects_without_a_key(call: C
     eventually(lambda: call.refunded("ch-f8") == 4000, "the late refund")
 
 
+def test_a_late_request_that_is_declined_lands_as_nothing(call: Caller) -> None:
+    arm(call, "f11", "late", delay_s=600)
+    with pytest.raises(httpx2.TransportError):
+        call.refund("ch-f11", -1, key="f11")
+    call.town.pass_time(601)
+    eventually(lambda: call.town.summary()["late_pending"] == 0, "the late refund")
+    assert call.refunded("ch-f11") == 0
+
+
+async def test_landing_and_being_no_longer_pending_are_one_transaction(tmp_path: Path) -> None:
+    """Else a kill between the two would let a request without a key land twice."""
+    world = World(tmp_path / "town.sqlite", clock=lambda: 1_000.0)
+    found(world, seed=7, customers=1)
+    front = Front("mail", mail_app(world), world, Faults(world, 7), None)
+    pending = "INSERT INTO late VALUES (?, 'mail', '/messages', '', ?, ?, 0)"
+    headers = json.dumps([["content-type", "application/json"]])
+    body = b'{"to": "a@example.com", "template": "t"}'
+    world.db.execute(pending, (5, headers, body))
+    world.db.execute("CREATE TRIGGER dies BEFORE INSERT ON book BEGIN SELECT raise(ABORT, 'killed'); END")
+    with pytest.raises(sqlite3.IntegrityError, match="killed"):
+        await front.land(5, "/messages", b"", headers, body)
+    assert _counts(world) == {"late": 1, "messages": 0, "book": 0}
+    world.db.execute("DROP TRIGGER dies")
+    statements: list[str] = []
+    world.db.set_trace_callback(statements.append)
+    await front.land(5, "/messages", b"", headers, body)
+    words = [statement.split()[0] for statement in statements]
+    assert _counts(world) == {"late": 0, "messages": 1, "book": 1}
+    assert words.index("BEGIN") < words.index("DELETE") < words.index("COMMIT")
+    world.close()
+
+
+def _counts(world: World) -> dict[str, int]:
+    tables = ("late", "messages", "book")
+    return {name: world.db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+
 def test_a_malformed_answer_is_a_200_that_is_no_refund(call: Caller) -> None:
     seen = set()
     for no in range(12):
@@ -164,6 +208,27 @@ def test_what_a_key_meets_depends_on_the_seed_and_not_on_the_order(tmp_path: Pat
     assert {status for pair in met[0].values() for status in pair} == {200, 429, 500}
 
 
+def test_a_caller_who_repeats_with_the_same_key_has_one_effect_each_under_the_demo_profile(
+    own_town: Town, own_call: Caller
+) -> None:
+    own_town.set_faults(profile="demo")
+    keys = [f"p{n}" for n in range(240)]
+
+    def send(key: str) -> None:
+        body = {"to": "a@example.com", "template": "t"}
+        for _ in range(20):
+            with suppress(httpx2.TransportError):
+                if own_call.post("mail", "/messages", body, key=key, timeout=0.4).status_code == 200:
+                    return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, keys))
+    eventually(lambda: own_town.summary()["late_pending"] == 0, "everything to land")
+    assert sorted(row["key"] for row in own_town.book()) == sorted(keys)
+    assert len(own_town.access_log()) > len(keys)
+    assert len(own_town.faults_met()) >= 5
+
+
 def test_rates_are_met_and_the_demo_profile_has_every_kind() -> None:
     profile = demo_profile()
     assert {rule.kind for rule in profile} == set(KINDS)
@@ -176,6 +241,7 @@ def test_rates_are_met_and_the_demo_profile_has_every_kind() -> None:
 def test_rules_that_make_no_sense_are_refused(town: Town) -> None:
     for field, wrong in (
         ("kind", {"kind": "flood"}),
+        ("operation", {"kind": "lost", "service": "mail", "operation": "refund"}),
         ("delay_s", {"kind": "lost", "delay_s": [2, 1]}),
         ("rate", {"kind": "lost", "rate": 2}),
         ("after_s", {"kind": "lost", "after_s": 2}),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import Counter
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ class Receiver:
         self.events: list[dict[str, Any]] = []
         self.refuse = refuse or {}
         self.requests = 0
+        self.times: list[tuple[float, int]] = []
+        self.retry_after = "0.1"
         self.marks: dict[int, threading.Event] = {}
         self.lock = threading.Lock()
         self.port = 0
@@ -36,8 +39,9 @@ class Receiver:
                 status = receiver.take(body, self.headers["Content-Type"])
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
+                receiver.times.append((time.monotonic(), status))
                 if status in (429, 503):
-                    self.send_header("Retry-After", "0.1")
+                    self.send_header("Retry-After", receiver.retry_after)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -89,6 +93,20 @@ def test_every_event_arrives_once_accepted_though_the_receiver_is_busy(own_town:
     assert (status["total"], status["accepted"], status["remaining"]) == (150, 150, 0)
     assert len(receiver.ids()) == 150 + status["duplicates"] > 150
     assert receiver.ids() != sorted(receiver.ids()), "some come slightly out of order"
+
+
+def test_while_the_receiver_asks_for_quiet_there_is_quiet(own_town: Town) -> None:
+    receiver = Receiver({5: 429})
+    receiver.retry_after = "0.8"
+    try:
+        own_town.feed(receiver.open(), events=30)
+        eventually(lambda: own_town.feed_status()["done"], "the feed to be done")
+    finally:
+        receiver.close()
+    refused = next(at for at, status in receiver.times if status == 429)
+    # What was under way when it asked may still come in.
+    assert not [at for at, _ in receiver.times if 0.3 < at - refused < 0.7]
+    assert receiver.times[-1][0] - refused >= 0.7
 
 
 def test_the_feed_goes_on_where_it_was_when_either_side_was_killed(own_town: Town) -> None:

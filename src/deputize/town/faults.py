@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from deputize.town.wire import Wire
+from deputize.town.wire import OPERATIONS, SERVICES, Wire
 from deputize.town.world import World
 
 Kind = Literal[
@@ -51,7 +51,11 @@ class Rule(Wire):
     effect: bool = False
 
     def model_post_init(self, _: object) -> None:
-        """Refuse a delay that is neither one time nor a range of two, each from 0 to 3600 s."""
+        """Refuse an operation that is not there, and a delay that is no time or range within 0 and 3600 s."""
+        services = SERVICES if self.service == "*" else (self.service,)
+        names = [name for service in services for name in OPERATIONS[service]]
+        if self.operation not in ("*", *names):
+            raise ValueError(f"operation is one of these or *: {', '.join(names)}")
         times = self.delay_s if isinstance(self.delay_s, list) else [self.delay_s or 0.0]
         if len(times) not in (1, 2) or sorted(times) != times or times[0] < 0 or times[-1] > 3600:
             raise ValueError("delay_s is a time or a range [least, most], within 0 and 3600")

@@ -93,6 +93,9 @@ class Front:
         try:
             request = await self._read(scope, receive)
         except Problem as problem:
+            note_access(
+                self._world, self._service, scope["method"], scope["path"], None, None, problem.status, None
+            )
             await _send(send, _problem(problem))
             return
         if request is None:
@@ -166,7 +169,7 @@ class Front:
 
     def _unauthorized(self, request: Request) -> Reply | None:
         given = request.header(b"authorization") or ""
-        if self._token is None or secrets.compare_digest(given, f"Bearer {self._token}"):
+        if self._token is None or secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
             return None
         reply = _problem(Problem(401, "unauthorized", "this service wants its bearer token"))
         reply.headers.append((b"www-authenticate", b"Bearer"))

@@ -61,12 +61,13 @@ class Town:
             arguments += ["--ports", ",".join(map(str, ports))]
         for service, token in (tokens or {}).items():
             arguments += ["--token", f"{service}={token}"]
-        if isinstance(faults, (str, Path)):
-            arguments += ["--faults", str(faults)]
         town = cls(directory, arguments)
         town.again()
-        if faults is not None and not isinstance(faults, (str, Path)):
-            town.set_faults(*faults)
+        try:
+            town._begin_with(faults)
+        except (TownError, OSError, ValueError):
+            town.kill()
+            raise
         return town
 
     def again(self) -> None:
@@ -175,6 +176,15 @@ class Town:
         except HTTPError as error:
             with error:
                 raise TownError(f"{error.code}: {error.read().decode('utf-8', 'replace')}") from error
+
+    def _begin_with(self, faults: str | Path | Sequence[Mapping[str, Any]] | None) -> None:
+        """By the hall and not by the command line: `again` must not begin each `first_n` anew."""
+        if faults in ("demo", "none"):
+            self.set_faults(profile=str(faults))
+        elif isinstance(faults, (str, Path)):
+            self.set_faults(*json.loads(Path(faults).read_text("utf-8")))
+        elif faults is not None:
+            self.set_faults(*faults)
 
     def _pages(self, path: str, after: int) -> Iterator[dict[str, Any]]:
         for _ in range(PAGES_MAX):

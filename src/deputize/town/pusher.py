@@ -43,7 +43,7 @@ class FeedAsk(Wire):
     events: int | None = Field(default=None, ge=1, le=EVENTS_MAX)
     per_day: int = Field(default=120, ge=1)
     per_second: float | None = Field(default=None, gt=0)
-    token: str | None = None
+    token: str | None = Field(default=None, pattern="^[!-~]+$")
     name: str = "feed"
 
     def amount(self) -> str:
@@ -250,7 +250,7 @@ class Pusher:
         self._world.db.execute("UPDATE sendings SET attempts = attempts + 1 WHERE place = ?", (place,))
         try:
             answer = await client.post(row["url"], content=envelope.encode(), headers=headers)
-        except httpx2.TransportError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             self._error = f"{type(error).__name__}: {error}"
             return None, None
         status = int(answer.status_code)

@@ -50,7 +50,7 @@ def _orders(app: FastAPI, world: World) -> None:
 
     @app.get("/orders", operation_id="list_orders")
     async def list_orders(customer: str) -> Orders:
-        found = world.find("orders", {"customer": customer})
+        found = world.find("orders", {"customer": customer}, newest_first=True)
         return Orders(orders=[_order(world, row) for row in found])
 
     @app.get("/customers/{customer_id}", operation_id="get_customer")

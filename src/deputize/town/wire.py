@@ -8,8 +8,17 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
-SERVICES = ("shop", "payments", "mail")
+OPERATIONS = {
+    "shop": (
+        *("get_order", "list_orders", "get_customer", "get_product", "release_order", "hold_order"),
+        *("cancel_order", "open_return", "find_returns", "send_replacement", "find_replacements"),
+    ),
+    "payments": ("get_charge", "refund", "find_refunds"),
+    "mail": ("send", "find_messages"),
+}
+SERVICES = tuple(OPERATIONS)
 BODY_BYTES_MAX = 1_000_000
 
 Status = Literal["placed", "released", "held", "cancelled", "shipped", "delivered"]
@@ -182,10 +191,15 @@ def _address(value: str) -> str:
     return value
 
 
+def _writable(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    to_json(value)  # raises ValueError for lone surrogates and for what is nested too deeply to write
+    return value
+
+
 class MessageAsk(Wire):
     to: Annotated[Text, AfterValidator(_address)]
     template: Text
-    data: Mapping[str, Any] = Field(default_factory=dict)
+    data: Annotated[Mapping[str, Any], AfterValidator(_writable)] = Field(default_factory=dict)
     reference: Text | None = None
 
 

@@ -85,13 +85,14 @@ class World:
         """Keep a setting in the file."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    def find(self, table: str, by: Mapping[str, str | None]) -> list[sqlite3.Row]:
-        """The first records of `table` that fit all the columns given; `Problem` (400) when none is."""
+    def find(self, table: str, by: Mapping[str, str | None], newest_first: bool = False) -> list[sqlite3.Row]:
+        """Up to 200 records of `table` that fit all the columns given; `Problem` (400) when none is given."""
         given = {column: value for column, value in by.items() if value is not None}
         if not given:
             raise Problem(400, "no-filter", f"give at least one of these: {', '.join(by)}")
         where = " AND ".join(f"{column} = ?" for column in given)
-        query = f"SELECT * FROM {table} WHERE {where} ORDER BY rowid LIMIT {FOUND_MAX}"
+        way = "DESC" if newest_first else "ASC"
+        query = f"SELECT * FROM {table} WHERE {where} ORDER BY rowid {way} LIMIT {FOUND_MAX}"
         return self.db.execute(query, tuple(given.values())).fetchall()
 
     @contextmanager
