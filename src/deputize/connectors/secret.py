@@ -10,8 +10,9 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, overload
+from typing import Any, NoReturn, overload
 
+from deputize import canonical
 from deputize.errors import ProjectError
 
 VALUE_CHARS_MIN = 6  # a shorter value would be found in innocent text
@@ -91,21 +92,40 @@ class Secrets:
     def scrub(self, text: str | bytes) -> str | bytes:
         """`text` with `[secret NAME]` for each value, also where it is URL-quoted, base64 or escaped.
 
-        Returns the same object where nothing was found.
+        Returns the same object where nothing was found. Bytes that are JSON stay JSON, canonical.
         """
         if self._pattern is None:
             return text
         data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
         if self._pattern.search(data) is None:
             return text
-        clean = self._pattern.sub(lambda match: self._shown[(match.lastindex or 1) - 1], data)
-        return clean if isinstance(text, bytes) else clean.decode("utf-8", "surrogatepass")
+        if isinstance(text, str):
+            return self._replaced(data).decode("utf-8", "surrogatepass")
+        try:
+            return canonical.encode(self._walked(canonical.decode(text)))
+        except (ValueError, TypeError, RecursionError):
+            return self._replaced(text)
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._secrets)})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("secrets cannot be pickled: build them again from the settings")
+
+    def _walked(self, value: Any) -> Any:
+        """`value` with its strings scrubbed one by one: a match in JSON's own text could start half-way
+        in an escape, and what is left would be no JSON."""
+        if isinstance(value, str):
+            return self._replaced(value.encode()).decode()
+        if isinstance(value, list):
+            return [self._walked(item) for item in value]
+        if isinstance(value, dict):
+            return {self._walked(key): self._walked(item) for key, item in value.items()}
+        return value
+
+    def _replaced(self, data: bytes) -> bytes:
+        assert self._pattern is not None
+        return self._pattern.sub(lambda match: self._shown[(match.lastindex or 1) - 1], data)
 
     def _hide(self, secret: Secret, forms: list[bytes]) -> None:
         self._forms[secret] = [*forms, *self._forms.get(secret, [])]
@@ -127,17 +147,19 @@ class Secrets:
             # Checked on the open file, so that it cannot be exchanged between check and use; a pipe
             # in its place must not block.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                about = os.fstat(descriptor)
+                data = os.read(descriptor, FILE_BYTES_MAX + 1)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise ProjectError(f"the secret file:{name} cannot be read: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                raise ProjectError(f"the secret file:{name} is not a file")
-            if about.st_uid != os.getuid():
-                raise ProjectError(f"the secret file:{name} belongs to another user: chown it to yours")
-            if about.st_mode & 0o177:
-                raise ProjectError(f"the secret file:{name} is open to others: chmod 600 {path}")
-            data = file.read(FILE_BYTES_MAX + 1)
+        if not stat.S_ISREG(about.st_mode):
+            raise ProjectError(f"the secret file:{name} is not a file")
+        if about.st_uid != os.getuid():
+            raise ProjectError(f"the secret file:{name} belongs to another user: chown it to yours")
+        if about.st_mode & 0o177:
+            raise ProjectError(f"the secret file:{name} is open to others: chmod 600 {path}")
         try:
             text = data.decode()
         except UnicodeDecodeError:

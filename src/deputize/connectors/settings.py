@@ -125,12 +125,14 @@ def read_connectors(tables: Mapping[str, Any], where: str = "deputize.toml") -> 
 
 
 def _explain(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    # A key that is not known explains the one that is missing.
+    problem = min(problems, key=lambda each: each["type"] != "extra_forbidden")
     location = [str(part) for part in problem["loc"]]
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         models: dict[str, type[_Strict]] = {"header": HeaderLogin, "basic": BasicLogin}
         model = models.get(location[0], ConnectorSettings) if len(location) > 1 else ConnectorSettings
         message = f"is no setting{did_you_mean(location[-1], model.model_fields)}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{'.'.join(location)}: {message}{more}" if location else f"{message}{more}"
