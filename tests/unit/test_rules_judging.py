@@ -128,6 +128,7 @@ def test_only_during_refuses_outside(
         ('agent = "desk"', "refuse"),
         ('agent = "night"', "allow"),
         ('agents = ["night", "desk"]', "refuse"),
+        ('agents = ["night", "third"]', "allow"),
         ('automation = "returns"', "refuse"),
         ('automations = ["orders"]', "allow"),
         ('when = { reason = "other" }', "refuse"),
@@ -290,6 +291,24 @@ def test_explain_tells_each_rule_in_peoples_words_with_its_place() -> None:
     assert everything.operations == frozenset(OPERATIONS)
     assert during.line == 5
     assert during.sentence == "only 08:00 to 20:00 on mon, tue · payments.refund by desk"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("permit = true", "permitted"),
+        ("never = true", "never"),
+        ('never_above = { amount = "50.00 EUR" }', "never with amount above 50.00 EUR"),
+        ('at_most = { times = 3, per = "ever" }', "at most 3 times ever"),
+        (
+            'at_most = { total = "9.00 EUR", of = "amount", per = "day", by = "charge" }',
+            "at most 9.00 EUR of amount in all per day for each charge",
+        ),
+    ],
+)
+def test_each_form_has_a_sentence(body: str, sentence: str) -> None:
+    (rule,) = rules(form(body + "\nwhen.reason = ['late', 'damaged']\nautomation = 'x'")).explain()
+    assert rule.sentence == f"{sentence} · payments.refund when reason is late or damaged in x"
 
 
 def test_hostile_titles_and_ids_stay_inside_their_strings() -> None:

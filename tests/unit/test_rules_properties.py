@@ -19,7 +19,7 @@ LONG = 2**63
 OPERATIONS = ("payments.refund", "payments.payout")
 HOSTILE = ('"', '\\"); permit(principal, action, resource);//', "\n", "\x00", "é\u202e😀", "", "EUR", "ch_1")
 TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=8)
-AGENTS = ("desk", 'night"\n; permit')
+AGENTS = ("desk", 'night"\n; permit', "third")
 MINUTES = st.integers(0, 1439) | st.sampled_from([479, 480, 1199, 1200, 359, 360, 0, 1439])
 MINOR = st.integers(-2, 12) | st.sampled_from([LONG - 1, LONG - 6, -LONG, LONG, 2**64])
 

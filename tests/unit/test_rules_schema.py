@@ -138,6 +138,13 @@ def test_only_what_is_seen_is_taken() -> None:
     }
 
 
+def test_what_an_open_model_lets_in_beyond_its_fields_is_not_taken() -> None:
+    async def go(call: Call, open: Open) -> str:
+        return ""
+
+    assert view(go).project({"open": {"known": "k", "more": 1}}) == {"open": {"known": "k"}}
+
+
 @pytest.mark.parametrize("function", [every, odd])
 def test_the_schema_takes_what_the_contract_lets_through(function: Any) -> None:
     seen = view(function)

@@ -11,8 +11,9 @@ from typing import Any
 from deputize import canonical
 from deputize.money import Money
 from deputize.rule import FactNeed, RuleLine
-from deputize.rules.forms import DAYS, AtMost, Form, OnlyDuring, Problem
-from deputize.rules.schema import Shape, View
+from deputize.rules.forms import AtMost, Form, OnlyDuring, Problem
+from deputize.rules.schema import Kind, Shape, View
+from deputize.rules.words import sentence
 from deputize.suggest import did_you_mean
 
 
@@ -61,7 +62,7 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     need = _need(form, views)
     conditions = [*scope, *([body] if body else [])]
     cedar = _policy(rule, need, names, form.agent_names, conditions)
-    return LoadedRule(rule, cedar, _sentence(form, names), file, line, frozenset(names), need)
+    return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need)
 
 
 def quote(text: str) -> str:
@@ -192,17 +193,21 @@ def _body(form: Form, views: list[View]) -> str:
     return _outside(form.only_during) if form.only_during is not None else ""
 
 
+_A: dict[Kind, str] = {k: f"a {k}" for k in ("whole number", "list", "record")}
+
+
 def _above(name: str, limit: Money | int, views: list[View], counted: str) -> str:
     """True where an amount, with what is `counted` already, is above a limit.
 
     Another currency and an amount that is left out count as above every limit: the rule cannot see
     how much would be moved. In a sum a negative amount does too, or it would make room for others.
     """
+    wanted: Kind = "money" if isinstance(limit, Money) else "whole number"
     for view in views:
         kind = _argument(name, view).kind
-        if kind != ("money" if isinstance(limit, Money) else "whole number"):
-            given = f"{str(limit)!r} is {'money' if isinstance(limit, Money) else 'a whole number'}"
-            raise Unfit(f"{name!r} of {view.operation} is a {kind}, and {given}")
+        if kind != wanted:
+            said = f"{str(limit)!r} is {_A.get(wanted, wanted)}"
+            raise Unfit(f"{name!r} of {view.operation} is {_A.get(kind, kind)}, and {said}")
     path = f"context.args[{quote(name)}]"
     number = f"{path}.minor" if isinstance(limit, Money) else path
     tests = [f"{path}.currency != {quote(limit.currency)}"] if isinstance(limit, Money) else []
@@ -284,38 +289,3 @@ def _policy(
     action = f"action == {actions[0]}" if len(actions) == 1 else f"action in [{', '.join(actions)}]"
     head = f"{rule.effect} ({principal}, {action}, resource)"
     return "\n".join([*annotations, head, *(f"when {{ {c} }}" for c in conditions)]) + ";"
-
-
-def _sentence(form: Form, names: list[str]) -> str:
-    """The rule in people's words, for tables."""
-    scope = [f"when {n} is {' or '.join(map(str, values))}" for n, values in form.when.items()]
-    if form.agent_names:
-        scope.append(f"by {' or '.join(form.agent_names)}")
-    if form.automation_names:
-        scope.append(f"in {' or '.join(form.automation_names)}")
-    return " ".join([_said(form), "·", ", ".join(names), *scope])
-
-
-def _said(form: Form) -> str:
-    if form.permit:
-        return "permitted"
-    if form.never:
-        return "never"
-    if form.never_above is not None:
-        return "never with " + " or ".join(
-            f"{name} above {limit}" for name, limit in form.never_above.items()
-        )
-    if form.at_most is not None:
-        most = form.at_most
-        what = f"{most.times} times" if most.total is None else f"{most.total} of {most.of} in all"
-        per = "ever" if most.per == "ever" else f"per {most.per}"
-        return f"at most {what} {per}" + (f" for each {most.by}" if most.by else "")
-    during = form.only_during
-    assert during is not None
-    hours = (
-        ""
-        if during.hours is None
-        else " {:02}:{:02} to {:02}:{:02}".format(*divmod(during.hours[0], 60), *divmod(during.hours[1], 60))
-    )
-    days = "" if during.days is None else " on " + ", ".join(DAYS[day] for day in sorted(during.days))
-    return f"only{hours}{days}"

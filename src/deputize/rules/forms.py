@@ -78,12 +78,13 @@ def _days(value: Any) -> frozenset[int]:
         raise ValueError("write days like 'mon-fri' or 'mon,wed,sat-sun'")
     chosen: set[int] = set()
     for part in value.lower().split(","):
-        first, _, last = (piece.strip() for piece in part.partition("-"))
-        for day in (first, last or first):
+        first, dash, end = (piece.strip() for piece in part.partition("-"))
+        last = end if dash else first
+        for day in (first, last):
             if day not in DAYS:
                 raise ValueError(f"{day!r} is no day{did_you_mean(day, DAYS)}")
         start = DAYS.index(first)
-        length = (DAYS.index(last or first) - start) % 7 + 1
+        length = (DAYS.index(last) - start) % 7 + 1
         chosen.update((start + step) % 7 for step in range(length))
     return frozenset(chosen)
 

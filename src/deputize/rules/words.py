@@ -1,0 +1,45 @@
+"""A rule in people's words, for tables and for the inbox."""
+
+from __future__ import annotations
+
+from deputize.rules.forms import DAYS, AtMost, Form, OnlyDuring
+
+
+def sentence(form: Form, names: list[str]) -> str:
+    """What a form says, of which operations, and in which scope."""
+    scope = [f"when {n} is {' or '.join(map(str, values))}" for n, values in form.when.items()]
+    if form.agent_names:
+        scope.append(f"by {' or '.join(form.agent_names)}")
+    if form.automation_names:
+        scope.append(f"in {' or '.join(form.automation_names)}")
+    return " ".join([_said(form), "·", ", ".join(names), *scope])
+
+
+def _said(form: Form) -> str:
+    if form.permit:
+        return "permitted"
+    if form.never:
+        return "never"
+    if form.never_above is not None:
+        return "never with " + " or ".join(
+            f"{name} above {limit}" for name, limit in form.never_above.items()
+        )
+    if form.at_most is not None:
+        return _at_most(form.at_most)
+    return _only_during(form.only_during) if form.only_during is not None else ""
+
+
+def _at_most(form: AtMost) -> str:
+    what = f"{form.times} times" if form.total is None else f"{form.total} of {form.of} in all"
+    per = "ever" if form.per == "ever" else f"per {form.per}"
+    return f"at most {what} {per}" + (f" for each {form.by}" if form.by else "")
+
+
+def _only_during(form: OnlyDuring) -> str:
+    hours = "" if form.hours is None else " " + " to ".join(map(_clock, form.hours))
+    days = "" if form.days is None else " on " + ", ".join(DAYS[day] for day in sorted(form.days))
+    return f"only{hours}{days}"
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
