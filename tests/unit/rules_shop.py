@@ -32,7 +32,7 @@ async def refund(
 
 
 @payments.operation(effect="write")
-async def payout(call: Call, account: str, quantity: int, amount: Money | None = None) -> str:
+async def payout(call: Call, account: str, quantity: int, amount: Money | None = None, memo: str = "") -> str:
     raise AssertionError("rules never perform anything")
 
 
@@ -43,6 +43,7 @@ async def send(
     place: Place,
     tags: list[str],
     urgent: bool = False,
+    memo: Money | None = None,
     weight: float = 1.0,
     extra: dict[str, Any] | None = None,
 ) -> str:
@@ -63,12 +64,13 @@ def ask(operation: str = "payments.refund", **changed: Any) -> Question:
     """A question that nothing but a rule stands against: desk, Wednesday, ten in the morning."""
     usual: dict[str, dict[str, Any]] = {
         "payments.refund": {"charge": "ch_1", "amount": EUR_50, "reason": "other"},
-        "payments.payout": {"account": "a", "quantity": 1, "amount": None},
+        "payments.payout": {"account": "a", "quantity": 1, "amount": None, "memo": ""},
         "mail.send": {
             "to": "x",
             "place": {"street": "s", "floor": None, "height": 1.5},
             "tags": ["a"],
             "urgent": False,
+            "memo": None,
             "weight": 2.5,
             "extra": {"__entity": 1},
         },

@@ -162,8 +162,25 @@ def test_an_argument_that_rules_cannot_see_is_told_with_the_reason(argument: str
     assert wrong(f"never = true\nwhen = {{ {argument} = 'x' }}", "mail.send") == message
 
 
+def test_each_wrong_argument_of_one_rule_is_told() -> None:
+    lines = said(
+        f"{HEAD}operation = 'payments.refund'\nwhen = {{ x = 1, y = 1 }}\nnever_above = {{ v = 1, w = 1 }}\n"
+    )
+    assert [line.split("'")[1] for line in lines] == ["x", "y", "v", "w"]
+
+
 def test_operations_that_differ_in_an_argument_need_a_rule_each() -> None:
     assert wrong("never_above = { amount = '5.00 EUR' }", "*").startswith("mail.send has no argument")
+
+
+def test_operations_that_read_one_value_differently_need_a_rule_each() -> None:
+    lines = said(
+        "[[rule]]\ntitle = 'R'\noperation = ['mail.send', 'payments.payout']\nnever = true\n"
+        "when.memo = '5.00 EUR'\n"
+    )
+    assert lines == [
+        "rules/a.toml:1: when.memo: the operations have different types for it; write a rule for each"
+    ]
 
 
 def test_a_title_is_needed_and_must_make_an_id() -> None:

@@ -54,14 +54,13 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     views = [known.views[name] for name in names]
     _collect(messages, _check_names, "agent", form.agent_names, known.agents)
     _collect(messages, _check_names, "automation", form.automation_names, known.automations)
-    scope = _collect(messages, _scope, form, views) or []
-    body = _collect(messages, _body, form, views) or ""
+    when = [_collect(messages, _when, name, values, views) for name, values in form.when.items()]
+    body = _collect(messages, _body, form, views)
     if messages:
         return [Problem(file, line, message) for message in messages]
-    rule = RuleLine(form.rule_id, form.title, "permit") if form.permit else _hard(form)
+    rule = RuleLine(form.rule_id, form.title, "permit" if form.permit else "forbid", _tier(form))
     need = _need(form, views)
-    conditions = [*scope, *([body] if body else [])]
-    cedar = _policy(rule, need, names, form.agent_names, conditions)
+    cedar = _policy(rule, need, names, form.agent_names, [*_who(form), *when, *([body] if body else [])])
     return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need)
 
 
@@ -87,8 +86,8 @@ def _collect(messages: list[str], step: Any, *arguments: Any) -> Any:
         return None
 
 
-def _hard(form: Form) -> RuleLine:
-    return RuleLine(form.rule_id, form.title, "forbid", "hard")
+def _tier(form: Form) -> str:
+    return "" if form.permit else "hard"
 
 
 def _operations(patterns: list[str], views: Mapping[str, View]) -> list[str]:
@@ -130,23 +129,27 @@ def _optional(name: str, views: list[View]) -> bool:
     return any(not view.attributes[name].required for view in views)
 
 
-def _scope(form: Form, views: list[View]) -> list[str]:
-    """The conditions under which a rule holds at all, each a Cedar expression."""
+def _who(form: Form) -> list[str]:
+    """The agents and automations that a rule is for, as Cedar expressions."""
     conditions = []
     if len(form.agent_names) > 1:
         agents = ", ".join(f"Agent::{quote(name)}" for name in form.agent_names)
         conditions.append(f"[{agents}].contains(principal)")
     if form.automation_names:
         conditions.append(_one_of("context.automation", [quote(n) for n in form.automation_names]))
-    for name, values in form.when.items():
-        shapes = [_argument(name, view) for view in views]
-        texts = [_literal(name, value, shape) for value in values for shape in shapes[:1]]
-        for shape in shapes[1:]:
-            if [_literal(name, value, shape) for value in values] != texts:
-                raise Unfit(f"when.{name}: the operations have different types for it; write a rule for each")
-        has = f"context.args has {quote(name)} && " if views and _optional(name, views) else ""
-        conditions.append(has + _one_of(f"context.args[{quote(name)}]", texts))
     return conditions
+
+
+def _when(name: str, values: list[str | int | bool], views: list[View]) -> str:
+    """That an argument is one of some values; one that is absent equals none."""
+    texts: list[str] = []
+    for view in views:
+        shape = _argument(name, view)
+        before, texts = texts, [_literal(name, value, shape) for value in values]
+        if before and before != texts:
+            raise Unfit(f"when.{name}: the operations have different types for it; write a rule for each")
+    has = f"context.args has {quote(name)} && " if views and _optional(name, views) else ""
+    return has + (_one_of(f"context.args[{quote(name)}]", texts) if texts else "")
 
 
 def _one_of(path: str, texts: list[str]) -> str:
@@ -187,7 +190,11 @@ def _money(place: str, text: str) -> dict[str, Any]:
 def _body(form: Form, views: list[View]) -> str:
     """What a rule says besides its scope, as a Cedar expression; empty for permit and never."""
     if form.never_above is not None:
-        return " || ".join(_above(name, limit, views, "") for name, limit in form.never_above.items())
+        messages: list[str] = []
+        tests = [_collect(messages, _above, name, limit, views) for name, limit in form.never_above.items()]
+        if messages:
+            raise Unfit(*messages)
+        return " || ".join(tests)
     if form.at_most is not None:
         return _over(form.rule_id, form.at_most, views)
     return _outside(form.only_during) if form.only_during is not None else ""
@@ -196,7 +203,7 @@ def _body(form: Form, views: list[View]) -> str:
 _A: dict[Kind, str] = {k: f"a {k}" for k in ("whole number", "list", "record")}
 
 
-def _above(name: str, limit: Money | int, views: list[View], counted: str) -> str:
+def _above(name: str, limit: Money | int, views: list[View], counted: str = "") -> str:
     """True where an amount, with what is `counted` already, is above a limit.
 
     Another currency and an amount that is left out count as above every limit: the rule cannot see

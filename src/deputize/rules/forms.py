@@ -102,7 +102,10 @@ class _Strict(BaseModel):
 
 
 class AtMost(_Strict):
-    """At most `times`, or a `total` of argument `of`, in each window; `by` separates the counts."""
+    """At most `times`, or a `total` of argument `of`, in each window.
+
+    `by` separates the counts: the name of an argument, or `agent`, which is who acts.
+    """
 
     times: int | None = Field(None, ge=1, le=WHOLE_MAX)
     total: Limit | None = None

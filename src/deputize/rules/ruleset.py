@@ -53,6 +53,8 @@ def load_rules(
         paths = sorted(folder.iterdir())
     except OSError as error:
         raise RuleError(f"{folder.name}:1: the rules cannot be read: {error.strerror}") from None
+    if len(paths) > FILES_MAX:
+        raise RuleError(f"{folder.name}:1: there are more than {FILES_MAX} rules files")
     for path in paths:
         if path.name.startswith(".") or path.name.endswith("~") or path.suffix == ".md":
             continue
@@ -265,8 +267,6 @@ def _build(
     views = {name: view_of(operation) for name, operation in operations.items()}
     known = Known(views, agents, automations)
     rules: list[LoadedRule] = []
-    if len(texts) > FILES_MAX:
-        raise RuleError(f"{min(texts)}:1: there are more than {FILES_MAX} rules files")
     for file, text in texts.items():
         found, wrong = (read_cedar if file.endswith(".cedar") else _read_forms)(file, text, known)
         rules += found
