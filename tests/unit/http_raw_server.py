@@ -28,6 +28,7 @@ class Server:
     accepted: int = 0
     seen: list[Seen] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -69,6 +70,7 @@ async def serving(
             pass  # the client went away, which is its right
         finally:
             writer.transport.abort()
+            asyncio.get_running_loop().call_soon(server.closed.set)  # after the socket itself
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(line(reader, writer))

@@ -76,6 +76,9 @@ async def test_a_write_sends_json_with_its_key_and_returns_the_stored_form() -> 
     assert (seen.method, seen.target, seen.body) == ("POST", "/v1/refunds", b'{"charge":"ch_1"}')
     assert seen.headers["idempotency-key"] == "k1"
     assert seen.headers["content-type"] == "application/json"
+    assert seen.headers["accept-encoding"] == "identity", (
+        "so that a small answer cannot unfold to a large one"
+    )
 
 
 async def test_the_idempotency_header_has_the_name_that_the_service_wants_and_no_get_has_it() -> None:
@@ -127,6 +130,12 @@ async def test_a_service_that_is_not_there_proves_not_done() -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
         error = await failure(operation(), f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert type(error) is CallNotDone and "not connected" in error.reason
+
+
+async def test_an_encrypted_connection_that_fails_to_start_proves_not_done() -> None:
+    async with serving(http(200)) as server:
+        error = await failure(operation(timeout_s=1.0), server.base.replace("http:", "https:"))
+    assert type(error) is CallNotDone and not server.seen
 
 
 async def test_waiting_in_vain_for_a_connection_proves_not_done() -> None:
@@ -251,6 +260,24 @@ async def test_one_connection_serves_many_requests() -> None:
             await perform(operation(), line, b'{"charge":"c"}', key=key, attempt=1, secrets=secrets)
         await line.aclose()
     assert (server.accepted, len(server.seen)) == (1, 5)
+
+
+async def test_a_connection_that_the_service_closed_while_idle_is_not_used_for_a_write() -> None:
+    async def answer_and_close(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(200, {"id": "a"}))
+        await writer.drain()
+        writer.close()
+
+    async with serving(answer_and_close) as server:
+        line = HttpConnection("payments", server.base)
+        for key in "abc":
+            await perform(
+                operation(), line, b'{"charge":"c"}', key=key, attempt=1, secrets=Secrets(Path(), {})
+            )
+            await server.closed.wait()
+            server.closed.clear()
+        await line.aclose()
+    assert (server.accepted, len(server.seen)) == (3, 3)
 
 
 async def test_a_declined_request_leaves_its_connection_usable() -> None:

@@ -38,7 +38,7 @@ class Place:
     def __init__(self, server: Server, secrets: Secrets, connections: Connections) -> None:
         self.server, self.secrets, self.connections = server, secrets, connections
         self.status = 200
-        self.padding = 0
+        self.before, self.padding = 0, 0
 
 
 @pytest_asyncio.fixture
@@ -47,9 +47,8 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     (tmp_path / "password").chmod(0o600)
 
     async def echo(seen: Seen, writer: Any) -> None:
-        body = json.dumps(
-            {"said": " ".join([seen.target, *seen.headers.values(), "x" * place.padding])}
-        ).encode()
+        said = ["." * place.before, seen.target, *seen.headers.values(), "x" * place.padding]
+        body = json.dumps({"said": " ".join(said)}).encode()
         head = [f"HTTP/1.1 {place.status} {TOKEN}", f"Content-Length: {len(body)}"]
         head += [f"X-Echo-{name}: {value}" for name, value in seen.headers.items()]
         writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
@@ -157,6 +156,8 @@ async def test_a_secret_in_an_address_is_scrubbed(place: Place) -> None:
 
 async def test_an_answer_that_is_too_long_is_kept_scrubbed(place: Place) -> None:
     place.padding = 1_100_000
+    check(await leaves(place, "basic", post))
+    place.before = 1_966  # what is kept would end within the secret
     check(await leaves(place, "basic", post))
 
 

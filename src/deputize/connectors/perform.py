@@ -24,7 +24,6 @@ from deputize.operation import Operation
 RESULT_BYTES_MAX = 1_000_000
 MESSAGE_CHARS_MAX = 1_000
 _TEXT_CHARS_MAX = 64_000  # looked at, of what somebody else wrote
-_FRAMES_MAX = 50
 _KINDS = (CallDeclined, CallNotDone, CallUnknown, CallBroken, CallDrifted)
 
 
@@ -111,13 +110,11 @@ def _failure(call: HttpCall, error: Exception, function: Callable[..., Any]) -> 
         if not call.sent and not (call.answered and isinstance(error, CallBroken)):
             return error
     what = f"{type(error).__name__}: {_said(error)}{_place(error, function)}"
-    if write and call.sent:
-        return CallUnknown(f"sent, and nobody knows what became of it; then {what}")
     if call.answered is not None:
         reason = f"answered {call.answered.status}, but the answer could not be used: {what}"
         return CallDrifted(reason, status=call.answered.status, body=call.answered.body)
     if call.sent:
-        return CallUnknown(f"asked, and no answer came; then {what}")
+        return CallUnknown(f"sent, and no answer came; then {what}")
     if call.in_process:
         return CallUnknown(f"failed half-way: {what}") if write else CallNotDone(what)
     return CallBroken(f"failed before anything was sent: {what}")
@@ -169,6 +166,8 @@ def _said(error: Exception) -> str:
 def _place(error: Exception, function: Callable[..., Any]) -> str:
     """Where the connector's own file was when it failed: ` at file:line`."""
     code = getattr(function, "__code__", None)
-    frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES_MAX)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    return f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+    if code is None:
+        return ""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == code.co_filename]
+    return f" at {code.co_filename}:{lines[-1]}" if lines else ""
