@@ -7,10 +7,10 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from deputize.call import (
     Call,
@@ -205,6 +205,21 @@ async def test_a_result_over_a_megabyte_is_drift() -> None:
     error = await outcome(huge)
     assert type(error) is CallDrifted and "at most 1,000,000" in error.reason
     assert len(error.body) < 2_000
+
+
+@pytest.mark.parametrize("effect", ["read", "write"])
+async def test_a_result_that_no_longer_fits_without_its_secret_is_drift(effect: str) -> None:
+    connector = Connector("shop", version="1")
+    secrets = Secrets(Path(), {"TOKEN": "canary-token"})
+    secrets.resolve("env:TOKEN")
+
+    @connector.operation(effect=effect)  # type: ignore[arg-type]
+    async def echo(call: Call) -> Annotated[str, Field(pattern="^[a-z-]+$")]:
+        return "canary-token"
+
+    with pytest.raises(CallDrifted) as caught:
+        await perform(echo, None, b"{}", key="k", attempt=1, secrets=secrets)
+    assert b"canary" not in caught.value.body
 
 
 @pytest.mark.parametrize("effect", ["read", "write"])

@@ -70,6 +70,23 @@ def test_base64_of_a_text_that_holds_it_is_scrubbed_at_every_alignment(
     assert len(rest.rstrip("=")) <= (len(before) * 8 + 5) // 6 + (len(after) * 8 + 5) // 6 + 1
 
 
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=6, max_size=30),
+    st.binary(max_size=7),
+    st.binary(max_size=7),
+)
+def test_no_base64_and_no_url_keeps_a_secret(value: str, before: bytes, after: bytes) -> None:
+    try:
+        secrets = holding(TOKEN=value)
+    except ProjectError:
+        return  # a number
+    whole = before + value.encode() + after
+    for encoded in (base64.b64encode(whole), base64.urlsafe_b64encode(whole)):
+        assert b"[secret TOKEN]" in secrets.scrub(encoded)
+    assert "[secret TOKEN]" in secrets.scrub("https://x/?q=" + quote_plus(value))
+    assert "[secret TOKEN]" in secrets.scrub(html.escape(value))
+
+
 def test_basic_credentials_are_replaced_whole() -> None:
     secrets = Secrets(Path(), {"PASSWORD": "canary-pass"})
     header = secrets.basic("maya", secrets.resolve("env:PASSWORD"))
