@@ -9,13 +9,11 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Generator
+from random import Random
 from types import FrameType
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from deputize.errors import CodeError
-
-if TYPE_CHECKING:
-    from random import Random
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -23,14 +21,22 @@ R_co = TypeVar("R_co", covariant=True)
 class Step:
     """The automation that the current thread is driving: what its code may ask for without awaiting."""
 
-    __slots__ = ("built", "now_us", "random", "run_id", "serial")
+    __slots__ = ("_random", "built", "now_us", "run_id", "serial", "violation")
 
-    def __init__(self, run_id: str, now_us: int, random: Random) -> None:
+    def __init__(self, run_id: str, now_us: int) -> None:
         self.run_id = run_id
         self.now_us = now_us
-        self.random = random
         self.serial = 0
         self.built: list[Awaiting[object]] = []
+        self.violation: CodeError | None = None
+        self._random: Random | None = None
+
+    @property
+    def random(self) -> Random:
+        """Seeded by the run, made when first asked for."""
+        if self._random is None:
+            self._random = Random(self.run_id)
+        return self._random
 
 
 class _Local(threading.local):

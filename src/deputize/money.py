@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 # ISO 4217 currencies whose minor unit is not a hundredth.
@@ -21,8 +21,8 @@ _TEXT = re.compile(r"(-?)(\d{1,15})(?:\.(\d{1,3}))? ([A-Z]{3})")
 class Money:
     """An amount: `minor` units (cents) of an ISO 4217 `currency`. In JSON `{"currency", "minor"}`."""
 
-    minor: Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    minor: int
+    currency: str
 
     @classmethod
     def parse(cls, text: str) -> Money:
@@ -70,5 +70,45 @@ class Money:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         # The plain record comes first: it is the stored form. Text is for people's files.
+        minor = core_schema.int_schema(strict=True, ge=-(2**53), le=2**53)
+        currency = core_schema.str_schema(pattern=r"^[A-Z]{3}$")
+        record = core_schema.dataclass_schema(
+            cls,
+            core_schema.dataclass_args_schema(
+                "Money",
+                [
+                    core_schema.dataclass_field("minor", minor, kw_only=False),
+                    core_schema.dataclass_field("currency", currency, kw_only=False),
+                ],
+            ),
+            ["minor", "currency"],
+            slots=True,
+        )
         text = core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema())
-        return core_schema.union_schema([handler(source), text], mode="left_to_right")
+        return core_schema.union_schema(
+            [record, text],
+            mode="left_to_right",
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _plain, return_schema=core_schema.dict_schema()
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The canonical form alone: that is what contracts promise and rules see."""
+        return {
+            "title": "Money",
+            "type": "object",
+            "properties": {
+                "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+                "minor": {"type": "integer", "minimum": -(2**53), "maximum": 2**53},
+            },
+            "required": ["currency", "minor"],
+            "additionalProperties": False,
+        }
+
+
+def _plain(money: Money) -> dict[str, Any]:
+    return {"currency": money.currency, "minor": money.minor}

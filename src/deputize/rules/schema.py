@@ -178,9 +178,6 @@ def _shape(node: dict[str, Any], defs: dict[str, Any], depth: int) -> tuple[Shap
 def _union(options: list[dict[str, Any]], defs: dict[str, Any], depth: int) -> tuple[Shape, bool]:
     some = [option for option in options if option.get("type") != "null"]
     nullable = len(some) < len(options)
-    texts = [option for option in some if option == {"type": "string"}]
-    if len(some) == 2 and len(texts) == 1 and any(_plain(option, defs) == _MONEY for option in some):
-        return Shape("money"), nullable
     if len(some) != 1:
         raise _Unseen("may be one of several types")
     shape, inner = _shape(some[0], defs, depth + 1)
@@ -201,10 +198,4 @@ def _plain(node: dict[str, Any], defs: dict[str, Any]) -> tuple[Any, ...]:
     return node.get("type"), node.get("required"), parts
 
 
-def _money() -> tuple[Any, ...]:
-    schema = TypeAdapter(Money).json_schema(mode="serialization")
-    return _plain(schema["anyOf"][0], schema["$defs"])
-
-
-# Money takes text from people's files as well, so its schema may be a union; its canonical form never is.
-_MONEY = _money()
+_MONEY = _plain(TypeAdapter(Money).json_schema(), {})

@@ -98,7 +98,7 @@ def _read(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> Non
 def _intent(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     if body["round"] > 1:
         # Done again on a person's word: what the earlier round held is let go first.
-        _let_go(sql, run, body["path"], body["released"], spend=False)
+        _let_go(sql, run, body["path"], body["released"], spend=body["released"]["spend"])
         _close_cards(sql, run, body["path"])
         sql("UPDATE run SET state='ready' WHERE no=? AND state='doubtful'", (run,))
         sql("DELETE FROM action WHERE run=? AND path=?", (run, body["path"]))
@@ -160,17 +160,14 @@ def _declined(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) ->
 
 
 def _refused(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    if body["was"] == "new":
-        sql(
-            "INSERT INTO action VALUES (?,?,?,'refused',?,'',0,0,0,0,?,?,0,?,?)",
-            (run, body["path"], body["op"], body["digest"], body["version"], body["agent"], at, at),
-        )
-    else:
-        _settle(sql, run, body, at, "refused", spend=False)
+    _settle(sql, run, body, at, "refused", spend=False)
 
 
 def _doubt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    sql("UPDATE action SET state='doubtful' WHERE run=? AND path=?", (run, body["path"]))
+    sql(
+        "UPDATE action SET state='doubtful', give_up_at=? WHERE run=? AND path=?",
+        (body["give_up_at"], run, body["path"]),
+    )
     sql("UPDATE run SET state='doubtful' WHERE no=? AND state='ready'", (run,))
 
 
@@ -212,6 +209,13 @@ def match_of(matching: Body) -> str:
 
 def _settle(sql: Sql, run: int, body: Body, at: int, state: str, *, spend: bool) -> None:
     path = body["path"]
+    if body["was"] == "new":
+        # It never had an intent: a refusal before the start, or a read without a price.
+        sql(
+            "INSERT INTO action VALUES (?,?,?,?,?,'',0,0,0,0,?,?,0,?,?)",
+            (run, path, body["op"], state, body["digest"], body["version"], body["agent"], at, at),
+        )
+        return
     sql("UPDATE action SET state=?, ended_at=? WHERE run=? AND path=?", (state, at, run, path))
     _let_go(sql, run, path, body, spend=spend)
     if body["was"] != "open":

@@ -153,6 +153,14 @@ class View(Protocol):
         """A run's actions in path order."""
         ...
 
+    def action(self, run: int, path: str) -> ActionRow | None:
+        """One action."""
+        ...
+
+    def version(self, run: int) -> int:
+        """The version of a stream."""
+        ...
+
     def actions_in(self, states: Sequence[str], after: tuple[int, str], limit: int) -> list[ActionRow]:
         """Actions of all runs in these states, in (run, path) order after a place."""
         ...
@@ -179,6 +187,10 @@ class View(Protocol):
 
     def cards(self, *, after: int = 0, limit: int = 100, state: str = "open") -> list[CardRow]:
         """The inbox."""
+        ...
+
+    def has_card(self, run: int, path: str) -> bool:
+        """Whether a card for this place is open."""
         ...
 
     def answers(self, limit: int) -> list[AnswerRow]:
@@ -240,6 +252,10 @@ class Tx(View, Protocol):
         """A new run's number and state (`ready`, or `behind` a run with its key), with its first entry."""
         ...
 
+    def next_with_key(self, automation: str, key: str) -> int | None:
+        """The run with this key that is ready now, its predecessor having ended."""
+        ...
+
     def waiting_for(self, occurrence: Occurrence) -> list[tuple[int, str]]:
         """The waits (run, path) that an event matches."""
         ...
@@ -276,8 +292,16 @@ class Tx(View, Protocol):
         """All values whose name starts with `prefix`."""
         ...
 
+    def kept(self, run: int) -> dict[str, Any]:
+        """What an ended run leaves in the books once it is erased: plain data for its `erased` entry."""
+        ...
+
     def erase(self, run: int, versions: Sequence[int]) -> int:
-        """Erase bodies and salts, and the data of the run's event. Returns how many bodies went."""
+        """Erase bodies and salts, and the data of the run's event. Returns how many bodies went.
+
+        Raises `StoreError` while another run on the same event has not ended. Call `erase_run`,
+        which records it too.
+        """
         ...
 
 

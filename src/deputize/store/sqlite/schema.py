@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
-from deputize.errors import SchemaTooNew
+from deputize.errors import SchemaTooNew, StoreError
 
 PROJECTIONS = ("run", "action", "lease", "budget_use", "fact", "wait", "inbox")
 
@@ -74,8 +75,11 @@ CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )
 
 # Version 2: answers are unique for one card and looked for by those not taken in yet, and events
-# that nobody answers are listed without reading the others.
+# that nobody answers are listed without reading the others. Version 1 could hold an answer twice:
+# the first counts.
 _V2 = """
+UPDATE answer SET taken = 1 WHERE taken = 0 AND no NOT IN (
+  SELECT min(no) FROM answer WHERE taken = 0 GROUP BY run, path, what, body);
 CREATE UNIQUE INDEX answer_once ON answer(run, path, what, body) WHERE taken = 0;
 CREATE INDEX answer_open ON answer(no) WHERE taken = 0;
 CREATE INDEX event_unanswered ON event(seq) WHERE state = 'unanswered';
@@ -90,12 +94,7 @@ def migrate(db: sqlite3.Connection, *, up_to: int = VERSION) -> None:
 
     Raises `SchemaTooNew` for a file that a newer version wrote.
     """
-    have = db.execute("PRAGMA user_version").fetchone()[0]
-    if have > VERSION:
-        raise SchemaTooNew(
-            f"this ledger has schema {have} and this version of Deputize knows {VERSION}: "
-            "upgrade Deputize, or restore a backup made by this version"
-        )
+    have = _version(db)
     for version in range(have, up_to):
         # executescript would commit by itself, before the version is set.
         db.execute("BEGIN IMMEDIATE")
@@ -103,6 +102,24 @@ def migrate(db: sqlite3.Connection, *, up_to: int = VERSION) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {version + 1}")
         db.execute("COMMIT")
+
+
+def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
+    """Raises `SchemaTooNew`, and `StoreError` for a database of something else; only reads."""
+    have = _version(db)
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    if "entry" not in tables and (have or tables):
+        raise StoreError(f"{path} is a database of something else, not a ledger")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    have = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if have > VERSION:
+        raise SchemaTooNew(
+            f"this ledger has schema {have} and this version of Deputize knows {VERSION}: "
+            "upgrade Deputize, or restore a backup made by this version"
+        )
+    return have
 
 
 def split_statements(script: str) -> list[str]:

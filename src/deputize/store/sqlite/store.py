@@ -17,16 +17,17 @@ from deputize.ledger import Flaw
 from deputize.store.protocol import Tx, View
 from deputize.store.sqlite import checks
 from deputize.store.sqlite.file import OwnedFile, connect
+from deputize.store.sqlite.rebuilding import rebuild
 from deputize.store.sqlite.tx import Heads, SqliteTx
 from deputize.store.sqlite.view import SqliteView
 
 T = TypeVar("T")
 
 BATCH_MAX = 256
-"""Works that share a commit, at most."""
+"""At so many works a commit takes no more; those of one turn of the loop stay together."""
 
 QUEUE_MAX = 20_000
-"""Works that wait for the writer, at most; intake is bounded well below this."""
+"""Works given and not yet answered, at most; intake is bounded well below this."""
 
 EXIT_COMMIT_UNKNOWN = 70
 
@@ -54,11 +55,11 @@ class SqliteStore:
         self.path = path
         self._clock = clock
         self._file = OwnedFile(path)
-        self.ledger_id = self._file.ledger_id()
-        self.epoch = self._file.new_epoch()
+        self.ledger_id = self._file.ledger_id
+        self.epoch = self._file.epoch
         self._heads = Heads()
         self._tx = SqliteTx(self._file.db, self.ledger_id, self._heads, scrub)
-        self._last_at = self._tx.last_at()
+        self._last_at = self._tx.last_written_at()
         self._on_lost = on_lost or _end_process
         self._boundary = boundary
         self._readers = threading.local()
@@ -69,6 +70,7 @@ class SqliteStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: StoreLost | None = None
         self._closing = False
+        self._unanswered = 0
         self._writer = threading.Thread(target=self._write_forever, name="deputize-writer", daemon=True)
         self._writer.start()
 
@@ -82,6 +84,10 @@ class SqliteStore:
         if self._lost is not None or self._closing:
             future.set_exception(self._lost or StoreError("the ledger is closed"))
             return future
+        if self._unanswered >= QUEUE_MAX:
+            future.set_exception(StoreFull(f"{QUEUE_MAX:,} writes wait for the ledger; try again later"))
+            return future
+        self._unanswered += 1
         if not self._given:
             # One wake of the writer for all that this turn of the loop gives.
             loop.call_soon(self._flush)
@@ -103,11 +109,17 @@ class SqliteStore:
             while self._queue and len(batch) < BATCH_MAX:
                 batch.extend(self._queue.popleft())
             if batch:
-                self._report(self._commit(batch))
+                try:
+                    results = self._commit(batch)
+                except sqlite3.Error as error:
+                    results = self._lose(StoreLost(f"the ledger's file cannot be used ({error})"), batch)
+                self._report(results)
             if self._closing and not self._queue:
                 return
 
     def _commit(self, batch: list[_Given]) -> list[_Result]:
+        if self._lost is not None:
+            return [(future, None, self._lost) for _, future in batch]
         sql = self._file.db.execute
         try:
             self._file.check()
@@ -140,8 +152,9 @@ class SqliteStore:
             if self._file.db.in_transaction:
                 sql("ROLLBACK TO work")
                 sql("RELEASE work")
+                self._tx.resync()
             self._heads.forget_touched()
-            return None, _full(error) if isinstance(error, sqlite3.OperationalError) else error
+            return None, _told(error)
         sql("RELEASE work")
         return value, None
 
@@ -154,6 +167,8 @@ class SqliteStore:
                 StoreLost(f"a commit has an unknown outcome ({error}); restart to recover"), batch
             )
         self._reach("group.after_commit")
+        if self._tx.erased:
+            self._tx.erased = not self._file.wipe_log()
         return results
 
     def _rolled_back(self, batch: list[_Given], error: BaseException | None) -> list[_Result]:
@@ -170,7 +185,17 @@ class SqliteStore:
     def _report(self, results: list[_Result]) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(_settle, results)
+            loop.call_soon_threadsafe(self._settle, results)
+
+    def _settle(self, results: list[_Result]) -> None:
+        self._unanswered -= len(results)
+        for future, value, error in results:
+            if future.done():
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
 
     def _reach(self, name: str) -> None:
         if self._boundary is not None:
@@ -194,7 +219,7 @@ class SqliteStore:
         return checks.verify(self.path, self.ledger_id, progress)
 
     def rebuild(self, *, replace: bool) -> list[str]:
-        return checks.rebuild(self._file.db, replace=replace)
+        return rebuild(self.path, replace=replace)
 
     def backup(self, target: Path) -> None:
         checks.backup(self.path, target)
@@ -209,14 +234,13 @@ class SqliteStore:
         self._file.close()
 
 
-def _settle(results: list[_Result]) -> None:
-    for future, value, error in results:
-        if future.done():
-            continue
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
+def _told(error: Exception) -> BaseException:
+    """What a work raised, in words that are no particular database's."""
+    if isinstance(error, sqlite3.OperationalError):
+        return _full(error)
+    if isinstance(error, sqlite3.IntegrityError):
+        return StoreError(f"the ledger does not allow this: {error}")
+    return error
 
 
 def _full(error: BaseException) -> BaseException:

@@ -25,9 +25,12 @@ from deputize.ledger import (
 )
 from deputize.store.fold import fold, match_of
 from deputize.store.protocol import EventRow
+from deputize.store.sqlite.rebuilding import blank, kept_of
 from deputize.store.sqlite.view import _EVENT, SqliteView, event_row
 
 HEADS_MAX = 20_000
+
+_REFERENCE = b'{"$blob"'
 
 
 class Heads:
@@ -68,6 +71,7 @@ class SqliteTx(SqliteView):
     ) -> None:
         super().__init__(db)
         self.at_us = 0
+        self.erased = False
         self._sql = db.execute
         self._ledger_id = ledger_id
         self._heads = heads
@@ -100,7 +104,8 @@ class SqliteTx(SqliteView):
         return version
 
     def place(self, stored: bytes) -> Any:
-        if len(stored) <= INLINE_BYTES_MAX:
+        # A value that looks like our own reference is stored by digest too, so that none can be forged.
+        if len(stored) <= INLINE_BYTES_MAX and not stored.startswith(_REFERENCE):
             return orjson.Fragment(stored)
         clean = self._scrub(stored)
         digest = canonical.digest(clean)
@@ -155,6 +160,11 @@ class SqliteTx(SqliteView):
         self._heads.put(no, (0, GENESIS, run_id))
         self.append(no, 0, [Draft("began", {**body, "state": state})])
         return no, state
+
+    def next_with_key(self, automation: str, key: str) -> int | None:
+        sql = "SELECT no FROM run WHERE automation=? AND key=? AND state='ready' ORDER BY no LIMIT 1"
+        row = self._sql(sql, (automation, key)).fetchone()
+        return int(row[0]) if row else None
 
     def waiting_for(self, occurrence: Occurrence) -> list[tuple[int, str]]:
         shapes = self._sql(
@@ -228,9 +238,12 @@ class SqliteTx(SqliteView):
         )
         return dict(rows.fetchall())
 
+    def kept(self, run: int) -> dict[str, Any]:
+        return kept_of(self.db, run, self.stream_name(run))
+
     def erase(self, run: int, versions: Sequence[int]) -> int:
+        self._refuse_shared_event(run)
         erased = 0
-        self._sql("PRAGMA secure_delete=ON", ())
         for version in versions:
             row = self._sql(
                 "SELECT b.seq, b.body FROM entry e JOIN body b ON b.seq=e.seq"
@@ -245,10 +258,20 @@ class SqliteTx(SqliteView):
         self._sql(
             "UPDATE event SET data=NULL, subject='' WHERE seq=(SELECT event FROM run WHERE no=?)", (run,)
         )
-        self._sql("UPDATE inbox SET body='{}', title='' WHERE run=?", (run,))
-        self._sql("UPDATE run SET reason='' WHERE no=?", (run,))
-        self._sql("UPDATE answer SET body=CAST('{}' AS BLOB) WHERE run=?", (run,))
+        blank(self._sql, run)
+        # Taken in as well: without their bodies, two open answers could be one and the same.
+        self._sql("UPDATE answer SET body=CAST('{}' AS BLOB), taken=1 WHERE run=?", (run,))
+        self.erased = True
         return erased
+
+    def _refuse_shared_event(self, run: int) -> None:
+        row = self._sql(
+            "SELECT other.id FROM run this JOIN run other ON other.event=this.event"
+            " WHERE this.no=? AND other.no<>this.no AND other.state<>'ended' LIMIT 1",
+            (run,),
+        ).fetchone()
+        if row is not None:
+            raise StoreError(f"run {row[0]} answers the same event and has not ended; erase when it has")
 
     def _erase_blobs(self, stored: bytes, seq: int) -> None:
         if b'"$blob"' not in stored:
@@ -275,7 +298,12 @@ class SqliteTx(SqliteView):
     def _max(self, table: str, column: str) -> int:
         return int(self.db.execute(f"SELECT COALESCE(max({column}), 0) FROM {table}").fetchone()[0])
 
+    def last_written_at(self) -> int:
+        """The latest ledger time in the file, that of an event kept after the last entry included."""
+        row = self._sql("SELECT received_at FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        return max(self.last_at(), int(row[0]) if row else 0)
+
     def resync(self) -> None:
-        """After a rollback of a whole commit: take the counters from the file again."""
+        """After a rollback: take the counters from the file again."""
         self._next_seq = self._max("entry", "seq") + 1
         self._next_run = self._max("run", "no") + 1

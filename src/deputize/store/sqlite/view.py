@@ -89,6 +89,14 @@ class SqliteView:
         rows = self.db.execute(_ACTION + " WHERE a.run=? ORDER BY a.at, a.path", (run,)).fetchall()
         return [ActionRow(*row) for row in rows]
 
+    def action(self, run: int, path: str) -> ActionRow | None:
+        row = self.db.execute(_ACTION + " WHERE a.run=? AND a.path=?", (run, path)).fetchone()
+        return ActionRow(*row) if row else None
+
+    def version(self, run: int) -> int:
+        row = self.db.execute("SELECT max(version) FROM entry WHERE stream=?", (run,)).fetchone()
+        return int(row[0] or 0)
+
     def actions_in(self, states: Sequence[str], after: tuple[int, str], limit: int) -> list[ActionRow]:
         marks = ",".join("?" * len(states))
         sql = (
@@ -123,6 +131,10 @@ class SqliteView:
         sql = _CARD + " WHERE i.seq>? AND i.state=? ORDER BY i.seq LIMIT ?"
         rows = self.db.execute(sql, (after, state, limit)).fetchall()
         return [_card_row(row) for row in rows]
+
+    def has_card(self, run: int, path: str) -> bool:
+        sql = "SELECT 1 FROM inbox WHERE run=? AND path=? AND state='open' LIMIT 1"
+        return self.db.execute(sql, (run, path)).fetchone() is not None
 
     def answers(self, limit: int) -> list[AnswerRow]:
         sql = "SELECT no, run, path, what, body, person, at FROM answer WHERE taken=0 ORDER BY no LIMIT ?"

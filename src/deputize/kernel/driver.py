@@ -1,0 +1,176 @@
+"""The driver: one thread that steps automations, and the watch over it.
+
+A step that holds the thread for a second is reported with its file and line; its thread is
+abandoned, the other steps move to a new one. At `ABANDONED_MAX` the process restarts itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+
+from deputize.clock import Clock
+from deputize.kernel.live import LiveRun, Stepped, Sticks
+from deputize.kernel.stepping import advance, evict
+
+HELD_S_MAX = 1.0
+WATCH_EVERY_S = 0.25
+ABANDONED_MAX = 4
+
+
+class _Thread:
+    """One driver thread's state, shared with the watch."""
+
+    def __init__(self) -> None:
+        self.queue: deque[LiveRun] = deque()
+        self.awake = threading.Semaphore(0)
+        self.now: LiveRun | None = None
+        self.serial = 0
+        self.done: list[Stepped] = []
+        self.abandoned = False
+        self.thread: threading.Thread | None = None
+
+
+class Driver:
+    """Steps runs away from the event loop. `deliver` is called on the loop with finished steps,
+    `restart` when too many threads were abandoned."""
+
+    def __init__(
+        self, clock: Clock, deliver: Callable[[list[Stepped]], None], restart: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._deliver = deliver
+        self._restart = restart
+        self._given: list[LiveRun] = []
+        self._current = _Thread()
+        self._abandoned = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._spawn(self._current)
+        self._watch = self._loop.create_task(self._watch_forever())
+
+    def give(self, run: LiveRun) -> None:
+        """Step this run; its results are laid into its leaves."""
+        if not self._given:
+            assert self._loop is not None
+            self._loop.call_soon(self._flush)
+        run.stepping = True
+        self._given.append(run)
+
+    def give_up(self, run: LiveRun) -> None:
+        """Take this run out of memory."""
+        run.discarded = True
+        self.give(run)
+
+    async def stop(self) -> None:
+        """Finish what was given, and end the thread."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._flush()
+        thread = self._current
+        thread.abandoned = True
+        thread.awake.release()
+        if thread.thread is not None:
+            await asyncio.to_thread(thread.thread.join, 5)
+
+    def _flush(self) -> None:
+        given, self._given = self._given, []
+        if given:
+            self._current.queue.extend(given)
+            self._current.awake.release()
+
+    def _spawn(self, state: _Thread) -> None:
+        state.thread = threading.Thread(
+            target=self._drive_forever, args=(state,), name="deputize-driver", daemon=True
+        )
+        state.thread.start()
+
+    def _drive_forever(self, state: _Thread) -> None:
+        while True:
+            state.awake.acquire()
+            while state.queue:
+                run = state.queue.popleft()
+                state.serial += 1
+                state.now = run
+                if run.discarded:
+                    evict(run)
+                else:
+                    stepped = advance(run)
+                    if state is not self._current:
+                        # The watch gave this thread up, and its run with it: this comes too late.
+                        return
+                    state.done.append(stepped)
+                state.now = None
+            if state.done and self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._take, state)
+            if state.abandoned:
+                return
+
+    def _take(self, state: _Thread) -> None:
+        done, state.done = state.done, []
+        self._deliver(done)
+
+    async def _watch_forever(self) -> None:
+        """Look at intervals; a step seen by looks that are themselves on time is a step that holds."""
+        seen, held_s, before = -1, 0.0, self._clock.monotonic()
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            state, now = self._current, self._clock.monotonic()
+            # A look that comes late says that the whole process stood still (a stopped machine,
+            # a debugger), and nothing about the step.
+            elapsed = min(now - before, 2 * WATCH_EVERY_S)
+            before = now
+            if state.now is None or state.serial != seen:
+                seen, held_s = state.serial, 0.0
+                continue
+            held_s += elapsed
+            if held_s >= HELD_S_MAX:
+                self._abandon(state)
+                seen, held_s = -1, 0.0
+
+    def _abandon(self, state: _Thread) -> None:
+        run = state.now
+        if run is None:
+            return
+        where = _standing(state.thread.ident) if state.thread is not None else "unknown place"
+        state.abandoned = True
+        self._current = _Thread()
+        self._current.queue = state.queue
+        state.queue = deque()
+        self._spawn(self._current)
+        self._current.awake.release()
+        run.discarded = True
+        self._take(state)
+        self._deliver(
+            [
+                Sticks(
+                    run,
+                    f"{where}: the automation held its thread for more than {HELD_S_MAX:g} second; "
+                    "move long work into a connector's operation, and wait with sleep()",
+                )
+            ]
+        )
+        self._abandoned += 1
+        if self._abandoned >= ABANDONED_MAX:
+            self._restart(f"{self._abandoned} automations hold their threads")
+
+
+def _standing(ident: int | None) -> str:
+    """`file:line` at which a thread stands, in code that is not this package's or the library's."""
+    frame: FrameType | None = sys._current_frames().get(ident or 0)
+    place = "unknown place"
+    package = __name__.rpartition(".")[0]
+    for _ in range(200):
+        if frame is None or frame.f_globals.get("__name__", "").startswith(package):
+            break
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return place

@@ -1,0 +1,141 @@
+"""Intake: events become durable, once each, and begin the runs that answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deputize import canonical
+from deputize.agent import PRIORITY
+from deputize.automation import Automation
+from deputize.awaiting import Step
+from deputize.clock import to_datetime
+from deputize.errors import DeputizeError
+from deputize.event import Occurrence
+from deputize.kernel.live import LiveRun
+from deputize.kernel.result import Result
+from deputize.kernel.waiting import wake
+from deputize.store.protocol import EventRow, Store, Tx, WaitRow
+
+BACKLOG_MAX = 10_000
+"""Runs that are ready and not begun; past it events are turned away until there is room."""
+
+
+class Overloaded(DeputizeError):
+    """Too many runs wait to begin; send the event again later (nothing of it was kept)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What an event became: its seq (0 for a duplicate), the runs it began and the waits it ended."""
+
+    seq: int
+    runs: tuple[LiveRun, ...] = ()
+    woken: tuple[tuple[int, str, Result], ...] = ()
+    duplicate: bool = False
+
+
+class Intake:
+    """Takes events in. `begun` of the intake puts new runs in line after their commit."""
+
+    def __init__(
+        self,
+        store: Store,
+        automations: Mapping[str, Automation],
+        params: Callable[[str], Mapping[str, Any]],
+        append: Callable[[Tx, int, list[Any]], None],
+        *,
+        fresh: Callable[[LiveRun], None],
+        woken: Callable[[int, str, Result], None],
+        backlog: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._params = params
+        self._append = append
+        self._fresh = fresh
+        self._woken = woken
+        self._backlog = backlog
+        self._by_type: dict[str, list[Automation]] = {}
+        for automation in automations.values():
+            self._by_type.setdefault(automation.on.event_type, []).append(automation)
+
+    def check(self, occurrence: Occurrence) -> None:
+        """Raises `BadEvent` where an automation answers this type and its data does not fit."""
+        for automation in self._by_type.get(occurrence.type, ()):
+            occurrence.typed(automation.on, to_datetime(occurrence.time_us))
+
+    async def accept(self, occurrences: Sequence[Occurrence], *, outside: bool = True) -> list[Arrival]:
+        """Keep events and begin their runs, all in one commit; durable when this returns.
+
+        Raises `Overloaded` where too much waits already, `StoreFull` where nothing could be written.
+        """
+        if outside and self._backlog() + len(occurrences) > BACKLOG_MAX:
+            raise Overloaded
+        arrivals = await self._store.write(lambda tx: [self.arrive(tx, o) for o in occurrences])
+        for arrival in arrivals:
+            self.begun(arrival)
+        return arrivals
+
+    def arrive(self, tx: Tx, occurrence: Occurrence) -> Arrival:
+        """Keep one event inside a work; call `begun` with what it returns once that is committed."""
+        answering = self._by_type.get(occurrence.type, [])
+        seq = tx.keep_event(occurrence, "answered" if answering else "unanswered")
+        if seq is None:
+            return Arrival(0, duplicate=True)
+        runs = [run for a in answering if (run := self._begin(tx, a, occurrence, seq)) is not None]
+        woken = []
+        waiting = tx.waiting_for(occurrence)
+        if waiting:
+            event = EventRow(seq, occurrence, tx.at_us, "answered")
+            if not answering:
+                tx.set_event_state(seq, "answered")
+            woken = [wake(tx, self._append, WaitRow(no, path, "event", None), event) for no, path in waiting]
+        return Arrival(seq, tuple(runs), tuple(woken))
+
+    def begun(self, arrival: Arrival) -> None:
+        """After the commit: put the new runs in line, and hand on what was waited for."""
+        for run in arrival.runs:
+            self._fresh(run)
+        for no, path, result in arrival.woken:
+            self._woken(no, path, result)
+
+    def live_run(
+        self,
+        no: int,
+        run_id: str,
+        automation: Automation,
+        event: Occurrence,
+        event_seq: int,
+        params: Mapping[str, Any],
+        key: str | None,
+        began_us: int,
+    ) -> LiveRun:
+        """A run as it stands in memory before its first step."""
+        step = Step(run_id, began_us)
+        return LiveRun(no, run_id, automation, event, event_seq, dict(params), key, began_us, 1, {}, step)
+
+    def _begin(self, tx: Tx, automation: Automation, occurrence: Occurrence, seq: int) -> LiveRun | None:
+        data = automation.on.model_validate_json(occurrence.data)
+        key = automation.key_of(data)
+        params = dict(self._params(automation.name))
+        run_id = canonical.name(self._store.ledger_id, automation.name, occurrence.source, occurrence.id)
+        body = {
+            "automation": automation.name,
+            "code": automation.code,
+            "agent": automation.agent.name,
+            "event": {
+                "seq": seq,
+                "source": occurrence.source,
+                "id": occurrence.id,
+                "type": occurrence.type,
+                "digest": occurrence.digest,
+            },
+            "params": params,
+            "key": key,
+            "priority": PRIORITY[automation.agent.service_level],
+        }
+        no, state = tx.begin_run(run_id, body)
+        if state != "ready":
+            return None
+        return self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)

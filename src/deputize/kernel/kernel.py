@@ -1,0 +1,201 @@
+"""The kernel, wired: one object that is started, given events and people's decisions, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from deputize.automation import Automation
+from deputize.errors import StoreError
+from deputize.kernel.doubts import Doubts
+from deputize.kernel.driver import Driver
+from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.intake import Intake
+from deputize.kernel.lanes import Lane
+from deputize.kernel.live import LiveRun
+from deputize.kernel.people import STOP_SETTING, People
+from deputize.kernel.ports import Boundary, Performer
+from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubts
+from deputize.kernel.runner import Runner
+from deputize.kernel.scheduler import Scheduler
+from deputize.kernel.start import InForce
+from deputize.kernel.stops import LeaseLine, Stops
+from deputize.kernel.time import LedgerTime
+from deputize.kernel.waiting import WAKE_MAX, wake_due
+from deputize.ledger import SYSTEM, Draft
+from deputize.operation import Operation
+from deputize.store.protocol import Store, Tx
+
+TIMER_S_MAX = 60.0
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a kernel works on, all of it made elsewhere."""
+
+    store: Store
+    time: LedgerTime
+    performer: Performer
+    force: InForce
+    automations: Mapping[str, Automation]
+    operations: Mapping[str, Operation[..., Any]]
+    params: Callable[[str], Mapping[str, Any]]
+    lane: Callable[[str], Lane]
+    boundary: Boundary
+    random: Random
+    restart: Callable[[str], None]
+
+
+class Kernel:
+    """Drives the runs of one ledger, on the running event loop."""
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        lanes: dict[str, Lane] = {}
+
+        def lane_of(scope: str) -> Lane:
+            lane = lanes.get(scope)
+            if lane is None:
+                lane = lanes[scope] = given.lane(scope)
+            return lane
+
+        self.lanes = lanes
+        self.parts = Parts(
+            store=given.store,
+            time=given.time,
+            performer=given.performer,
+            force=given.force,
+            stops=Stops(),
+            leases=LeaseLine(),
+            boundary=given.boundary,
+            random=given.random,
+            lane_of=lane_of,
+            live={},
+        )
+        self._known: dict[int, tuple[int, str]] = {}
+        self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of)
+        self.driver = Driver(given.time.clock, lambda steps: self.runner.take(steps), given.restart)
+        self.intake = Intake(
+            given.store,
+            given.automations,
+            given.params,
+            lambda tx, no, drafts: self.gate.append(tx, no, drafts),
+            fresh=self._fresh,
+            woken=lambda no, path, result: self.runner.deliver(no, path, result),
+            backlog=lambda: self.scheduler.backlog,
+        )
+        self.runner = Runner(
+            self.parts,
+            given.automations,
+            self.driver,
+            self.intake,
+            ready=self.scheduler.ready,
+            left=self._left,
+            due=self._due_at,
+        )
+        self.scheduler.runner = self.runner
+        self.gate = Gate(self.parts, lambda b, o, e: self.doubts.watch(b, o, e), self.runner.lose)
+        self.runner.gate = self.gate
+        self.doubts = Doubts(self.parts, self.gate, self.runner.deliver)
+        self.people = People(self.parts, self.gate, self.doubts, self.runner, given.operations)
+        self._next_due: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waking = False
+
+    async def start(self) -> None:
+        """Recover, and begin. Halts that were in force stay so."""
+        store = self.parts.store
+        await store.write(self._opened)
+        self.driver.start()
+        await doubt_open_intents(self.parts)
+        await self.people.take_in()
+        watch_doubts(self.parts, self.doubts, self.given.operations)
+        for no, priority, automation in store.read(ready_runs):
+            self._known[no] = (priority, automation)
+            self.scheduler.ready(no)
+        self._due_at(store.read(lambda view: view.next_due()))
+
+    async def stop(self) -> None:
+        """Start nothing more and let go; what is under way is found by the next owner."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.parts.stops.stop("all", "stopping")
+        await self.doubts.stop()
+        await self.runner.stop()
+        await self.driver.stop()
+
+    def idle(self) -> bool:
+        """Whether no run is in memory or in line."""
+        return not self.parts.live and not self.scheduler.backlog
+
+    def _opened(self, tx: Tx) -> None:
+        for name, reason in tx.settings(STOP_SETTING).items():
+            self.parts.stops.stop(name.removeprefix(STOP_SETTING), reason)
+        before = tx.setting("clock_back")
+        self.parts.time.no_repeat_before = max(self.parts.time.no_repeat_before, int(before or 0))
+        body = {"epoch": self.parts.store.epoch, "ruleset": self.parts.force.rules.digest}
+        tx.append(SYSTEM, tx.version(SYSTEM), [Draft("opened", body)])
+        known = tx.setting("ruleset")
+        if known != self.parts.force.rules.digest:
+            source = {"digest": self.parts.force.rules.digest, "source": self.parts.force.rules.source()}
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("rules", source)])
+            tx.set_setting("ruleset", self.parts.force.rules.digest)
+
+    def _fresh(self, run: LiveRun) -> None:
+        self._known[run.no] = (run.priority, run.automation.name)
+        self.scheduler.fresh(run)
+
+    def _left(self, run: LiveRun) -> None:
+        self._known.pop(run.no, None)
+        self.scheduler.left(run)
+
+    def _priority_of(self, no: int) -> tuple[int, str]:
+        known = self._known.get(no)
+        if known is None:
+            row = self.parts.store.read(lambda view: view.run_no(no))
+            known = (row.priority, row.automation) if row is not None else (1, "")
+            self._known[no] = known
+        return known
+
+    # -- timers ---------------------------------------------------------------------------------------
+
+    def _due_at(self, due_us: int | None) -> None:
+        """A wait is due then."""
+        if due_us is None or (self._next_due is not None and self._next_due <= due_us):
+            return
+        self._next_due = due_us
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._next_due is None:
+            return
+        # Wall time may be changed under us: look at least once a minute.
+        wait_s = min(max((self._next_due - self.parts.time.now_us()) / 1e6, 0.0), TIMER_S_MAX)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._wake_soon)
+
+    def _wake_soon(self) -> None:
+        if not self._waking:
+            self._waking = True
+            task = asyncio.get_running_loop().create_task(self._wake())
+            task.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
+
+    async def _wake(self) -> None:
+        try:
+            while True:
+                woken, due = await self.parts.store.write(lambda tx: wake_due(tx, self.gate.append))
+                for no, path, result in woken:
+                    self.runner.deliver(no, path, result)
+                if len(woken) < WAKE_MAX:
+                    break
+            self._next_due = due
+        except StoreError:
+            # Full or busy: the waits are still there, and are looked at again.
+            self._next_due = self.parts.time.now_us() + 1_000_000
+        finally:
+            self._waking = False
+        self._set_timer()

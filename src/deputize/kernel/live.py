@@ -1,0 +1,98 @@
+"""A run in memory: its coroutine, its record, and what it waits for at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any
+
+from deputize.agent import PRIORITY
+from deputize.automation import Automation, Outcome
+from deputize.awaiting import Awaiting, Step
+from deputize.event import EventData, Occurrence
+from deputize.kernel.result import Record, Result
+
+ACTIONS_MAX = 1_000
+"""Awaits in one run; work without an end goes on by `continue_with`."""
+
+
+@dataclass(slots=True)
+class Leaf:
+    """One thing that the run awaits now: its path, and whether a failure is raised or returned."""
+
+    path: str
+    awaiting: Awaiting[Any]
+    raises: bool
+    result: Result | None = None
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """One run in memory. `version` is changed by the writer alone, everything else by the loop or,
+    while a step is under way, by the driver."""
+
+    no: int
+    id: str
+    automation: Automation
+    event: Occurrence
+    event_seq: int
+    params: dict[str, Any]
+    key: str | None
+    began_us: int
+    version: int
+    record: Record
+    step: Step
+    context: Context = field(default_factory=Context)
+    coroutine: Coroutine[Any, Any, Any] | None = None
+    turn: int = 0
+    leaves: list[Leaf] = field(default_factory=list)
+    together: bool = False
+    busy: int = 0
+    """Actions of this run that the gate has in hand."""
+    stepping: bool = False
+    cancel: str = ""
+    carded: bool = False
+    waited: bool = False
+    was_stuck: bool = False
+    discarded: bool = False
+    """Appends failed, or it was evicted: what is still under way for it is not delivered."""
+
+    @property
+    def priority(self) -> int:
+        """0 is first."""
+
+        return PRIORITY[self.automation.agent.service_level]
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """A step ended at an await: these parts of it are new and must be carried out."""
+
+    run: LiveRun
+    leaves: tuple[Leaf, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A step ended the run. `causes` is the chain of an uncaught failure, outermost first."""
+
+    run: LiveRun
+    kind: str
+    outcome: Outcome
+    reason: str = ""
+    causes: tuple[dict[str, str], ...] = ()
+    state: EventData | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sticks:
+    """A step cannot go on: the code does not match the record, or it held its thread."""
+
+    run: LiveRun
+    reason: str
+    ours: str = ""
+    theirs: str = ""
+
+
+Stepped = Asks | Ends | Sticks

@@ -1,0 +1,251 @@
+"""What people decide, taken in by the owner: answers to cards, cancellations, halts.
+
+A person's act is a record of their own first; its effect on a run's stream follows here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from deputize import canonical
+from deputize.errors import DeputizeError
+from deputize.kernel.doubts import Doubts, begun_of
+from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.result import Result
+from deputize.kernel.runner import Runner
+from deputize.kernel.start import Begun, settled_part
+from deputize.ledger import SYSTEM, Draft
+from deputize.operation import Operation
+from deputize.store.protocol import ActionRow, RunRow, Tx
+
+AnswerKind = Literal["happened", "did_not", "do_again", "abandon"]
+STOP_SETTING = "stop:"
+
+
+class NotAnswerable(DeputizeError):
+    """There is nothing here to answer in this way; the message says what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What taking an answer in has to tell the rest of the kernel."""
+
+    run_no: int
+    path: str
+    result: Result | None = None
+    again: tuple[Begun, Operation[..., Any]] | None = None
+    ended: bool = False
+
+
+class People:
+    """Carries out what people decide."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        gate: Gate,
+        doubts: Doubts,
+        runner: Runner,
+        operations: Mapping[str, Operation[..., Any]],
+    ) -> None:
+        self._parts = parts
+        self._gate = gate
+        self._doubts = doubts
+        self._runner = runner
+        self._operations = operations
+
+    # -- answers to cards -----------------------------------------------------------------------------
+
+    async def answer(self, card: str, kind: AnswerKind, *, result: Any, reason: str, person: str) -> None:
+        """Answer a card by its id (`run/path`, or a run's id for a stuck run).
+
+        Raises `NotAnswerable`, saying why: no such card, a result that does not fit, answered already.
+        """
+        run_id, _, path = card.partition("/")
+
+        def record(tx: Tx) -> None:
+            run = tx.run(run_id)
+            if run is None:
+                raise NotAnswerable(f"there is no run {run_id!r}; `deputize inbox` lists what waits")
+            self._check(tx, run, path, kind, result)
+            body = {"result": result, "reason": reason}
+            tx.answer(run.no, path, kind, body, person)
+
+        await self._parts.store.write(record)
+        await self.take_in()
+
+    async def take_in(self) -> None:
+        """Take in every answer that is not yet; also at start."""
+        taken = await self._parts.store.write(self._take_all)
+        for one in taken:
+            self._doubts.leave(one.run_no, one.path)
+            if one.again is not None:
+                begun, operation = one.again
+                await self._doubts.again(
+                    begun,
+                    operation,
+                    "a person says that it did not happen, and asks for it again",
+                    spend=False,
+                )
+            elif one.ended:
+                run = self._parts.live.get(one.run_no)
+                if run is not None:
+                    self._runner.leave(run)
+            else:
+                self._runner.deliver(one.run_no, one.path, one.result)
+
+    def _take_all(self, tx: Tx) -> list[_Taken]:
+        taken = []
+        for answer in tx.answers(limit=500):
+            tx.take_answer(answer.no)
+            run = tx.run_no(answer.run)
+            if run is None or run.state == "ended":
+                continue
+            by = {"person": answer.person, "reason": answer.body.get("reason", "")}
+            if not answer.path:
+                self._end(tx, run, by)
+                taken.append(_Taken(run.no, "", ended=True))
+                continue
+            row = tx.action(answer.run, answer.path)
+            if row is None or row.state not in ("doubtful", "drifted"):
+                continue
+            taken.append(self._take(tx, run, row, answer.what, answer.body.get("result"), by))
+        return taken
+
+    def _take(
+        self, tx: Tx, run: RunRow, row: ActionRow, kind: str, result: Any, by: Mapping[str, Any]
+    ) -> _Taken:
+        begun = self._begun(tx, row)
+        at = tx.at_us
+        part = settled_part(begun, row.state) | {"by": by, "at": at}
+        if row.state == "drifted":
+            # It was settled as done; what it held is let go already.
+            part |= {"leased": False, "holds": [], "counted": []}
+        if kind == "happened":
+            stored = self._stored(row, result)
+            self._gate.append(tx, run.no, [Draft("receipt", part | {"result": tx.place(stored)})])
+            return _Taken(run.no, row.path, Result("value", stored, "", at))
+        if kind == "did_not":
+            reason = f"{by['person']} says that it did not happen" + (
+                f": {by['reason']}" if by["reason"] else ""
+            )
+            self._gate.append(tx, run.no, [Draft("refused", part | {"reason": reason})])
+            return _Taken(run.no, row.path, Result("refused", b"null", reason, at))
+        if kind == "do_again":
+            return _Taken(run.no, row.path, again=(begun, self._operations[row.operation]))
+        self._gate.append(tx, run.no, [Draft("abandoned", part)])
+        self._end(tx, run, by)
+        return _Taken(run.no, row.path, ended=True)
+
+    def _end(self, tx: Tx, run: RunRow, by: Mapping[str, Any]) -> None:
+        body: dict[str, Any] = {
+            "kind": "cancelled",
+            "label": "",
+            "details": {},
+            "reason": f"ended by {by['person']}" + (f": {by['reason']}" if by["reason"] else ""),
+            "causes": [],
+            "automation": run.automation,
+            "key": run.key,
+            "waited": True,
+            "carded": True,
+        }
+        self._gate.append(tx, run.no, [Draft("ended", body)])
+
+    def _check(self, tx: Tx, run: RunRow, path: str, kind: str, result: Any) -> None:
+        if not path:
+            if run.state != "stuck":
+                raise NotAnswerable(f"run {run.id} is {run.state}, not stuck; there is nothing to answer")
+            if kind != "abandon":
+                raise NotAnswerable(
+                    "a stuck run goes on by itself once matching code is there; it can only be abandoned"
+                )
+            return
+        row = tx.action(run.no, path)
+        if row is None or row.state not in ("doubtful", "drifted"):
+            state = "unknown" if row is None else row.state
+            raise NotAnswerable(f"action {run.id}/{path} is {state}; there is nothing to answer (any more)")
+        if row.state == "drifted" and kind in ("did_not", "do_again"):
+            raise NotAnswerable("the service says that it was done; say what came of it, or abandon the run")
+        if kind == "happened":
+            self._stored(row, result)
+        if kind == "do_again" and row.operation not in self._operations:
+            raise NotAnswerable(f"there is no operation {row.operation} any more to do it again with")
+
+    def _stored(self, row: ActionRow, result: Any) -> bytes:
+        operation = self._operations.get(row.operation)
+        if operation is None:
+            raise NotAnswerable(f"there is no operation {row.operation} any more to read the result")
+        try:
+            value = operation.decode_result(canonical.encode(result))
+            return operation.encode_result(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "result"
+            raise NotAnswerable(
+                f"this result does not fit what {row.operation} returns: {place}: {first['msg']}; "
+                f"it takes {operation.contract.output_schema[:600]}"
+            ) from None
+
+    def _begun(self, tx: Tx, row: ActionRow) -> Begun:
+        entry = tx.entry(row.intent) if row.intent else None
+        intent = entry.body if entry is not None else None
+        empty: dict[str, Any] = {"args": None, "leases": [], "holds": [], "counted": [], "expects": {}}
+        return begun_of(row, intent or empty)
+
+    # -- cancel, halt, resume -------------------------------------------------------------------------
+
+    async def cancel(self, run_id: str, person: str) -> str:
+        """Cancel a run: at once where it waits, after its open and doubtful actions otherwise.
+
+        Returns a sentence that says which. Raises `NotAnswerable` for a run that is not there or ended.
+        """
+
+        def work(tx: Tx) -> tuple[int, str]:
+            run = tx.run(run_id)
+            if run is None:
+                raise NotAnswerable(f"there is no run {run_id!r}")
+            if run.state == "ended":
+                raise NotAnswerable(f"run {run.id} has ended already: {run.label}")
+            if run.state in ("behind", "stuck"):
+                self._end(tx, run, {"person": person, "reason": ""})
+                return run.no, "ended"
+            tx.set_wish(run.no, "cancel")
+            return run.no, run.state
+
+        no, state = await self._parts.store.write(work)
+        if state == "ended":
+            return "cancelled"
+        live = self._parts.live.get(no)
+        if live is not None:
+            live.cancel = "cancel"
+            self._runner.look(live)
+        elif state == "waiting":
+            self._runner.bring_in(no)
+        if state == "doubtful":
+            return "will be cancelled once its doubt is resolved; `deputize inbox` shows what waits"
+        return "is being cancelled"
+
+    async def stop(self, scope: str, reason: str, person: str) -> None:
+        """Halt or pause: nothing new starts in the scope, at once and across restarts."""
+        self._parts.stops.stop(scope, reason)
+        body = {"scope": scope, "reason": reason, "person": person}
+
+        def work(tx: Tx) -> None:
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("halted", body)])
+            tx.set_setting(STOP_SETTING + scope, reason)
+
+        await self._parts.store.write(work)
+
+    async def lift(self, scope: str, person: str) -> None:
+        """Let the scope go on."""
+
+        def work(tx: Tx) -> None:
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("resumed", {"scope": scope, "person": person})])
+            tx.set_setting(STOP_SETTING + scope, None)
+
+        await self._parts.store.write(work)
+        self._parts.stops.lift(scope)

@@ -1,0 +1,29 @@
+"""What the kernel is given, and knows by protocol alone."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from deputize.operation import Operation
+
+
+class Performer(Protocol):
+    """Performs operations. Both methods raise `CallFailed` for whatever is not a success."""
+
+    async def perform(self, operation: Operation[..., Any], args: bytes, *, key: str, attempt: int) -> bytes:
+        """Do it once; the stored form of the result."""
+        ...
+
+    async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
+        """What the service knows of the action with this key: its result, or None where it knows none."""
+        ...
+
+
+class Boundary(Protocol):
+    """Called with the name of each step that a crash may fall before or after; does nothing in earnest."""
+
+    def __call__(self, name: str, /) -> None: ...
+
+
+def no_boundary(name: str, /) -> None:
+    """The boundary in earnest."""

@@ -1,0 +1,329 @@
+"""The runner: runs in memory, from step to step.
+
+A step asks for things; actions go to the gate, waits and sends to the ledger. When all that a run
+awaits is known it is stepped again; when nothing of it is in hand any more (it waits, or is in
+doubt) it leaves memory and goes on later from its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deputize import canonical
+from deputize.action import Action
+from deputize.automation import Automation
+from deputize.errors import StoreError
+from deputize.event import Occurrence
+from deputize.kernel.driver import Driver
+from deputize.kernel.ending import end_run, stick_run
+from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.intake import Arrival, Intake
+from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
+from deputize.kernel.result import Known, Result, read_record, value
+from deputize.kernel.stepping import digest_of, name_of
+from deputize.kernel.waiting import register_wait
+from deputize.ledger import Draft
+from deputize.store.protocol import Tx
+from deputize.waits import Send, Sleep, WaitFor
+
+RETRY_LOST_S = 1.0
+
+LOADABLE = ("ready", "stuck", "waiting")
+"""A waiting run comes into memory only to be cancelled."""
+
+
+class Runner:
+    """Holds the runs in memory. `ready` puts a run back in line, `changed` says that one has left."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        automations: Mapping[str, Automation],
+        driver: Driver,
+        intake: Intake,
+        *,
+        ready: Callable[[int], None],
+        left: Callable[[LiveRun], None],
+        due: Callable[[int], None],
+    ) -> None:
+        self.parts = parts
+        self.automations = automations
+        self.gate: Gate
+        self._driver = driver
+        self._intake = intake
+        self._ready = ready
+        self._left = left
+        self._due = due
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """Let go of all that is under way; the ledger has what the next owner needs."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- into memory ----------------------------------------------------------------------------------
+
+    def begin(self, run: LiveRun) -> None:
+        """Step a run that is in `parts.live`."""
+        self._driver.give(run)
+
+    async def load(self, numbers: list[int]) -> list[LiveRun]:
+        """Bring runs into memory from their records; those that cannot run now are left where they are."""
+        try:
+            return await self.parts.store.write(lambda tx: self._load(tx, numbers))
+        except StoreError:
+            asyncio.get_running_loop().call_later(RETRY_LOST_S, lambda: [self._ready(no) for no in numbers])
+            return []
+
+    def bring_in(self, run_no: int) -> None:
+        """Load a waiting run, so that its cancellation can be thrown."""
+        self._ready(run_no)
+
+    def _load(self, tx: Tx, numbers: list[int]) -> list[LiveRun]:
+        # In the writer, and into `live` there, so that no append can fall between reading and holding.
+        loaded = []
+        for no in numbers:
+            row = tx.run_no(no)
+            if row is None or row.state not in LOADABLE or no in self.parts.live:
+                continue
+            automation = self.automations.get(row.automation)
+            kept = tx.event(row.event)
+            if automation is None or kept is None:
+                stick_run(
+                    tx, no, row.version, f"there is no automation {row.automation!r} in this project", row
+                )
+                continue
+            entries = tx.entries(no)
+            seqs = {
+                e.body["event"]["seq"] for e in entries if e.type == "woke" and e.body and "event" in e.body
+            }
+            data = {seq: found.occurrence.data for seq in seqs if (found := tx.event(seq)) is not None}
+            first = entries[0].body or {}
+            run = self._intake.live_run(
+                no,
+                row.id,
+                automation,
+                kept.occurrence,
+                row.event,
+                first.get("params", {}),
+                row.key,
+                row.began_at,
+            )
+            run.version = row.version
+            run.record = read_record(entries, data)
+            run.cancel = tx.wish(no)
+            run.waited = run.carded = True
+            run.was_stuck = row.state == "stuck"
+            self.parts.live[no] = run
+            loaded.append(run)
+        return loaded
+
+    # -- from step to step ----------------------------------------------------------------------------
+
+    def take(self, stepped: list[Stepped]) -> None:
+        """Steps that the driver has finished."""
+        for step in stepped:
+            run = step.run
+            run.stepping = False
+            if isinstance(step, Asks):
+                if run.discarded:
+                    continue
+                self._ask(run, step.leaves)
+            elif isinstance(step, Ends):
+                if not run.discarded:
+                    self._spawn(self._end(run, step))
+            else:
+                self._spawn(self._stick(run, step))
+
+    def _ask(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> None:
+        if run.was_stuck:
+            run.was_stuck = False
+            self._post_unstuck(run)
+        for leaf in fresh:
+            run.busy += 1
+            awaiting = leaf.awaiting
+            if isinstance(awaiting, Action):
+                self._spawn(self._carry(run, leaf, awaiting))
+            elif isinstance(awaiting, Send):
+                self._spawn(self._send(run, leaf, awaiting))
+            elif isinstance(awaiting, Sleep | WaitFor):
+                self._spawn(self._wait(run, leaf, awaiting))
+        for leaf in run.leaves:
+            # Results that came while the driver had the run.
+            if leaf.result is None and (known := run.record.get(leaf.path)) is not None:
+                leaf.result = known.result
+        self.look(run)
+
+    async def _carry(self, run: LiveRun, leaf: Leaf, action: Action[Any]) -> None:
+        try:
+            leaf.result = await self.gate.carry_out(run, leaf.path, action)
+        except StoreError:
+            self.lose(run)
+        run.busy -= 1
+        self.look(run)
+
+    async def _wait(self, run: LiveRun, leaf: Leaf, awaiting: Sleep | WaitFor[Any]) -> None:
+        if not run.cancel:
+            run.waited = True
+            try:
+                due, leaf.result = await self.parts.store.write(
+                    lambda tx: register_wait(tx, run, leaf.path, awaiting)
+                )
+                run.record[leaf.path] = Known(name_of(awaiting), digest_of(awaiting), "waiting")
+                if due is not None and leaf.result is None:
+                    self._due(due)
+            except StoreError:
+                self.lose(run)
+        run.busy -= 1
+        self.look(run)
+
+    async def _send(self, run: LiveRun, leaf: Leaf, send: Send) -> None:
+        occurrence = Occurrence(
+            f"/runs/{run.id}", leaf.path, send.type, send.subject, self.parts.time.now_us(), send.data
+        )
+        stored = canonical.encode({"source": occurrence.source, "id": occurrence.id})
+
+        def work(tx: Tx) -> tuple[Arrival, int]:
+            arrival = self._intake.arrive(tx, occurrence)
+            body = {
+                "path": leaf.path,
+                "op": name_of(send),
+                "digest": send.digest,
+                "event": {"seq": arrival.seq, "source": occurrence.source, "id": occurrence.id},
+            }
+            run.version = tx.append(run.no, run.version, [Draft("sent", body)])
+            return arrival, tx.at_us
+
+        if not run.cancel:
+            try:
+                arrival, at = await self.parts.store.write(work)
+                leaf.result = value(stored, at)
+                self._intake.begun(arrival)
+            except StoreError:
+                self.lose(run)
+        run.busy -= 1
+        self.look(run)
+
+    def deliver(self, run_no: int, path: str, result: Result | None) -> None:
+        """A result from a resolution, a timer or an event, for a run in memory or not."""
+        run = self.parts.live.get(run_no)
+        if run is None or run.discarded:
+            self._ready(run_no)
+            return
+        known = run.record.setdefault(path, Known("", "", "settled"))
+        known.result = result
+        for leaf in run.leaves:
+            if leaf.path == path and leaf.result is None:
+                leaf.result = result
+        self.look(run)
+
+    def look(self, run: LiveRun) -> None:
+        """Step the run if all that it awaits is known; let it leave memory if nothing is in hand."""
+        if run.discarded or run.stepping or not run.leaves:
+            return
+        if all(leaf.result is not None for leaf in run.leaves):
+            self._driver.give(run)
+        elif run.busy == 0:
+            if run.cancel == "cancel" and not self._in_doubt(run):
+                run.busy += 1
+                self._spawn(self._throw_cancel(run))
+            else:
+                self.leave(run)
+
+    def leave(self, run: LiveRun) -> None:
+        """Out of memory; the record is where it goes on from."""
+        if self.parts.live.get(run.no) is run:
+            del self.parts.live[run.no]
+        if not run.stepping:
+            self._driver.give_up(run)
+        run.discarded = True
+        self._left(run)
+
+    def lose(self, run: LiveRun) -> None:
+        """An append failed: what memory has may not be what the ledger has. Load it again later."""
+        if not run.discarded:
+            self.leave(run)
+            asyncio.get_running_loop().call_later(RETRY_LOST_S, self._ready, run.no)
+
+    def _in_doubt(self, run: LiveRun) -> bool:
+        states = (known.state for leaf in run.leaves if (known := run.record.get(leaf.path)) is not None)
+        return any(state in ("open", "doubtful", "drifted") for state in states)
+
+    # -- ends -----------------------------------------------------------------------------------------
+
+    async def _throw_cancel(self, run: LiveRun) -> None:
+        leaf = next(leaf for leaf in run.leaves if leaf.result is None)
+        body = {
+            "path": leaf.path,
+            "op": name_of(leaf.awaiting),
+            "digest": digest_of(leaf.awaiting),
+            "reason": "cancelled by a person",
+        }
+
+        def work(tx: Tx) -> int:
+            run.version = tx.append(run.no, run.version, [Draft("cancelling", body)])
+            tx.set_wish(run.no, "")
+            return tx.at_us
+
+        try:
+            at = await self.parts.store.write(work)
+        except StoreError:
+            self.lose(run)
+            return
+        run.busy -= 1
+        run.cancel = ""
+        leaf.result = Result("cancelled", b"null", str(body["reason"]), at)
+        self._driver.give(run)
+
+    async def _end(self, run: LiveRun, step: Ends) -> None:
+        try:
+            arrivals, next_ready = await self.parts.store.write(
+                lambda tx: end_run(tx, run, step, self._intake)
+            )
+        except StoreError:
+            self.lose(run)
+            return
+        self._gone(run)
+        for arrival in arrivals:
+            self._intake.begun(arrival)
+        if next_ready is not None:
+            self._ready(next_ready)
+
+    async def _stick(self, run: LiveRun, step: Sticks) -> None:
+        if run.was_stuck:
+            # Still stuck; the card that says so is there.
+            self._gone(run)
+            return
+
+        def work(tx: Tx) -> None:
+            stick_run(tx, run.no, tx.version(run.no), step.reason, ours=step.ours, theirs=step.theirs)
+
+        try:
+            await self.parts.store.write(work)
+        except StoreError:
+            self.lose(run)
+            return
+        self._gone(run)
+
+    def _gone(self, run: LiveRun) -> None:
+        if self.parts.live.get(run.no) is run:
+            del self.parts.live[run.no]
+        run.discarded = True
+        self._left(run)
+
+    def _post_unstuck(self, run: LiveRun) -> None:
+        def work(tx: Tx) -> None:
+            run.version = tx.append(run.no, run.version, [Draft("unstuck", {"state": "ready"})])
+
+        self.parts.store.write(work).add_done_callback(
+            lambda done: self.lose(run) if not done.cancelled() and done.exception() else None
+        )
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,122 @@
+"""The scheduler: which run comes into memory next.
+
+Runs wait by priority, and within one priority in turn between automations. No automation may hold
+more than half of the places in memory, so that a flood of one does not keep the others out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from deputize.kernel.lanes import TurnQueue
+from deputize.kernel.live import LiveRun
+from deputize.kernel.runner import Runner
+from deputize.kernel.stops import Stops
+
+LIVE_MAX = 256
+AUTOMATION_SHARE = 2
+LOAD_TOGETHER_MAX = 64
+
+_Item = tuple[int, LiveRun | None]
+
+
+class Scheduler:
+    """Brings runs into memory as places free up. `priority_of` gives (priority, automation) by number."""
+
+    def __init__(
+        self, stops: Stops, live: dict[int, LiveRun], priority_of: Callable[[int], tuple[int, str]]
+    ) -> None:
+        self.runner: Runner
+        self._stops = stops
+        self._live = live
+        self._priority_of = priority_of
+        self._queue: TurnQueue[_Item] = TurnQueue()
+        self._queued: set[int] = set()
+        self._held: dict[int, str] = {}
+        self._by_automation: Counter[str] = Counter()
+        self._loading = 0
+        self._pending = False
+
+    @property
+    def backlog(self) -> int:
+        """Runs that wait for a place."""
+        return len(self._queue)
+
+    def fresh(self, run: LiveRun) -> None:
+        """A run that has just begun; it needs no loading if its turn comes."""
+        self._push(run.no, run.priority, run.automation.name, run)
+
+    def ready(self, no: int) -> None:
+        """A run that can go on from its record."""
+        if no not in self._queued:
+            priority, automation = self._priority_of(no)
+            self._push(no, priority, automation, None)
+
+    def left(self, run: LiveRun) -> None:
+        """A run has left memory."""
+        self._release(run.no)
+        self._soon()
+
+    def stops_changed(self) -> None:
+        """Look again at what was passed over."""
+        self._soon()
+
+    def _push(self, no: int, priority: int, automation: str, run: LiveRun | None) -> None:
+        if no in self._queued:
+            return
+        self._queued.add(no)
+        self._queue.push(priority, automation, (no, run))
+        self._soon()
+
+    def _soon(self) -> None:
+        if not self._pending and self._queue:
+            self._pending = True
+            asyncio.get_running_loop().call_soon(self._admit)
+
+    def _admit(self) -> None:
+        """Fill the free places: fresh runs at once, the others by loading several together."""
+        self._pending = False
+        to_load: list[int] = []
+        while len(self._live) + self._loading + len(to_load) < LIVE_MAX and len(to_load) < LOAD_TOGETHER_MAX:
+            item = self._queue.pop(full=self._full())
+            if item is None:
+                break
+            no, run = item
+            self._queued.discard(no)
+            if no in self._live or no in self._held:
+                continue
+            automation = run.automation.name if run is not None else self._priority_of(no)[1]
+            self._held[no] = automation
+            self._by_automation[automation] += 1
+            if run is not None:
+                self._live[no] = run
+                self.runner.begin(run)
+            else:
+                to_load.append(no)
+        if to_load:
+            self._loading += len(to_load)
+            task = asyncio.get_running_loop().create_task(self.runner.load(to_load))
+            task.add_done_callback(lambda done: self._loaded(to_load, done))
+
+    def _loaded(self, numbers: list[int], done: asyncio.Task[list[LiveRun]]) -> None:
+        self._loading -= len(numbers)
+        runs = done.result() if not done.cancelled() else []
+        for no in set(numbers) - {run.no for run in runs}:
+            self._release(no)
+        for run in runs:
+            self.runner.begin(run)
+        self._soon()
+
+    def _release(self, no: int) -> None:
+        automation = self._held.pop(no, None)
+        if automation is not None:
+            self._by_automation[automation] -= 1
+
+    def _full(self) -> set[str]:
+        share = LIVE_MAX // AUTOMATION_SHARE
+        full = {name for name, n in self._by_automation.items() if n >= share}
+        if self._stops.scopes:
+            full |= {s.removeprefix("automation:") for s in self._stops.scopes if s.startswith("automation:")}
+        return full

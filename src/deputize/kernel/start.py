@@ -1,0 +1,333 @@
+"""T2: the starting transaction. Everything is judged again on the facts of this moment, and either
+the intent is written with all that it takes, or nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deputize import canonical
+from deputize.action import Action
+from deputize.budget import Budget
+from deputize.kernel.live import LiveRun
+from deputize.kernel.time import Calendar
+from deputize.ledger import Draft
+from deputize.money import Money
+from deputize.operation import Contract, Operation
+from deputize.rule import Question, RuleSet, Verdict
+from deputize.store.protocol import Count, Hold, Tx
+
+START_WITHIN_S = 10.0
+"""An intent is sent within this time (or the operation's own timeout, if that is less) or not at all."""
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What decides at this moment. Replaced as a whole, never changed."""
+
+    rules: RuleSet
+    budgets: tuple[Budget, ...]
+    calendar: Calendar
+    _concerning: dict[tuple[str, str, str], tuple[Budget, ...]] = field(default_factory=dict)
+
+    def budgets_for(self, contract: Contract, agent: str, automation: str) -> tuple[Budget, ...]:
+        """The budgets above an agent's action, in one order."""
+        key = (contract.name, agent, automation)
+        found = self._concerning.get(key)
+        if found is None:
+            found = tuple(b for b in self.budgets if b.concerns(contract, agent, automation))
+            self._concerning[key] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An action at a place in a run, with its arguments decoded once for judging."""
+
+    run: LiveRun
+    path: str
+    action: Action[Any]
+    args: Mapping[str, Any]
+    amount: Money | None
+
+    @property
+    def id(self) -> str:
+        """The action's id."""
+        return f"{self.run.id}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An intent that is (about to be) durable: what its sending and settling need."""
+
+    run_no: int
+    run_id: str
+    path: str
+    args: bytes
+    key: str
+    round: int
+    attempt: int
+    first_sent: int
+    give_up_at: int
+    connector_version: str
+    leases: tuple[str, ...]
+    holds: tuple[Hold, ...]
+    counted: tuple[Count, ...]
+    expects: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The action's id."""
+        return f"{self.run_id}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedStart:
+    """Rules or a budget said no; the entry is written."""
+
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another action holds a resource."""
+
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedStart:
+    """A stop or a cancellation came first."""
+
+
+Started = Begun | RefusedStart | Busy | StoppedStart
+
+
+def verdict_of(
+    tx: Tx | None, request: Request, force: InForce, at_us: int
+) -> tuple[Verdict, tuple[Count, ...], dict[str, int]]:
+    """Judge on current facts. Returns the verdict, what to count if it starts, and the facts."""
+    rules, action, run = force.rules, request.action, request.run
+    agent = run.automation.agent.name
+    facts: dict[str, int] = {}
+    counted: list[Count] = []
+    for need in rules.needs(action.operation.name):
+        if not need.applies(agent, run.automation.name, request.args):
+            facts[need.counter] = 0
+            continue
+        window = force.calendar.start(need.per, at_us)
+        subject = need.subject(agent, request.args)
+        facts[need.counter] = tx.counted(need.counter, subject, window) if tx is not None else 0
+        counted.append((need.counter, subject, window, need.weight(request.args)))
+    minute, weekday = force.calendar.time_of_day(at_us)
+    question = Question(
+        agent, run.automation.name, action.operation.name, request.args, facts, minute, weekday
+    )
+    return rules.judge(question), tuple(counted), facts
+
+
+def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
+    """Write the intent, or the refusal; or say what is in the way and write nothing."""
+    run, action, at = request.run, request.action, tx.at_us
+    contract = action.operation.contract
+    may = run.automation.agent.may
+    if may is not None and contract.name not in may:
+        return refuse(tx, request, f"the agent {run.automation.agent.name} may not use {contract.name}", at)
+    verdict, counted, facts = verdict_of(tx, request, force, at)
+    if verdict.decision != "allow":
+        return refuse(tx, request, verdict.sentence(), at, verdict=verdict, facts=facts)
+    leases = action.operation.resources(request.args) if contract.resources else ()
+    if leases and (holder := tx.lease_holder(leases)) is not None:
+        return Busy(holder[0])
+    holds, over = _holds(tx, request, force, at)
+    if over:
+        return refuse(tx, request, over, at, verdict=verdict, facts=facts)
+    begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted)
+    body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
+    run.version = tx.append(run.no, run.version, [Draft("intent", body)])
+    return begun
+
+
+def begin(
+    run: LiveRun,
+    path: str,
+    action: Action[Any],
+    round: int,
+    at_us: int,
+    ledger_id: str,
+    leases: tuple[str, ...],
+    holds: tuple[Hold, ...],
+    counted: tuple[Count, ...],
+) -> Begun:
+    """The intent of one round of an action."""
+    contract = action.operation.contract
+    return Begun(
+        run.no,
+        run.id,
+        path,
+        action.args,
+        canonical.name(ledger_id, run.id, path, round),
+        round,
+        1,
+        at_us,
+        at_us + give_up_after_us(contract),
+        contract.version,
+        leases,
+        holds,
+        counted,
+        action.expects,
+    )
+
+
+def start_within_s(contract: Contract) -> float:
+    """How long after its commit an intent may still be sent."""
+    return min(contract.timeout_s, START_WITHIN_S)
+
+
+def give_up_after_us(contract: Contract) -> int:
+    """From the commit to the end of waiting for an answer, at most."""
+    return int((start_within_s(contract) + contract.timeout_s) * 1_000_000)
+
+
+def intent_body(
+    begun: Begun,
+    args: Any,
+    action: Action[Any],
+    request: Request,
+    verdict: Verdict,
+    facts: Mapping[str, int],
+    rules_digest: str,
+    at_us: int,
+) -> dict[str, Any]:
+    """The entry that makes it durable."""
+    contract = action.operation.contract
+    return {
+        "path": begun.path,
+        "op": contract.name,
+        "digest": action.digest,
+        "contract": contract.digest[:16],
+        "version": contract.version,
+        "args": args,
+        "key": begun.key,
+        "round": begun.round,
+        "first_sent": begun.first_sent,
+        "start_by": at_us + int(start_within_s(contract) * 1_000_000),
+        "give_up_at": begun.give_up_at,
+        "agent": request.run.automation.agent.name,
+        "why": action.why,
+        "expects": dict(action.expects),
+        "rules": [rule.id for rule in verdict.rules],
+        "ruleset": rules_digest[:16],
+        "facts": dict(facts),
+        "leases": begun.leases,
+        "holds": begun.holds,
+        "counted": begun.counted,
+    }
+
+
+def refuse(
+    tx: Tx,
+    request: Request,
+    reason: str,
+    at_us: int,
+    *,
+    verdict: Verdict | None = None,
+    facts: Mapping[str, int] | None = None,
+) -> RefusedStart:
+    """Record that an action was refused before it started."""
+    run, action = request.run, request.action
+    body = {
+        "path": request.path,
+        "op": action.operation.name,
+        "digest": action.digest,
+        "version": action.operation.contract.version,
+        "args": tx.place(action.args),
+        "agent": run.automation.agent.name,
+        "why": action.why,
+        "reason": reason,
+        "rules": [rule.id for rule in verdict.rules] if verdict is not None else [],
+        "facts": dict(facts or {}),
+        "was": "new",
+        "leased": False,
+        "holds": [],
+        "counted": [],
+        "at": at_us,
+    }
+    run.version = tx.append(run.no, run.version, [Draft("refused", body)])
+    return RefusedStart(reason, at_us)
+
+
+def _holds(tx: Tx, request: Request, force: InForce, at_us: int) -> tuple[tuple[Hold, ...], str]:
+    """What every budget above the agent must hold at worst, or why one of them cannot."""
+    run, contract = request.run, request.action.operation.contract
+    holds: list[Hold] = []
+    for budget in force.budgets_for(contract, run.automation.agent.name, run.automation.name):
+        worst = budget.worst_case(contract, request.amount)
+        if worst is None:
+            return (), f'the budget "{budget.name}" is in {budget.currency}, and this is {request.amount}'
+        window = force.calendar.start(budget.per, at_us)
+        held, spent = tx.used(budget.name, window)
+        if held + spent + worst > budget.limit:
+            left = budget.show(max(0, budget.limit - held - spent))
+            return (), (
+                f'the budget "{budget.name}" has {left} left of {budget.show(budget.limit)} '
+                f"this {budget.per}, and this may take {budget.show(worst)}"
+            )
+        holds.append((budget.name, window, worst))
+    return tuple(holds), ""
+
+
+def settled_part(begun: Begun, was: str) -> dict[str, Any]:
+    """What every settling entry says of what it lets go."""
+    return {
+        "path": begun.path,
+        "was": was,
+        "leased": bool(begun.leases),
+        "holds": begun.holds,
+        "counted": begun.counted,
+    }
+
+
+def start_again(
+    tx: Tx,
+    operation: Operation[..., Any],
+    before: Begun,
+    intent: Mapping[str, Any],
+    ledger_id: str,
+    because: str,
+    *,
+    spend: bool,
+) -> tuple[Begun, dict[str, Any]]:
+    """The next round of an action: what the earlier one held is let go (or counted as spent, for a
+    priced read), and the same is held anew under a new key. Returns it and its intent's body.
+    """
+    at = tx.at_us
+    round = before.round + 1
+    again = replace(
+        before,
+        key=canonical.name(ledger_id, before.run_id, before.path, round),
+        round=round,
+        attempt=1,
+        first_sent=at,
+        give_up_at=at + give_up_after_us(operation.contract),
+        connector_version=operation.contract.version,
+    )
+    body = {**intent} | {
+        "key": again.key,
+        "round": round,
+        "version": again.connector_version,
+        "first_sent": at,
+        "start_by": at + int(start_within_s(operation.contract) * 1_000_000),
+        "give_up_at": again.give_up_at,
+        "because": because,
+        "released": {
+            "leased": bool(before.leases),
+            "holds": before.holds,
+            "counted": before.counted,
+            "spend": spend,
+        },
+    }
+    return again, body

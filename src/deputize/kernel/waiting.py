@@ -1,0 +1,83 @@
+"""Waits: registering one, and what ends it. Registering and matching are one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deputize.kernel.live import LiveRun
+from deputize.kernel.result import Result, woke_result
+from deputize.kernel.stepping import digest_of, name_of
+from deputize.ledger import Draft
+from deputize.store.protocol import EventRow, Tx, WaitRow
+from deputize.waits import Sleep, WaitFor
+
+WAKE_MAX = 500
+"""Runs woken in one transaction, at most."""
+
+Woken = tuple[int, str, Result]
+
+
+def register_wait(
+    tx: Tx, run: LiveRun, path: str, awaiting: Sleep | WaitFor[Any]
+) -> tuple[int | None, Result | None]:
+    """Record a wait. Returns when it is due, and its result where it is over already."""
+    body: dict[str, Any] = {"path": path, "op": name_of(awaiting), "digest": digest_of(awaiting)}
+    if isinstance(awaiting, Sleep):
+        due = awaiting.due_us if awaiting.due_us is not None else tx.at_us + (awaiting.for_us or 0)
+        drafts = [Draft("waiting", body | {"kind": "timer", "due": due})]
+        if due <= tx.at_us:
+            drafts.append(Draft("woke", woke_body(path, "timer", None)))
+        run.version = tx.append(run.no, run.version, drafts)
+        over = due <= tx.at_us
+        return due, woke_result(drafts[-1].body, tx.at_us, {}) if over else None
+    due = tx.at_us + awaiting.within_us
+    wait = Draft(
+        "waiting",
+        body
+        | {
+            "kind": "event",
+            "due": due,
+            "type": awaiting.kind.event_type,
+            "matching": dict(awaiting.matching),
+        },
+    )
+    run.version = tx.append(run.no, run.version, [wait])
+    kept = tx.kept_match(run.no, awaiting.kind.event_type, awaiting.matching, run.event_seq)
+    if kept is None:
+        return due, None
+    woke = woke_body(path, "event", kept)
+    run.version = tx.append(run.no, run.version, [Draft("woke", woke)])
+    return due, woke_result(woke, tx.at_us, {kept.seq: kept.occurrence.data})
+
+
+def wake_due(tx: Tx, append: Any) -> tuple[list[Woken], int | None]:
+    """End the waits whose time has come. Returns them, and when the next is due."""
+    woken = []
+    for wait in tx.due_waits(tx.at_us, WAKE_MAX):
+        woken.append(wake(tx, append, wait, None))
+    return woken, tx.next_due()
+
+
+def wake(tx: Tx, append: Any, wait: WaitRow, event: EventRow | None) -> Woken:
+    """End one wait, by an event or by time; the first to come wins. `append` is the gate's."""
+    body = woke_body(wait.path, wait.kind, event)
+    append(tx, wait.run, [Draft("woke", body)])
+    data = {event.seq: event.occurrence.data} if event is not None else {}
+    return wait.run, wait.path, woke_result(body, tx.at_us, data)
+
+
+def woke_body(path: str, kind: str, event: EventRow | None) -> dict[str, Any]:
+    """What a wake entry says."""
+    body: dict[str, Any] = {"path": path, "kind": kind}
+    if event is not None:
+        occurrence = event.occurrence
+        body["event"] = {
+            "seq": event.seq,
+            "source": occurrence.source,
+            "id": occurrence.id,
+            "type": occurrence.type,
+            "subject": occurrence.subject,
+            "time": occurrence.time_us,
+            "digest": occurrence.digest,
+        }
+    return body
