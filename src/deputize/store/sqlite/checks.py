@@ -17,6 +17,8 @@ from deputize.store.sqlite.file import connect
 
 CHUNK = 1_000
 
+_sha256, _hmac = hashlib.sha256, hmac.digest
+
 
 def verify(path: Path, ledger_id: str, progress: Callable[[int], None] | None = None) -> Iterator[Flaw]:
     """Walk every chain on one snapshot. Yields what is wrong; a whole ledger yields nothing.
@@ -62,7 +64,6 @@ def _verify_chains(
         "SELECT e.stream, e.version, e.type, e.at, e.digest, e.hash, b.salt, b.body"
         " FROM entry e LEFT JOIN body b ON b.seq = e.seq ORDER BY e.stream, e.version"
     )
-    sha256, hmac_digest = hashlib.sha256, hmac.digest
     at_stream, at_version, before, name, head = -1, 0, GENESIS, "", b""
     done = 0
     while chunk := rows.fetchmany(CHUNK):
@@ -75,16 +76,19 @@ def _verify_chains(
             if version != at_version:
                 yield Flaw(name, at_version, f"entry {at_version} is missing; the next is {version}")
                 at_version = version
-            place = b"%b%b%a\n%b\n%a\n%b" % (before, head, version, type, at, digest)
-            if sha256(place).digest() != hash:
-                yield Flaw(name, version, "the entry, or the one before it, was changed")
-            if body is None:
-                if (stream, version) not in erased:
-                    yield Flaw(name, version, "the body is gone without a record of its erasure")
-            elif hmac_digest(salt, body, "sha256") != digest:
-                yield Flaw(name, version, "the body or its salt was changed")
-            elif b'"$blob"' in body and not blobs.issuperset(_references(body)):
-                yield Flaw(name, version, "a part of the body that is stored by digest is gone")
+            try:
+                place = b"%b%b%a\n%b\n%a\n%b" % (before, head, version, type, at, digest)
+                if _sha256(place).digest() != hash:
+                    yield Flaw(name, version, "the entry, or the one before it, was changed")
+                if body is None:
+                    if (stream, version) not in erased:
+                        yield Flaw(name, version, "the body is gone without a record of its erasure")
+                elif _hmac(salt, body, "sha256") != digest:
+                    yield Flaw(name, version, "the body or its salt was changed")
+                elif b'"$blob"' in body and not blobs.issuperset(_references(body)):
+                    yield Flaw(name, version, "a part of the body that is stored by digest is gone")
+            except TypeError:
+                yield Flaw(name, version, "the entry was changed into something of another type")
             before = hash
         done += len(chunk)
         if progress is not None:
