@@ -100,8 +100,8 @@ def _intent(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> N
         # Done again on a person's word: what the earlier round held is let go first.
         _let_go(sql, run, body["path"], body["released"], spend=body["released"]["spend"])
         _close_cards(sql, run, body["path"])
-        sql("UPDATE run SET state='ready' WHERE no=? AND state='doubtful'", (run,))
         sql("DELETE FROM action WHERE run=? AND path=?", (run, body["path"]))
+        _ready_again(sql, run, stuck=False)
     sql(
         "INSERT INTO action VALUES (?,?,?,'open',?,?,?,1,?,?,?,?,?,?,NULL)",
         (
@@ -142,7 +142,7 @@ def _attempt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> 
     )
     if body["was"] == "doubtful":
         _close_cards(sql, run, body["path"])
-        sql("UPDATE run SET state='ready' WHERE no=? AND state='doubtful'", (run,))
+        _ready_again(sql, run, stuck=False)
 
 
 def _receipt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -220,11 +220,16 @@ def _settle(sql: Sql, run: int, body: Body, at: int, state: str, *, spend: bool)
     _let_go(sql, run, path, body, spend=spend)
     if body["was"] != "open":
         _close_cards(sql, run, path)
-        sql(
-            "UPDATE run SET state='ready' WHERE no=? AND state IN ('doubtful', 'stuck') AND NOT EXISTS"
-            " (SELECT 1 FROM action WHERE run=? AND state IN ('doubtful', 'drifted'))",
-            (run, run),
-        )
+        _ready_again(sql, run, stuck=True)
+
+
+def _ready_again(sql: Sql, run: int, *, stuck: bool) -> None:
+    """Once none of its actions is in doubt or has drifted. A sending again says nothing of a stuck run."""
+    sql(
+        "UPDATE run SET state='ready' WHERE no=? AND state IN ('doubtful', ?) AND NOT EXISTS"
+        " (SELECT 1 FROM action WHERE run=? AND state IN ('doubtful', 'drifted'))",
+        (run, "stuck" if stuck else "doubtful", run),
+    )
 
 
 def _let_go(sql: Sql, run: int, path: str, body: Body, *, spend: bool) -> None:
