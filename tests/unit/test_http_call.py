@@ -134,23 +134,30 @@ async def test_a_service_that_is_not_there_proves_not_done() -> None:
 
 async def test_an_encrypted_connection_that_fails_to_start_proves_not_done() -> None:
     async with serving(http(200)) as server:
-        error = await failure(operation(timeout_s=1.0), server.base.replace("http:", "https:"))
+        error = await failure(operation(timeout_s=0.5), server.base.replace("http:", "https:"))
     assert type(error) is CallNotDone and not server.seen
 
 
-async def test_waiting_in_vain_for_a_connection_proves_not_done() -> None:
+@pytest.mark.parametrize("before_s", [0.0, 0.1])
+async def test_waiting_in_vain_for_a_connection_proves_not_done(before_s: float) -> None:
     async def hold(seen: Seen, writer: asyncio.StreamWriter) -> None:
         await server.release.wait()
         writer.write(http(200, {"id": "a"}))
 
+    async def hesitate(call: Call) -> Refund:
+        await asyncio.sleep(before_s)  # so that the whole time is over before the wait for a connection
+        return Refund(id=(await call.post("/refunds")).json()["id"])
+
     async with serving(hold) as server:
         line = HttpConnection("payments", server.base, concurrent_max=1)
-        secrets = Secrets(Path(), {})
-        args = b'{"charge":"ch_1"}'
-        first = asyncio.create_task(perform(operation(), line, args, key="k", attempt=1, secrets=secrets))
+
+        async def start(op: Operation[..., Any]) -> bytes:
+            return await perform(op, line, b'{"charge":"c"}', key="k", attempt=1, secrets=Secrets(Path(), {}))
+
+        first = asyncio.create_task(start(operation()))
         await server.arrived.wait()
-        with pytest.raises(CallNotDone):
-            await perform(operation(timeout_s=0.1), line, args, key="k2", attempt=1, secrets=secrets)
+        with pytest.raises(CallNotDone, match="not connected"):
+            await start(operation(hesitate, timeout_s=0.15))
         server.release.set()
         assert await first == b'{"id":"a"}'
         await line.aclose()

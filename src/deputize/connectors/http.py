@@ -97,12 +97,15 @@ class HttpConnection:
             if event.endswith(".send_request_headers.started"):
                 on_sending()
 
+        # Ends before the whole operation does: a handshake that is cancelled leaves its socket open.
+        connect_s = 0.8 * timeout_s
+        timeout = httpx2.Timeout(timeout_s, connect=connect_s, pool=connect_s)
         request = httpx2.Request(
             method,
             self.base.copy_with(raw_path=target),
             headers={**self._headers, **headers},
             content=content,
-            extensions={"timeout": httpx2.Timeout(timeout_s).as_dict(), "trace": trace},
+            extensions={"timeout": timeout.as_dict(), "trace": trace},
         )
         return await _receive(await transport.handle_async_request(request))
 
