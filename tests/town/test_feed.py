@@ -1,6 +1,7 @@
 """The feed: what it tells, and that all of it arrives whatever happens to either side."""
 
 import json
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -92,7 +93,17 @@ def test_every_event_arrives_once_accepted_though_the_receiver_is_busy(own_town:
     assert set(receiver.ids()) == set(expected)
     assert (status["total"], status["accepted"], status["remaining"]) == (150, 150, 0)
     assert len(receiver.ids()) == 150 + status["duplicates"] > 150
-    assert receiver.ids() != sorted(receiver.ids()), "some come slightly out of order"
+    assert 0.03 < _strayed(own_town) < 0.3, "some come slightly out of order"
+
+
+def _strayed(town: Town) -> float:
+    """The share of first sendings that a later event overtakes, by a few places at most."""
+    db = sqlite3.connect(town.dir / "town.sqlite")
+    order = [row[0] for row in db.execute("SELECT event FROM sendings WHERE NOT duplicate ORDER BY place")]
+    db.close()
+    strays = [place - event for place, event in enumerate(order, start=1) if place != event]
+    assert all(abs(stray) <= 5 for stray in strays)
+    return len([stray for stray in strays if stray > 0]) / len(order)
 
 
 def test_while_the_receiver_asks_for_quiet_there_is_quiet(own_town: Town) -> None:

@@ -67,7 +67,7 @@ def _faults(profile: str | None) -> "tuple[Rule, ...] | None":
         return None
     if profile in ("demo", "none"):
         return tuple(demo_profile()) if profile == "demo" else ()
-    return tuple(Rule(**rule) for rule in json.loads(Path(profile).read_text("utf-8")))
+    return tuple(Rule.model_validate(rule) for rule in json.loads(Path(profile).read_text("utf-8")))
 
 
 def _tokens(given: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -75,12 +75,13 @@ class Town:
         if self._process is not None:
             raise TownError("this town is running")
         command = [sys.executable, "-m", "deputize.town", "--dir", str(self.dir), "--leave-on-eof"]
-        process = subprocess.Popen(
-            [*command, *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.dir / "town.log").open("ab"),
-        )
+        with (self.dir / "town.log").open("ab") as log_file:
+            process = subprocess.Popen(
+                [*command, *self._arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+            )
         self._process = process
         assert process.stdout is not None
         line = _first_line(process, process.stdout)

@@ -25,11 +25,11 @@ BACKOFF_S_MAX = 2.0
 RETRY_AFTER_S_MAX = 60.0
 UNPACED_PER_SECOND = 1_000.0
 REFUSED = (400, 413, 415, 422)
-PROGRESS = """
+PROGRESS = f"""
 SELECT count(*) FILTER (WHERE attempts > 0 AND NOT duplicate) AS sent,
   coalesce(sum(attempts), 0) AS tries,
-  count(*) FILTER (WHERE status NOT IN (400, 413, 415, 422) AND NOT duplicate) AS accepted,
-  count(*) FILTER (WHERE status IN (400, 413, 415, 422) AND NOT duplicate) AS rejected,
+  count(*) FILTER (WHERE status NOT IN {REFUSED} AND NOT duplicate) AS accepted,
+  count(*) FILTER (WHERE status IN {REFUSED} AND NOT duplicate) AS rejected,
   count(*) FILTER (WHERE status IS NOT NULL AND duplicate) AS duplicates,
   count(*) FILTER (WHERE status IS NULL) AS open
 FROM sendings WHERE feed = ?"""
