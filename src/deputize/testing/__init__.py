@@ -1,0 +1,1 @@
+"""What tests of stores, projects and the product itself share; shipped for users' own tests."""
