@@ -1,1 +1,64 @@
-"""Deputize: an operating layer for ongoing AI work."""
+"""Deputize: an operating layer for ongoing AI work.
+
+These names, and no others, are what projects use.
+"""
+
+from deputize.action import Action, attempt, together
+from deputize.agent import Agent, agent
+from deputize.automation import Automation, Outcome, automation, continue_with, done, gave_up
+from deputize.budget import Budget, budget
+from deputize.call import Answer, Call, CallDeclined, CallFailed, CallNotDone, CallUnknown
+from deputize.clock import days, hours, minutes, seconds
+from deputize.errors import ActionError, Declined, DeputizeError, Expired, Refused, Unmet
+from deputize.event import Event, EventData
+from deputize.money import Money
+from deputize.operation import Connector, Operation
+from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action",
+    "ActionError",
+    "Agent",
+    "Answer",
+    "Automation",
+    "Budget",
+    "Call",
+    "CallDeclined",
+    "CallFailed",
+    "CallNotDone",
+    "CallUnknown",
+    "Connector",
+    "Declined",
+    "DeputizeError",
+    "Event",
+    "EventData",
+    "Expired",
+    "Money",
+    "Operation",
+    "Outcome",
+    "Refused",
+    "RunEnded",
+    "Sent",
+    "Unmet",
+    "agent",
+    "attempt",
+    "automation",
+    "budget",
+    "continue_with",
+    "days",
+    "done",
+    "gave_up",
+    "hours",
+    "minutes",
+    "new_id",
+    "now",
+    "random",
+    "seconds",
+    "send",
+    "sleep",
+    "together",
+    "until",
+    "wait_for",
+]

@@ -1,0 +1,135 @@
+"""A project's settings: `deputize.toml` and the environment; nothing else reads either."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from deputize.budget import Budget, budget_of_settings
+from deputize.connectors.settings import ConnectorSettings, read_connectors
+from deputize.errors import ProjectError
+from deputize.suggest import did_you_mean
+
+FILE = "deputize.toml"
+PORT_DEFAULT = 8477
+_TABLES = {"project", "server", "connectors", "budget", "params"}
+_PROJECT = {"name", "timezone", "data"}
+_SERVER = {"host", "port", "token"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything in deputize.toml, checked once. `environ` is the environment with the project's
+    `.env` below it; `token` is the handle of the API's token, needed on any address but loopback."""
+
+    root: Path
+    name: str
+    zone: ZoneInfo
+    data: Path
+    host: str
+    port: int
+    token: str | None
+    connectors: Mapping[str, ConnectorSettings]
+    budgets: tuple[Budget, ...]
+    params: Mapping[str, Mapping[str, Any]]
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.data / "ledger.db"
+
+
+def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read a project's settings. Raises `ProjectError` naming file, key and what to write instead."""
+    path = root / FILE
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(
+            f"{root} is no project: it has no {FILE}; `deputize init NAME` makes one"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{FILE}: {error}") from None
+    _known(tables, _TABLES, "")
+    project = _table(tables, "project", _PROJECT)
+    server = _table(tables, "server", _SERVER)
+    budgets = tables.get("budget", [])
+    if not isinstance(budgets, list):
+        raise ProjectError(f"{FILE}: write budgets as [[budget]], with two brackets")
+    return Settings(
+        root=root,
+        name=str(project.get("name", root.name)),
+        zone=_zone(str(project.get("timezone", "UTC"))),
+        data=root / str(project.get("data", "data")),
+        host=str(server.get("host", "127.0.0.1")),
+        port=_port(server.get("port", PORT_DEFAULT)),
+        token=server.get("token"),
+        connectors=read_connectors(_table(tables, "connectors", None), FILE),
+        budgets=tuple(_budget(row) for row in budgets),
+        params=_table(tables, "params", None),
+        environ=_environment(root, os.environ if environ is None else environ),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _table(tables: Mapping[str, Any], name: str, known: set[str] | None) -> Mapping[str, Any]:
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        raise ProjectError(f"{FILE}: {name} must be a table, [{name}]")
+    if known is not None:
+        _known(table, known, f"[{name}] ")
+    return table
+
+
+def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ProjectError(f"{FILE}: {where}{key} is no setting{did_you_mean(key, known)}")
+
+
+def _budget(row: Any) -> Budget:
+    try:
+        return budget_of_settings(row)
+    except ProjectError as error:
+        raise ProjectError(f"{FILE}: {error}") from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ProjectError(
+            f"{FILE}: [project] timezone {name!r} is unknown; write one like 'Europe/Berlin'"
+        ) from None
+
+
+def _port(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= 65_535:
+        raise ProjectError(f"{FILE}: [server] port must be a number from 0 (any free one) to 65535")
+    return value
+
+
+def _environment(root: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment, over the `NAME=value` lines of the project's `.env`."""
+    values: dict[str, str] = {}
+    path = root / ".env"
+    if path.is_file():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            text = line.strip()
+            if not text or text.startswith("#"):
+                continue
+            name, equals, value = text.removeprefix("export ").partition("=")
+            if not equals or not name.strip().isidentifier():
+                raise ProjectError(f".env:{number}: write NAME=value")
+            values[name.strip()] = value.strip().strip("\"'")
+    return values | dict(environ)

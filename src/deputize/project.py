@@ -1,0 +1,116 @@
+"""A user's project, imported: its connectors, agents, automations and rules."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from deputize.agent import Agent
+from deputize.automation import Automation
+from deputize.config import Settings, read_settings
+from deputize.errors import DeputizeError, ProjectError
+from deputize.operation import Connector, Operation
+from deputize.rules import CedarRules, load_rules
+
+_ROOMS = ("connectors", "agents", "automations")
+MODULES_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project's folder holds."""
+
+    settings: Settings
+    connectors: Mapping[str, Connector]
+    operations: Mapping[str, Operation[..., Any]]
+    agents: Mapping[str, Agent]
+    automations: Mapping[str, Automation]
+    rules: CedarRules
+    modules: tuple[ModuleType, ...]
+
+
+def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Project:
+    """Import a project. Raises `ProjectError` with every file that does not import, and where."""
+    settings = read_settings(root.resolve(), environ)
+    modules = _import_rooms(settings.root)
+    connectors = _named(modules, Connector, lambda c: c.name)
+    automations = _named(modules, Automation, lambda a: a.name)
+    agents = _named(modules, Agent, lambda a: a.name) | {a.agent.name: a.agent for a in automations.values()}
+    operations = {name: op for c in connectors.values() for name, op in c.operations.items()}
+    for name in settings.connectors:
+        if name not in connectors:
+            raise ProjectError(f"deputize.toml: [connectors.{name}]: there is no connector of this name")
+    for name in settings.params:
+        if name not in automations:
+            raise ProjectError(f"deputize.toml: [params.{name}]: there is no automation of this name")
+        automations[name].params(settings.params[name])
+    rules = load_rules(
+        settings.root / "rules", operations, agents=list(agents), automations=list(automations)
+    )
+    return Project(settings, connectors, operations, agents, automations, rules, tuple(modules))
+
+
+def _import_rooms(root: Path) -> list[ModuleType]:
+    """Import `agents.py` and every module of `connectors/` and `automations/`, afresh."""
+    for name in [n for n in sys.modules if n.partition(".")[0] in _ROOMS]:
+        del sys.modules[name]
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    modules, problems = [], []
+    for name in _module_names(root):
+        try:
+            modules.append(importlib.import_module(name))
+        except DeputizeError as error:
+            problems.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a project's modules may raise anything
+            problems.append(f"{_where(error, root)}: {type(error).__name__}: {error}")
+    if problems:
+        raise ProjectError("\n".join(dict.fromkeys(problems)))
+    return modules
+
+
+def _module_names(root: Path) -> list[str]:
+    names = []
+    for room in _ROOMS:
+        if (root / f"{room}.py").is_file():
+            names.append(room)
+        for path in sorted((root / room).rglob("*.py")) if (root / room).is_dir() else ():
+            relative = path.relative_to(root).with_suffix("")
+            if not any(part.startswith(("_", ".")) for part in relative.parts):
+                names.append(".".join(relative.parts))
+    if len(names) > MODULES_MAX:
+        raise ProjectError(f"the project has more than {MODULES_MAX:,} modules")
+    return names
+
+
+def _where(error: Exception, root: Path) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename, root)}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename.startswith(str(root))]
+    return f"{_short(own[-1].filename, root)}:{own[-1].lineno}" if own else root.name
+
+
+def _short(filename: str, root: Path) -> str:
+    return filename.removeprefix(f"{root}/")
+
+
+def _named(modules: Iterable[ModuleType], kind: type[Any], name_of: Any) -> dict[str, Any]:
+    """Every object of a kind that a module defines, by name. Raises `ProjectError` for two of one name."""
+    found: dict[str, Any] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if not isinstance(value, kind):
+                continue
+            name = name_of(value)
+            if found.setdefault(name, value) is not value:
+                raise ProjectError(f"{module.__name__}: there are two of the name {name!r} ({kind.__name__})")
+    return found

@@ -1,0 +1,127 @@
+"""The composition root: the only place where parts are wired."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from deputize.agent import Agent
+from deputize.clock import Clock, SystemClock
+from deputize.connectors.connections import Connections
+from deputize.connectors.perform import look_up, perform
+from deputize.connectors.secret import Secrets
+from deputize.connectors.settings import ConnectorSettings
+from deputize.errors import StoreLost
+from deputize.kernel.kernel import Given, Kernel
+from deputize.kernel.lanes import Lane
+from deputize.kernel.ports import Boundary, no_boundary
+from deputize.kernel.start import InForce
+from deputize.kernel.time import Calendar, LedgerTime
+from deputize.operation import Operation
+from deputize.project import Project, load_project
+from deputize.store.protocol import Store
+from deputize.store.sqlite.store import SqliteStore
+
+EXIT_RESTART = 75
+
+
+class ConnectorPerformer:
+    """Performs operations through the project's connections. See `deputize.kernel.ports.Performer`."""
+
+    def __init__(self, connections: Connections, secrets: Secrets) -> None:
+        self._connections = connections
+        self._secrets = secrets
+
+    async def perform(self, operation: Operation[..., Any], args: bytes, *, key: str, attempt: int) -> bytes:
+        connection = self._connections.get(operation.contract.connector)
+        return await perform(operation, connection, args, key=key, attempt=attempt, secrets=self._secrets)
+
+    async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
+        connection = self._connections.get(operation.contract.connector)
+        return await look_up(operation, connection, args, key=key, secrets=self._secrets)
+
+
+class System:
+    """One project on one ledger. Make it, `start` it on a running loop, `stop` it.
+
+    Raises `ProjectError` where the project does not load and `LedgerOwned` where another process
+    has its ledger.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        clock: Clock | None = None,
+        boundary: Boundary = no_boundary,
+        seed: int | None = None,
+        on_lost: Callable[[StoreLost], None] | None = None,
+        restart: Callable[[str], None] | None = None,
+    ) -> None:
+        self.project = project
+        settings = project.settings
+        clock = clock or SystemClock()
+        self.secrets = Secrets(settings.root, settings.environ)
+        self.connections = Connections(settings.connectors, self.secrets, settings.environ, clock=clock)
+        self.store: Store = SqliteStore(
+            settings.ledger,
+            clock,
+            scrub=self.secrets.scrub,
+            on_lost=on_lost,
+            boundary=None if boundary is no_boundary else boundary,
+        )
+        self.time = LedgerTime(clock, self.store.read(lambda view: view.last_at()))
+        budgets = settings.budgets + tuple(b for a in project.agents.values() for b in a.budgets)
+        self.kernel = Kernel(
+            Given(
+                store=self.store,
+                time=self.time,
+                performer=ConnectorPerformer(self.connections, self.secrets),
+                force=InForce(project.rules, budgets, Calendar(settings.zone)),
+                automations=project.automations,
+                operations=project.operations,
+                params=lambda name: settings.params.get(name, {}),
+                lane=lambda scope: _lane(scope, clock, settings.connectors, project.agents),
+                boundary=boundary,
+                random=Random(seed),
+                restart=restart or _restart_process,
+            )
+        )
+
+    @classmethod
+    def open(cls, root: Path, **options: Any) -> System:
+        """Load the project in a folder and take its ledger."""
+        return cls(load_project(root), **options)
+
+    async def start(self) -> None:
+        """Recover what a former owner left, and begin."""
+        await self.kernel.start()
+
+    async def stop(self) -> None:
+        """Let go of everything; nothing is lost."""
+        await self.kernel.stop()
+        await self.connections.aclose()
+        self.store.close()
+
+
+def _lane(
+    scope: str, clock: Clock, connectors: Mapping[str, ConnectorSettings], agents: Mapping[str, Agent]
+) -> Lane:
+    kind, _, name = scope.partition(":")
+    if kind == "agent":
+        agent = agents[name]
+        return Lane(clock, agent.concurrent_max, agent.per_second_max)
+    settings = connectors.get(name) or ConnectorSettings()
+    in_process = settings.base is None
+    return Lane(clock, 1_000 if in_process else settings.concurrent_max, settings.per_second_max)
+
+
+def _restart_process(reason: str) -> None:
+    """End and begin again with the same words: held threads cannot be taken back."""
+    sys.stderr.write(f"deputize: restarting: {reason}\n")
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
