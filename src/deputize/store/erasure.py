@@ -22,10 +22,17 @@ def erase_run(tx: Tx, run: int, system_version: int) -> int:
         raise StoreError(
             f"run {row.id} is {row.state}: only a run that has ended can be erased; cancel it first"
         )
-    versions = [entry.version for entry in tx.entries(run) if entry.body is not None]
-    if not versions:
+    whole = [entry for entry in tx.entries(run) if entry.body is not None]
+    if not whole:
         return system_version
+    versions = [entry.version for entry in whole]
     kept = tx.place(canonical.encode(tx.kept(run)))
     tx.erase(run, versions)
-    body = {"run_no": run, "run": row.id, "versions": versions, "kept": kept}
+    body = {
+        "run_no": run,
+        "run": row.id,
+        "versions": versions,
+        "seqs": [entry.seq for entry in whole],
+        "kept": kept,
+    }
     return tx.append(SYSTEM, system_version, [Draft("erased", body)])

@@ -33,18 +33,18 @@ def verify(path: Path, ledger_id: str, progress: Callable[[int], None] | None = 
         blobs = _blobs(db)
         yield from _verify_chains(db, ledger_id.encode(), erased, blobs, progress)
         yield from _verify_blobs(db)
-        yield from _verify_events(db, {run for run, _ in erased})
+        yield from _verify_events(db, {run for run, _, _ in erased})
 
 
-def _erased(db: sqlite3.Connection) -> set[tuple[int, int]]:
-    """What the system stream says was erased: run and version. A changed record says nothing."""
+def _erased(db: sqlite3.Connection) -> set[tuple[int, int, int]]:
+    """What the system stream says was erased: run, version and seq. A changed record says nothing."""
     sql = "SELECT b.body FROM entry e JOIN body b ON b.seq=e.seq WHERE e.stream=? AND e.type='erased'"
-    found: set[tuple[int, int]] = set()
+    found: set[tuple[int, int, int]] = set()
     for (stored,) in db.execute(sql, (SYSTEM,)):
         body = _decoded(stored)
-        run, versions = body.get("run_no"), body.get("versions")
-        if isinstance(run, int) and isinstance(versions, list):
-            found.update((run, version) for version in versions if isinstance(version, int))
+        run, versions, seqs = body.get("run_no"), body.get("versions"), body.get("seqs")
+        if isinstance(run, int) and isinstance(versions, list) and isinstance(seqs, list):
+            found.update((run, version, seq) for version, seq in zip(versions, seqs, strict=False))
     return found
 
 
@@ -55,19 +55,19 @@ def _blobs(db: sqlite3.Connection) -> set[bytes]:
 def _verify_chains(
     db: sqlite3.Connection,
     ledger_id: bytes,
-    erased: set[tuple[int, int]],
+    erased: set[tuple[int, int, int]],
     blobs: set[bytes],
     progress: Callable[[int], None] | None,
 ) -> Iterator[Flaw]:
     names = {SYSTEM: SYSTEM_NAME.encode(), **dict(db.execute("SELECT no, id FROM run"))}
     rows = db.execute(
-        "SELECT e.stream, e.version, e.type, e.at, e.digest, e.hash, b.salt, b.body"
+        "SELECT e.seq, e.stream, e.version, e.type, e.at, e.digest, e.hash, b.salt, b.body"
         " FROM entry e LEFT JOIN body b ON b.seq = e.seq ORDER BY e.stream, e.version"
     )
     at_stream, at_version, before, name, head = -1, 0, GENESIS, "", b""
     done = 0
     while chunk := rows.fetchmany(CHUNK):
-        for stream, version, type, at, digest, hash, salt, body in chunk:
+        for seq, stream, version, type, at, digest, hash, salt, body in chunk:
             if stream != at_stream:
                 at_stream, at_version, before = stream, 0, GENESIS
                 named = names.get(stream, b"#%a" % stream)
@@ -81,7 +81,7 @@ def _verify_chains(
                 if _sha256(place).digest() != hash:
                     yield Flaw(name, version, "the entry, or the one before it, was changed")
                 if body is None:
-                    if (stream, version) not in erased:
+                    if (stream, version, seq) not in erased:
                         yield Flaw(name, version, "the body is gone without a record of its erasure")
                 elif _hmac(salt, body, "sha256") != digest:
                     yield Flaw(name, version, "the body or its salt was changed")
