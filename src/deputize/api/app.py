@@ -1,0 +1,23 @@
+"""The app: its routers, its door and its errors."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from deputize.api import events, health, inbox, runs
+from deputize.api.guard import Guard
+from deputize.api.here import Readiness
+from deputize.api.problem import explain_errors
+from deputize.system import System
+
+
+def build_app(system: System, readiness: Readiness, *, token: str | None = None) -> FastAPI:
+    """The API of one system. `token`, where given, is asked of everyone."""
+    app = FastAPI(title="Deputize", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.system = system
+    app.state.readiness = readiness
+    for module in (health, events, runs, inbox):
+        app.include_router(module.router)
+    explain_errors(app, system)
+    app.add_middleware(Guard, system=system, readiness=readiness, token=token)
+    return app

@@ -1,0 +1,124 @@
+"""Events: `POST /v1/events` takes CloudEvents in, and they are durable when it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from deputize import canonical
+from deputize.api.body import decode_json, read_body
+from deputize.api.here import After, Here, Limit
+from deputize.api.problem import Problem, answer
+from deputize.api.show import show_event
+from deputize.clock import to_us
+from deputize.errors import BadEvent
+from deputize.event import Occurrence, parse_cloudevent
+from deputize.kernel.intake import Arrival
+from deputize.system import System
+
+BATCH_MAX = 1_000
+BATCH = "application/cloudevents-batch+json"
+STRUCTURED = ("application/cloudevents+json", "application/json")
+YEARS = range(1900, 9_000)
+
+router = APIRouter(prefix="/v1/events")
+
+
+@router.post("", status_code=202)
+async def accept_events(request: Request, system: Here) -> Response:
+    """Take events in: one (structured mode) or a batch, all or nothing."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != BATCH and kind not in STRUCTURED:
+        raise Problem(415, f"send {STRUCTURED[0]} for one event or {BATCH} for several")
+    if kind == "application/json" and "ce-specversion" in request.headers:
+        raise Problem(415, f"the binary mode is not supported; send the whole event as {STRUCTURED[0]}")
+    # Secrets go before anything else reads it, so that what a run sees is what its replay sees.
+    value = decode_json(system.secrets.scrub(await read_body(request)))
+    occurrences = _occurrences(system, value, batch=kind == BATCH)
+    for occurrence in occurrences:
+        _check(system, occurrence)
+    arrivals = await system.kernel.intake.accept(occurrences)
+    return answer(system, {"accepted": _accepted(system, occurrences, arrivals)}, 202)
+
+
+@router.get("")
+async def list_events(
+    system: Here, after: After = 0, limit: Limit = 100, state: str = Query("", max_length=40)
+) -> Response:
+    """Kept events in the order of their arrival; `state=unanswered` for those that nothing answers."""
+    rows = system.store.read(lambda view: view.events(after=after, limit=limit, state=state))
+    following = rows[-1].seq if len(rows) == limit else None
+    return answer(system, {"events": [show_event(row) for row in rows], "next": following})
+
+
+@router.get("/{seq}")
+async def get_event(system: Here, seq: int) -> Response:
+    """One event."""
+    row = system.store.read(lambda view: view.event(seq)) if 0 < seq < 2**63 else None
+    if row is None:
+        raise Problem(404, f"there is no event {seq}; GET /v1/events lists them")
+    return answer(system, show_event(row))
+
+
+def parse_time(text: str) -> int:
+    """ISO 8601 with an offset as ledger time. Raises `ValueError`."""
+    moment = datetime.fromisoformat(text)
+    if moment.year not in YEARS:
+        raise ValueError(f"the year must be within {YEARS.start} and {YEARS.stop}")
+    return to_us(moment)
+
+
+def _occurrences(system: System, value: Any, *, batch: bool) -> list[Occurrence]:
+    if not batch:
+        if isinstance(value, list):
+            raise Problem(400, f"this is a batch; send it as {BATCH}")
+        return [_occurrence(system, value, "")]
+    if not isinstance(value, list):
+        raise Problem(400, f"a batch is a JSON array of events; send one event as {STRUCTURED[0]}")
+    if not 1 <= len(value) <= BATCH_MAX:
+        raise Problem(400, f"a batch holds 1 to {BATCH_MAX:,} events, and this has {len(value):,}; split it")
+    return [_occurrence(system, one, f"event {i} of the batch: ") for i, one in enumerate(value)]
+
+
+def _occurrence(system: System, value: Any, where: str) -> Occurrence:
+    try:
+        return parse_cloudevent(value, received_us=system.time.now_us(), parse_time=parse_time)
+    except BadEvent as error:
+        raise Problem(400, f"{where}{error}") from None
+
+
+def _check(system: System, occurrence: Occurrence) -> None:
+    try:
+        system.kernel.intake.check(occurrence)
+    except BadEvent as error:
+        field = str(error).partition(f"{occurrence.type}: ")[2].partition(":")[0]
+        raise Problem(422, str(error), field=field) from None
+
+
+def _accepted(
+    system: System, occurrences: Sequence[Occurrence], arrivals: Sequence[Arrival]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": occurrence.id,
+            "source": occurrence.source,
+            "seq": arrival.seq or None,
+            "duplicate": arrival.duplicate,
+            "runs": _known_runs(system, occurrence) if arrival.duplicate else [r.id for r in arrival.runs],
+        }
+        for occurrence, arrival in zip(occurrences, arrivals, strict=True)
+    ]
+
+
+def _known_runs(system: System, occurrence: Occurrence) -> list[str]:
+    """The runs that a duplicate began when it first came."""
+    names = [
+        canonical.name(system.store.ledger_id, automation.name, occurrence.source, occurrence.id)
+        for automation in system.project.automations.values()
+        if automation.on.event_type == occurrence.type
+    ]
+    return system.store.read(lambda view: [name for name in names if view.run(name) is not None])

@@ -1,0 +1,27 @@
+"""Whether the process lives, and whether it takes events."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from deputize.api.here import Here, State
+from deputize.api.problem import RETRY_SOON_S, Problem, answer
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def get_health(system: Here) -> Response:
+    """The process lives; nothing more."""
+    return answer(system, {"alive": True})
+
+
+@router.get("/readyz")
+async def get_ready(system: Here, readiness: State) -> Response:
+    """200 once recovery is over and while the ledger can be written; 503 with the reason otherwise."""
+    if readiness.state != "ready":
+        raise Problem(503, f"this process is {readiness.state}", retry_after_s=RETRY_SOON_S)
+    # A work that writes nothing still needs a ledger that can be written.
+    await system.store.write(lambda tx: None)
+    return answer(system, {"ready": True})

@@ -1,0 +1,46 @@
+"""What every route is given: the system that it speaks for, and whether that is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from deputize.api.problem import Problem
+from deputize.store.protocol import RunRow
+from deputize.system import System
+
+LIMIT_MAX = 1_000
+
+
+@dataclass
+class Readiness:
+    """Whether events and decisions are taken. `state` is `starting`, `ready` or `stopping`."""
+
+    state: str = "starting"
+
+
+async def _system(request: Request) -> System:
+    system: System = request.app.state.system
+    return system
+
+
+async def _readiness(request: Request) -> Readiness:
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
+Here = Annotated[System, Depends(_system)]
+State = Annotated[Readiness, Depends(_readiness)]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+After = Annotated[int, Query(ge=0, le=2**63 - 1)]
+Before = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+
+
+def find_run(system: System, run_id: str) -> RunRow:
+    """A run by its id or a prefix of at least four digits that only one has. Raises `Problem` 404."""
+    run = system.store.read(lambda view: view.run(run_id))
+    if run is None:
+        raise Problem(404, f"there is no run {run_id!r}, or more than one begins so; GET /v1/runs lists them")
+    return run

@@ -1,0 +1,101 @@
+"""Runs and what they did, from the projections and the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from deputize.api.body import read_object, text_of
+from deputize.api.here import After, Before, Here, Limit, find_run
+from deputize.api.problem import Problem, answer
+from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait
+
+NEWEST = 2**63 - 1
+States = Annotated[tuple[str, ...], Query(max_length=20)]
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/runs")
+async def list_runs(
+    system: Here,
+    state: States = (),
+    automation: Annotated[str, Query(max_length=200)] = "",
+    after: After = 0,
+    before: Before = None,
+    limit: Limit = 100,
+) -> Response:
+    """Runs, newest first, going on with `before`; oldest first with `after` (both are run numbers)."""
+    if after == 0 and before is None:
+        before = NEWEST
+    rows = system.store.read(
+        lambda view: view.runs(states=state, automation=automation, before=before, after=after, limit=limit)
+    )
+    following = rows[-1].no if len(rows) == limit else None
+    return answer(system, {"runs": [show_run(row) for row in rows], "next": following})
+
+
+@router.get("/runs/{run_id}")
+async def get_run(system: Here, run_id: str) -> Response:
+    """One run with its actions, what it waits for, and its event."""
+    run = find_run(system, run_id)
+    actions, waits, event = system.store.read(
+        lambda view: (view.actions(run.no), view.waits(run.no), view.event(run.event))
+    )
+    return answer(
+        system,
+        {
+            "run": show_run(run),
+            "actions": [show_action(action) for action in actions],
+            "waits": [show_wait(wait) for wait in waits],
+            "event": show_event(event) if event is not None else None,
+        },
+    )
+
+
+@router.get("/runs/{run_id}/entries")
+async def get_run_entries(system: Here, run_id: str, after: After = 0) -> Response:
+    """A run's stream from version `after + 1` on."""
+    run = find_run(system, run_id)
+    entries = system.store.read(lambda view: view.entries(run.no, after))
+    return answer(system, {"entries": [show_entry(run.id, entry) for entry in entries]})
+
+
+@router.get("/runs/{run_id}/actions")
+async def get_run_actions(system: Here, run_id: str) -> Response:
+    """A run's actions in path order."""
+    run = find_run(system, run_id)
+    actions = system.store.read(lambda view: view.actions(run.no))
+    return answer(system, {"actions": [show_action(action) for action in actions]})
+
+
+@router.post("/runs/{run_id}/cancel")
+async def cancel_run(request: Request, system: Here, run_id: str) -> Response:
+    """Cancel a run; the answer's sentence says whether at once or after what is open."""
+    run = find_run(system, run_id)
+    person = text_of(await read_object(request), "person", chars_max=200, default="someone")
+    said = await system.kernel.people.cancel(run.id, person)
+    return answer(system, {"run": run.id, "said": said}, 202)
+
+
+@router.get("/actions/{run_id}/{path}")
+async def get_action(system: Here, run_id: str, path: str) -> Response:
+    """One action and every entry about it."""
+    run = find_run(system, run_id)
+    action, entries = system.store.read(lambda view: (view.action(run.no, path), view.entries(run.no)))
+    if action is None:
+        raise Problem(404, f"run {run.id} has no action {path!r}; GET /v1/runs/{run.id}/actions lists them")
+    own = [e for e in entries if e.body is not None and e.body.get("path") == path]
+    return answer(system, {"action": show_action(action), "entries": [show_entry(run.id, e) for e in own]})
+
+
+@router.get("/entries")
+async def list_entries(system: Here, after: After = 0, limit: Limit = 100) -> Response:
+    """Entries of all streams in the order of their commits, after a seq."""
+    rows = system.store.read(lambda view: view.entries_after(after, limit))
+    following = rows[-1][1].seq if len(rows) == limit else None
+    return answer(
+        system, {"entries": [show_entry(stream, entry) for stream, entry in rows], "next": following}
+    )

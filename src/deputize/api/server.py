@@ -1,0 +1,157 @@
+"""Serving one system over HTTP until a signal, and letting go of it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from deputize.api.app import build_app
+from deputize.api.here import Readiness
+from deputize.api.log import Complaints
+from deputize.clock import iso
+from deputize.config import is_loopback
+from deputize.errors import ProjectError
+from deputize.system import System
+
+FILE = "server.json"
+SHUTDOWN_S_MAX = 10
+KEEP_ALIVE_S = 75
+EXIT_AT_ONCE = 130
+
+
+async def serve(system: System, *, ready: Callable[[str], None], stop: asyncio.Event | None = None) -> None:
+    """Start the system, serve it, and stop it on SIGTERM or SIGINT (or when `stop` is set).
+
+    `ready` is told the base address once recovery is over. Raises `ProjectError` for an address that
+    others can reach without a token, and for one that is taken.
+    """
+    settings = system.project.settings
+    if settings.token is None and not is_loopback(settings.host):
+        raise ProjectError(
+            f"deputize.toml: [server] host {settings.host} can be reached by others: add "
+            'token = "env:DEPUTIZE_TOKEN" to [server] and set that variable, or use 127.0.0.1'
+        )
+    token = system.secrets.resolve(settings.token).reveal() if settings.token is not None else None
+    readiness = Readiness()
+    listener = _listen(settings.host, settings.port)
+    stopping = stop or asyncio.Event()
+    server = _Server(_config(build_app(system, readiness, token=token)), stopping)
+    with _signals(stopping) if stop is None else contextlib.nullcontext(), _complaints(system):
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        url = _url(settings.host, listener)
+        try:
+            await system.start()
+            readiness.state = "ready"
+            with _announced(settings.data / FILE, url, iso(system.time.now_us())):
+                ready(url)
+                await stopping.wait()
+                readiness.state = "stopping"
+        finally:
+            stopping.set()
+            await serving
+            await system.stop()
+
+
+class _Server(uvicorn.Server):
+    """Waits for its end instead of looking for it ten times a second, and leaves signals to us."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def main_loop(self) -> None:
+        await self._stopping.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+        ws="none",
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. Without it an answer to a kept-alive connection takes 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ProjectError(
+            f"deputize.toml: [server] {host}:{port} cannot be used: {error.strerror}; "
+            "choose another port, or 0 for any free one"
+        ) from None
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+@contextlib.contextmanager
+def _announced(path: Path, url: str, started_at: str) -> Iterator[None]:
+    """Say in a file of our own where this process is, so that commands find it."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({"url": url, "pid": os.getpid(), "started_at": started_at}, file)
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[None]:
+    """The first SIGTERM or SIGINT stops in order, the second at once: the ledger recovers from that."""
+    loop = asyncio.get_running_loop()
+
+    def heard() -> None:
+        if stopping.is_set():
+            os._exit(EXIT_AT_ONCE)
+        stopping.set()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, heard)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _complaints(system: System) -> Iterator[None]:
+    handler = Complaints(system)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)

@@ -1,0 +1,103 @@
+"""Rows as plain data for JSON: the same names as in code, times in ISO 8601."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deputize import canonical
+from deputize.clock import iso
+from deputize.ledger import Entry
+from deputize.store.protocol import ActionRow, CardRow, EventRow, RunRow, WaitRow
+
+
+def show_run(run: RunRow) -> dict[str, Any]:
+    """A run."""
+    return {
+        "no": run.no,
+        "id": run.id,
+        "automation": run.automation,
+        "agent": run.agent,
+        "event": run.event,
+        "key": run.key,
+        "priority": run.priority,
+        "state": run.state,
+        "label": run.label,
+        "reason": run.reason,
+        "began_at": iso(run.began_at),
+        "ended_at": _time(run.ended_at),
+        "version": run.version,
+    }
+
+
+def show_action(action: ActionRow) -> dict[str, Any]:
+    """An action."""
+    return {
+        "id": f"{action.run_id}/{action.path}",
+        "run": action.run_id,
+        "path": action.path,
+        "operation": action.operation,
+        "state": action.state,
+        "digest": action.digest,
+        "key": action.key,
+        "round": action.round,
+        "attempts": action.attempts,
+        "first_sent": _time(action.first_sent or None),
+        "give_up_at": _time(action.give_up_at or None),
+        "connector_version": action.connector_version,
+        "agent": action.agent,
+        "at": iso(action.at),
+        "ended_at": _time(action.ended_at),
+    }
+
+
+def show_wait(wait: WaitRow) -> dict[str, Any]:
+    """What a run waits for."""
+    return {"path": wait.path, "kind": wait.kind, "due": _time(wait.due)}
+
+
+def show_event(event: EventRow) -> dict[str, Any]:
+    """A kept event. `data` is null once erased."""
+    occurrence = event.occurrence
+    return {
+        "seq": event.seq,
+        "source": occurrence.source,
+        "id": occurrence.id,
+        "type": occurrence.type,
+        "subject": occurrence.subject,
+        "time": iso(occurrence.time_us),
+        "data": canonical.decode(occurrence.data),
+        "received_at": iso(event.received_at),
+        "state": event.state,
+    }
+
+
+def show_entry(stream: str, entry: Entry) -> dict[str, Any]:
+    """An entry of the ledger. `body` is null once erased."""
+    return {
+        "seq": entry.seq,
+        "run": stream,
+        "version": entry.version,
+        "type": entry.type,
+        "at": iso(entry.at_us),
+        "body": dict(entry.body) if entry.body is not None else None,
+        "hash": entry.hash.hex(),
+    }
+
+
+def show_card(card: CardRow) -> dict[str, Any]:
+    """Something that waits for a person; its `id` is what an answer names."""
+    return {
+        "seq": card.seq,
+        "id": card.id,
+        "kind": card.kind,
+        "run": card.run_id,
+        "path": card.path,
+        "title": card.title,
+        "body": dict(card.body),
+        "at": iso(card.at),
+        "state": card.state,
+    }
+
+
+def _time(at_us: int | None) -> str | None:
+    return iso(at_us) if at_us is not None else None
