@@ -113,7 +113,9 @@ class Doubts:
         self._parts.boundary("resolve.look_up")
         await lane.enter(0, "")
         try:
-            return await self._parts.performer.look_up(operation, begun.args, key=begun.key), True
+            found = await self._parts.performer.look_up(operation, begun.args, key=begun.key)
+            self._parts.boundary("resolve.told")
+            return found, True
         except CallFailed as error:
             if error.retry_after_s is not None:
                 lane.hold_off(min(error.retry_after_s, LOOK_UP_EVERY_S_MAX))
@@ -172,6 +174,7 @@ class Doubts:
                 tx, operation, begun, intent.body, self._parts.store.ledger_id, because, spend=spend
             )
             self._gate.append(tx, begun.run_no, [Draft("intent", body)])
+            self._parts.boundary("resolve.again")
             return again
 
         try:
@@ -202,6 +205,7 @@ class Doubts:
                 "evidence": evidence,
             }
             self._gate.append(tx, begun.run_no, [Draft("card", body)])
+            self._parts.boundary("resolve.carding")
 
         try:
             await self._parts.store.write(work)

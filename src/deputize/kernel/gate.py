@@ -128,6 +128,7 @@ class Gate:
         operation = request.action.operation
         attempt = 1
         while True:
+            self.parts.boundary("read.before")
             try:
                 stored = await self.parts.performer.perform(
                     operation, request.action.args, key="", attempt=attempt
@@ -146,6 +147,7 @@ class Gate:
                 await self._back_off(operation, attempt, error)
                 attempt += 1
                 continue
+            self.parts.boundary("read.after")
             return self._post_read(request, stored)
 
     def _post_read(self, request: Request, stored: bytes) -> Result:
@@ -167,6 +169,7 @@ class Gate:
             if unmet:
                 body["unmet"] = unmet
             run.version = tx.append(run.no, run.version, [Draft("read", body)])
+            self.parts.boundary("read.in")
 
         self._post(run, work)
         return _result(stored, unmet, at)
@@ -277,6 +280,7 @@ class Gate:
                 "was": was,
             }
             self.append(tx, begun.run_no, [Draft("attempt", body)])
+            parts.boundary("attempt.in")
             return again
 
         parts.boundary("attempt.before")
@@ -300,6 +304,7 @@ class Gate:
         def work(tx: Tx) -> None:
             body = {"path": begun.path, "evidence": evidence, "give_up_at": begun.give_up_at}
             self.append(tx, begun.run_no, [Draft("doubt", body)])
+            parts.boundary("t4.in")
 
         # Where it cannot be recorded it stays an open intent: a doubt to whoever owns the ledger next.
         with suppress(StoreError):
@@ -329,7 +334,13 @@ class Gate:
     def _post_settled(self, run: LiveRun | None, begun: Begun, kind: Any, reason: str, *, was: str) -> Result:
         at = self.parts.time.now_us()
         body = settled_part(begun, was) | {"reason": reason, "at": at}
-        self._post(run, lambda tx: self.append(tx, begun.run_no, [Draft(kind, body)]), begun.leases)
+
+        def work(tx: Tx) -> None:
+            self.append(tx, begun.run_no, [Draft(kind, body)])
+            self.parts.boundary("settle.in")
+
+        self.parts.boundary("settle.before")
+        self._post(run, work, begun.leases)
         return Result(kind, b"null", reason, at)
 
     def post_refused(self, begun: Begun, reason: str, *, was: str) -> Result:
@@ -353,7 +364,12 @@ class Gate:
         body = settled_part(begun, was) | {"reason": reason, "raw": raw, "status": error.status}
         if request is not None:
             body |= _identity(request)
-        self._post(run, lambda tx: self.append(tx, begun.run_no, [Draft("drift", body)]), begun.leases)
+
+        def work(tx: Tx) -> None:
+            self.append(tx, begun.run_no, [Draft("drift", body)])
+            self.parts.boundary("drift.in")
+
+        self._post(run, work, begun.leases)
 
     def _post_failure(self, request: Request, kind: Any, reason: str) -> Result:
         run, at = request.run, self.parts.time.now_us()
@@ -369,7 +385,7 @@ class Gate:
         return Result("refused", b"null", refused.reason, refused.at_us)
 
     def _post(self, run: LiveRun | None, work: Callable[[Tx], Any], leases: tuple[str, ...] = ()) -> None:
-        future = self.parts.store.write(work)
+        future = self.parts.store.write(work, lazy=True)
 
         def finished(done: asyncio.Future[Any]) -> None:
             if done.cancelled():

@@ -14,6 +14,7 @@ from deputize.clock import to_datetime
 from deputize.errors import DeputizeError
 from deputize.event import Occurrence
 from deputize.kernel.live import LiveRun
+from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.result import Result
 from deputize.kernel.waiting import wake
 from deputize.store.protocol import EventRow, Store, Tx, WaitRow
@@ -49,6 +50,7 @@ class Intake:
         fresh: Callable[[LiveRun], None],
         woken: Callable[[int, str, Result], None],
         backlog: Callable[[], int],
+        boundary: Boundary = no_boundary,
     ) -> None:
         self._store = store
         self._params = params
@@ -56,6 +58,7 @@ class Intake:
         self._fresh = fresh
         self._woken = woken
         self._backlog = backlog
+        self._boundary = boundary
         self._by_type: dict[str, list[Automation]] = {}
         for automation in automations.values():
             self._by_type.setdefault(automation.on.event_type, []).append(automation)
@@ -72,7 +75,9 @@ class Intake:
         """
         if outside and self._backlog() + len(occurrences) > BACKLOG_MAX:
             raise Overloaded
+        self._boundary("intake.before")
         arrivals = await self._store.write(lambda tx: [self.arrive(tx, o) for o in occurrences])
+        self._boundary("intake.after")
         for arrival in arrivals:
             self.begun(arrival)
         return arrivals
@@ -81,6 +86,7 @@ class Intake:
         """Keep one event inside a work; call `begun` with what it returns once that is committed."""
         answering = self._by_type.get(occurrence.type, [])
         seq = tx.keep_event(occurrence, "answered" if answering else "unanswered")
+        self._boundary("intake.in")
         if seq is None:
             return Arrival(0, duplicate=True)
         runs = [run for a in answering if (run := self._begin(tx, a, occurrence, seq)) is not None]

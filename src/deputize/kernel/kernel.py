@@ -86,6 +86,7 @@ class Kernel:
             fresh=self._fresh,
             woken=lambda no, path, result: self.runner.deliver(no, path, result),
             backlog=lambda: self.scheduler.backlog,
+            boundary=given.boundary,
         )
         self.runner = Runner(
             self.parts,
@@ -109,6 +110,7 @@ class Kernel:
         """Recover, and begin. Halts that were in force stay so."""
         store = self.parts.store
         await store.write(self._opened)
+        self.parts.boundary("recovery.opened")
         self.driver.start()
         await doubt_open_intents(self.parts)
         await self.people.take_in()
@@ -117,6 +119,7 @@ class Kernel:
             self._known[no] = (priority, automation)
             self.scheduler.ready(no)
         self._due_at(store.read(lambda view: view.next_due()))
+        self.parts.boundary("recovery.begun")
 
     async def stop(self) -> None:
         """Start nothing more and let go; what is under way is found by the next owner."""
@@ -187,7 +190,9 @@ class Kernel:
     async def _wake(self) -> None:
         try:
             while True:
+                self.parts.boundary("woke.before")
                 woken, due = await self.parts.store.write(lambda tx: wake_due(tx, self.gate.append))
+                self.parts.boundary("woke.after")
                 for no, path, result in woken:
                     self.runner.deliver(no, path, result)
                 if len(woken) < WAKE_MAX:

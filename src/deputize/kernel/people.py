@@ -76,11 +76,13 @@ class People:
             tx.answer(run.no, path, kind, body, person)
 
         await self._parts.store.write(record)
+        self._parts.boundary("people.answered")
         await self.take_in()
 
     async def take_in(self) -> None:
         """Take in every answer that is not yet; also at start."""
         taken = await self._parts.store.write(self._take_all)
+        self._parts.boundary("people.taken")
         for one in taken:
             self._doubts.leave(one.run_no, one.path)
             if one.again is not None:
@@ -102,6 +104,7 @@ class People:
         taken = []
         for answer in tx.answers(limit=500):
             tx.take_answer(answer.no)
+            self._parts.boundary("people.taking")
             run = tx.run_no(answer.run)
             if run is None or run.state == "ended":
                 continue
@@ -217,6 +220,7 @@ class People:
             return run.no, run.state
 
         no, state = await self._parts.store.write(work)
+        self._parts.boundary("people.wished")
         if state == "ended":
             return "cancelled"
         live = self._parts.live.get(no)

@@ -19,18 +19,19 @@ async def doubt_open_intents(parts: Parts) -> int:
     """T4 for every intent that a former owner left open. Returns how many there were."""
     found = 0
     while True:
-        rows = await parts.store.write(lambda tx: _doubt_some(tx))
+        rows = await parts.store.write(lambda tx: _doubt_some(tx, parts))
         found += rows
         parts.boundary("recovery.doubted")
         if rows < CHUNK:
             return found
 
 
-def _doubt_some(tx: Tx) -> int:
+def _doubt_some(tx: Tx, parts: Parts) -> int:
     rows = tx.actions_in(["open"], (0, ""), CHUNK)
     for row in rows:
         body = {"path": row.path, "evidence": EVIDENCE, "give_up_at": row.give_up_at}
         tx.append(row.run, tx.version(row.run), [Draft("doubt", body)])
+        parts.boundary("recovery.doubting")
     return len(rows)
 
 

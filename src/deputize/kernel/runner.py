@@ -170,9 +170,11 @@ class Runner:
         if not run.cancel:
             run.waited = True
             try:
+                self.parts.boundary("waiting.before")
                 due, leaf.result = await self.parts.store.write(
                     lambda tx: register_wait(tx, run, leaf.path, awaiting)
                 )
+                self.parts.boundary("waiting.after")
                 run.record[leaf.path] = Known(name_of(awaiting), digest_of(awaiting), "waiting")
                 if due is not None and leaf.result is None:
                     self._due(due)
@@ -196,11 +198,13 @@ class Runner:
                 "event": {"seq": arrival.seq, "source": occurrence.source, "id": occurrence.id},
             }
             run.version = tx.append(run.no, run.version, [Draft("sent", body)])
+            self.parts.boundary("sent.in")
             return arrival, tx.at_us
 
         if not run.cancel:
             try:
                 arrival, at = await self.parts.store.write(work)
+                self.parts.boundary("sent.after")
                 leaf.result = value(stored, at)
                 self._intake.begun(arrival)
             except StoreError:
@@ -267,10 +271,12 @@ class Runner:
         def work(tx: Tx) -> int:
             run.version = tx.append(run.no, run.version, [Draft("cancelling", body)])
             tx.set_wish(run.no, "")
+            self.parts.boundary("cancel.in")
             return tx.at_us
 
         try:
             at = await self.parts.store.write(work)
+            self.parts.boundary("cancel.after")
         except StoreError:
             self.lose(run)
             return
@@ -280,10 +286,12 @@ class Runner:
         self._driver.give(run)
 
     async def _end(self, run: LiveRun, step: Ends) -> None:
+        self.parts.boundary("ended.before")
         try:
             arrivals, next_ready = await self.parts.store.write(
                 lambda tx: end_run(tx, run, step, self._intake)
             )
+            self.parts.boundary("ended.after")
         except StoreError:
             self.lose(run)
             return
@@ -303,7 +311,9 @@ class Runner:
             stick_run(tx, run.no, tx.version(run.no), step.reason, ours=step.ours, theirs=step.theirs)
 
         try:
+            self.parts.boundary("stuck.before")
             await self.parts.store.write(work)
+            self.parts.boundary("stuck.after")
         except StoreError:
             self.lose(run)
             return
@@ -318,6 +328,7 @@ class Runner:
     def _post_unstuck(self, run: LiveRun) -> None:
         def work(tx: Tx) -> None:
             run.version = tx.append(run.no, run.version, [Draft("unstuck", {"state": "ready"})])
+            self.parts.boundary("unstuck.in")
 
         self.parts.store.write(work).add_done_callback(
             lambda done: self.lose(run) if not done.cancelled() and done.exception() else None
