@@ -7,6 +7,7 @@ abandoned, the other steps move to a new one. At `ABANDONED_MAX` the process res
 from __future__ import annotations
 
 import asyncio
+import queue
 import sys
 import threading
 from collections import deque
@@ -23,15 +24,15 @@ ABANDONED_MAX = 4
 
 
 class _Thread:
-    """One driver thread's state, shared with the watch."""
+    """One driver thread's state, shared with the watch. A False signal ends it."""
 
     def __init__(self) -> None:
-        self.queue: deque[LiveRun] = deque()
-        self.awake = threading.Semaphore(0)
+        self.given: deque[LiveRun] = deque()
+        self.signal: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.woken = False
+        self.done: list[Stepped] = []
         self.now: LiveRun | None = None
         self.serial = 0
-        self.done: list[Stepped] = []
-        self.abandoned = False
         self.thread: threading.Thread | None = None
 
 
@@ -45,7 +46,6 @@ class Driver:
         self._clock = clock
         self._deliver = deliver
         self._restart = restart
-        self._given: list[LiveRun] = []
         self._current = _Thread()
         self._abandoned = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,11 +59,13 @@ class Driver:
 
     def give(self, run: LiveRun) -> None:
         """Step this run; its results are laid into its leaves."""
-        if not self._given:
-            assert self._loop is not None
-            self._loop.call_soon(self._flush)
         run.stepping = True
-        self._given.append(run)
+        state = self._current
+        state.given.append(run)
+        if not state.woken:
+            # One wake of the thread for all that is given until it looks.
+            state.woken = True
+            state.signal.put(True)
 
     def give_up(self, run: LiveRun) -> None:
         """Take this run out of memory."""
@@ -74,18 +76,10 @@ class Driver:
         """Finish what was given, and end the thread."""
         if self._watch is not None:
             self._watch.cancel()
-        self._flush()
         thread = self._current
-        thread.abandoned = True
-        thread.awake.release()
+        thread.signal.put(False)
         if thread.thread is not None:
             await asyncio.to_thread(thread.thread.join, 5)
-
-    def _flush(self) -> None:
-        given, self._given = self._given, []
-        if given:
-            self._current.queue.extend(given)
-            self._current.awake.release()
 
     def _spawn(self, state: _Thread) -> None:
         state.thread = threading.Thread(
@@ -94,29 +88,27 @@ class Driver:
         state.thread.start()
 
     def _drive_forever(self, state: _Thread) -> None:
-        while True:
-            state.awake.acquire()
-            while state.queue:
-                run = state.queue.popleft()
+        """Until a signal says to stop, or the watch gives this thread up."""
+        while state.signal.get():
+            state.woken = False
+            while state.given:
+                run = state.given.popleft()
                 state.serial += 1
                 state.now = run
                 if run.discarded:
                     evict(run)
+                    stepped = None
                 else:
                     stepped = advance(run)
-                    if state is not self._current:
-                        # The watch gave this thread up, and its run with it: this comes too late.
-                        return
-                    state.done.append(stepped)
+                if state is not self._current:
+                    # The watch gave this thread up, and its run with it: this comes too late.
+                    return
                 state.now = None
-            if state.done and self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._take, state)
-            if state.abandoned:
-                return
-
-    def _take(self, state: _Thread) -> None:
-        done, state.done = state.done, []
-        self._deliver(done)
+                if stepped is not None:
+                    state.done.append(stepped)
+            done, state.done = state.done, []
+            if done and self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._deliver, done)
 
     async def _watch_forever(self) -> None:
         """Look at intervals; a step seen by looks that are themselves on time is a step that holds."""
@@ -141,14 +133,13 @@ class Driver:
         if run is None:
             return
         where = _standing(state.thread.ident) if state.thread is not None else "unknown place"
-        state.abandoned = True
-        self._current = _Thread()
-        self._current.queue = state.queue
-        state.queue = deque()
-        self._spawn(self._current)
-        self._current.awake.release()
         run.discarded = True
-        self._take(state)
+        self._current = _Thread()
+        self._current.given, state.given = state.given, deque()
+        done, state.done = state.done, []
+        self._spawn(self._current)
+        self._current.signal.put(True)
+        self._deliver(done)
         self._deliver(
             [
                 Sticks(

@@ -311,8 +311,11 @@ class Store(Protocol):
     ledger_id: str
     epoch: int
 
-    def write(self, work: Callable[[Tx], T]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[Tx], T], *, lazy: bool = False) -> asyncio.Future[T]:
         """Run a work in the next group commit; the future is done when that is on disk.
+
+        A `lazy` work is one that nobody waits for: it waits a few milliseconds for the next one that
+        somebody does wait for, to share its commit.
 
         Works run in the order in which they were given. Raises through the future whatever the
         work raised (its savepoint was rolled back alone), `StoreFull` where nothing could be written.

@@ -45,6 +45,30 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return db
 
 
+def take_lock(path: Path) -> TextIOWrapper:
+    """The lock beside a ledger, held until it is closed. Raises `LedgerOwned` with the owner's pid."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = (path.parent / (path.name + ".lock")).open("a+")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be used as a ledger: {error}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        pid = lock.read().strip() or "unknown"
+        lock.close()
+        raise LedgerOwned(
+            f"{path} belongs to the running process {pid}: use the commands that go through it, "
+            "or stop it first"
+        ) from None
+    lock.seek(0)
+    lock.truncate()
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
 class OwnedFile:
     """One process's hold on a ledger: a lock beside it, and the identity of the file itself.
 
@@ -54,7 +78,7 @@ class OwnedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = self._take_lock()
+        self._lock = take_lock(path)
         try:
             self._open()
         except StoreError:
@@ -63,28 +87,6 @@ class OwnedFile:
         except (sqlite3.Error, OSError) as error:
             self._lock.close()
             raise StoreError(f"{path} cannot be used as a ledger: {error}") from None
-
-    def _take_lock(self) -> TextIOWrapper:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = (self.path.parent / (self.path.name + ".lock")).open("a+")
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be used as a ledger: {error}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            pid = lock.read().strip() or "unknown"
-            lock.close()
-            raise LedgerOwned(
-                f"{self.path} belongs to the running process {pid}: use the commands that go through it, "
-                "or stop it first"
-            ) from None
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
-        return lock
 
     def _open(self) -> None:
         if self.path.exists():
@@ -190,12 +192,13 @@ def _make(path: Path) -> None:
         db.execute("PRAGMA journal_mode=MEMORY")
         db.execute("PRAGMA synchronous=OFF")
         migrate(db)
-    _sync(made)
+    sync(made)
     made.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file (or a folder's names) on disk before anything that follows."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -94,7 +94,7 @@ def migrate(db: sqlite3.Connection, *, up_to: int = VERSION) -> None:
 
     Raises `SchemaTooNew` for a file that a newer version wrote.
     """
-    have = _version(db)
+    have = schema_of(db)
     for version in range(have, up_to):
         # executescript would commit by itself, before the version is set.
         db.execute("BEGIN IMMEDIATE")
@@ -106,13 +106,14 @@ def migrate(db: sqlite3.Connection, *, up_to: int = VERSION) -> None:
 
 def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
     """Raises `SchemaTooNew`, and `StoreError` for a database of something else; only reads."""
-    have = _version(db)
+    have = schema_of(db)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
     if "entry" not in tables and (have or tables):
         raise StoreError(f"{path} is a database of something else, not a ledger")
 
 
-def _version(db: sqlite3.Connection) -> int:
+def schema_of(db: sqlite3.Connection) -> int:
+    """The version of a file's schema. Raises `SchemaTooNew`."""
     have = int(db.execute("PRAGMA user_version").fetchone()[0])
     if have > VERSION:
         raise SchemaTooNew(

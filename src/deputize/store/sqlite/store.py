@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import sqlite3
 import threading
 from collections import deque
@@ -26,8 +27,8 @@ T = TypeVar("T")
 BATCH_MAX = 256
 """At so many works a commit takes no more; those of one turn of the loop stay together."""
 
-QUEUE_MAX = 20_000
-"""Works given and not yet answered, at most; intake is bounded well below this."""
+LAZY_S = 0.005
+"""A lazy work waits this long at most for another to share its commit with."""
 
 EXIT_COMMIT_UNKNOWN = 70
 
@@ -64,9 +65,10 @@ class SqliteStore:
         self._boundary = boundary
         self._readers = threading.local()
         self._open_readers: list[sqlite3.Connection] = []
-        self._given: list[_Given] = []
-        self._queue: deque[list[_Given]] = deque()
-        self._awake = threading.Semaphore(0)
+        self._given: deque[_Given] = deque()
+        self._woken = False
+        self._later: asyncio.TimerHandle | None = None
+        self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: StoreLost | None = None
         self._closing = False
@@ -76,7 +78,7 @@ class SqliteStore:
 
     # -- giving works ----------------------------------------------------------------------------
 
-    def write(self, work: Callable[[Tx], T]) -> asyncio.Future[T]:
+    def write(self, work: Callable[[Tx], T], *, lazy: bool = False) -> asyncio.Future[T]:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -88,33 +90,40 @@ class SqliteStore:
             future.set_exception(StoreFull(f"{QUEUE_MAX:,} writes wait for the ledger; try again later"))
             return future
         self._unanswered += 1
-        if not self._given:
-            # One wake of the writer for all that this turn of the loop gives.
-            loop.call_soon(self._flush)
         self._given.append((work, future))
+        if not lazy:
+            self._wake()
+        elif self._later is None:
+            self._later = loop.call_later(LAZY_S, self._wake)
         return future
 
-    def _flush(self) -> None:
-        given, self._given = self._given, []
-        if given:
-            self._queue.append(given)
-            self._awake.release()
+    def _wake(self) -> None:
+        """One wake of the writer for all that is given until it looks."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if not self._woken:
+            self._woken = True
+            self._signal.put(None)
 
     # -- the writer thread -----------------------------------------------------------------------
 
     def _write_forever(self) -> None:
         while True:
-            self._awake.acquire()
+            self._signal.get()
+            self._woken = False
             batch: list[_Given] = []
-            while self._queue and len(batch) < BATCH_MAX:
-                batch.extend(self._queue.popleft())
+            while self._given and len(batch) < BATCH_MAX:
+                batch.append(self._given.popleft())
+            if self._given:
+                self._signal.put(None)
             if batch:
                 try:
                     results = self._commit(batch)
                 except sqlite3.Error as error:
                     results = self._lose(StoreLost(f"the ledger's file cannot be used ({error})"), batch)
                 self._report(results)
-            if self._closing and not self._queue:
+            if self._closing and not self._given:
                 return
 
     def _commit(self, batch: list[_Given]) -> list[_Result]:
@@ -225,9 +234,8 @@ class SqliteStore:
         checks.backup(self.path, target)
 
     def close(self) -> None:
-        self._flush()
         self._closing = True
-        self._awake.release()
+        self._signal.put(None)
         self._writer.join(timeout=30)
         for db in self._open_readers:
             db.close()

@@ -1,0 +1,148 @@
+"""A ledger's file seen from another process than its owner: read beside it, or put in its place."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+from deputize.errors import StoreError
+from deputize.ledger import Flaw
+from deputize.store.protocol import View
+from deputize.store.sqlite import checks
+from deputize.store.sqlite.file import connect, sync, take_lock
+from deputize.store.sqlite.rebuilding import rebuild
+from deputize.store.sqlite.schema import refuse_foreign, schema_of
+from deputize.store.sqlite.view import SqliteView
+
+T = TypeVar("T")
+
+SIDE_FILES = ("", "-wal", "-shm")
+LIKE_MAX = 5
+
+
+class OfflineLedger:
+    """Reads a ledger that this process does not own; nothing here can change it.
+
+    Raises `StoreError` where there is none, `SchemaTooNew`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise StoreError(f"there is no ledger at {path} yet; `deputize up` makes one")
+        self.path = path
+        self._db = connect(path, write=False)
+        try:
+            refuse_foreign(self._db, path)
+            self.schema = schema_of(self._db)
+            row = self._db.execute("SELECT value FROM setting WHERE name='ledger_id'").fetchone()
+            self.ledger_id = str(row[0]) if row else ""
+        except (StoreError, sqlite3.Error) as error:
+            self._db.close()
+            raise error if isinstance(error, StoreError) else _unreadable(path, error) from None
+        self._view = SqliteView(self._db)
+
+    def read(self, query: Callable[[View], T]) -> T:
+        """Run a query on a snapshot."""
+        self._db.execute("BEGIN")
+        try:
+            return query(self._view)
+        except sqlite3.Error as error:
+            raise _unreadable(self.path, error) from None
+        finally:
+            self._db.execute("COMMIT")
+
+    def runs_like(self, prefix: str) -> list[str]:
+        """The ids of some runs that begin so, at most `LIKE_MAX`."""
+        sql = "SELECT id FROM run WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+        rows = self._db.execute(sql, (prefix, prefix + "\U0010ffff", LIKE_MAX))
+        return [str(row[0]) for row in rows.fetchall()]
+
+    def stops(self, prefix: str) -> dict[str, str]:
+        """The settings whose name starts with `prefix`, by the rest of their name."""
+        rows = self._db.execute("SELECT name, value FROM setting WHERE name GLOB ?", (prefix + "*",))
+        return {name.removeprefix(prefix): value for name, value in rows.fetchall()}
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> Iterator[Flaw]:
+        """See `deputize.store.protocol.Store.verify`."""
+        return checks.verify(self.path, self.ledger_id, progress)
+
+    def compare(self) -> list[str]:
+        """The differences of the projections from the entries. See `Store.rebuild`."""
+        return rebuild(self.path, replace=False)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def owner_of(path: Path) -> str | None:
+    """The pid of the process that owns a ledger (`unknown` where it does not say), or None."""
+    try:
+        lock = path.with_name(path.name + ".lock").open("r")
+    except OSError:
+        return None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "unknown"
+    return None
+
+
+def copy_of(copy: Path, path: Path) -> Path:
+    """A backup's contents as a new file beside `path`, on disk. Raises `StoreError`."""
+    staged = path.with_name(path.name + ".restoring")
+    drop_copy(staged)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with closing(connect(copy, write=False)) as reader, closing(sqlite3.connect(staged)) as writer:
+            reader.backup(writer)
+    except (sqlite3.Error, OSError) as error:
+        drop_copy(staged)
+        raise StoreError(f"{copy} cannot be copied: {error}") from None
+    sync(staged)
+    return staged
+
+
+def drop_copy(staged: Path) -> None:
+    """Remove a staged copy and what belongs to it."""
+    for end in (*SIDE_FILES, ".lock"):
+        staged.with_name(staged.name + end).unlink(missing_ok=True)
+
+
+def put_in_place(staged: Path, path: Path) -> Path | None:
+    """Make a closed, staged file the ledger. Returns where the one that was there is kept, if any.
+
+    Raises `LedgerOwned` while a process has it, and `StoreError`.
+    """
+    with take_lock(path):
+        kept = None
+        try:
+            if path.exists():
+                kept = _free_name(path)
+                # The file first: a log without its file is told at the next start, and never used.
+                for end in SIDE_FILES:
+                    part = path.with_name(path.name + end)
+                    if part.exists():
+                        part.rename(kept.with_name(kept.name + end))
+            staged.rename(path)
+            sync(path.parent)
+        except OSError as error:
+            raise StoreError(f"{staged} could not be put in the place of {path}: {error}") from None
+    drop_copy(staged)
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.name}.replaced-{number}")).exists():
+        number += 1
+    return kept
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(f"{path} cannot be read as a ledger: {error}")
