@@ -25,7 +25,10 @@ from deputize.store.sqlite.view import SqliteView
 T = TypeVar("T")
 
 BATCH_MAX = 256
-"""At so many works a commit takes no more; those of one turn of the loop stay together."""
+"""Works that share a commit, at most."""
+
+QUEUE_MAX = 20_000
+"""Works that wait for the writer, at most; intake is bounded well below this."""
 
 LAZY_S = 0.005
 """A lazy work waits this long at most for another to share its commit with."""
