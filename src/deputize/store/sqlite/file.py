@@ -189,8 +189,8 @@ def _make(path: Path) -> None:
     made = path.with_name(path.name + ".new")
     made.unlink(missing_ok=True)
     with closing(sqlite3.connect(made, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode=MEMORY")
         db.execute("PRAGMA synchronous=OFF")
+        db.execute("PRAGMA journal_mode=WAL")
         migrate(db)
     sync(made)
     made.rename(path)
