@@ -1,0 +1,168 @@
+"""Every store: events, waits and keys, and the books that the fold keeps."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from deputize.errors import StoreError
+from deputize.ledger import Draft
+from deputize.store.protocol import Hold, Store, Tx
+from deputize.testing import entries
+from deputize.testing.store_case import Open, StoreCase, sound
+
+HOLD: Hold = ("refunds a day", 0, 500)
+
+
+class Books(StoreCase):
+    """What the projections say after each entry."""
+
+    async def test_an_event_is_kept_once_for_ever(self, open_store: Open) -> None:
+        store = open_store()
+        first = await store.write(lambda tx: tx.keep_event(entries.occurrence("e1"), "unanswered"))
+        changed = entries.occurrence("e1", {"order": "another"})
+        assert await store.write(lambda tx: tx.keep_event(changed, "answered")) is None
+        store.close()
+        again = open_store()
+        assert await again.write(lambda tx: tx.keep_event(changed, "answered")) is None
+        assert isinstance(first, int)
+        kept = again.read(lambda view: view.event(first))
+        assert kept is not None
+        assert kept.occurrence.data == b'{"order":"e1"}'
+        assert [
+            event.seq for event in again.read(lambda v: v.events(after=0, limit=9, state="unanswered"))
+        ] == [first]
+        await again.write(lambda tx: tx.set_event_state(first, "answered"))
+        assert again.read(lambda v: v.events(after=0, limit=9, state="unanswered")) == []
+
+    async def test_a_wait_is_found_by_the_event_that_matches_it(self, store: Store) -> None:
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        other, _ = await store.write(lambda tx: entries.begin(tx, "b"))
+        await store.write(
+            lambda tx: tx.append(
+                no, 1, [entries.waiting("1", type="mail.came", matching={"order": "7"}, due=90)]
+            )
+        )
+        await store.write(lambda tx: tx.append(other, 1, [entries.waiting("1", type="mail.came")]))
+
+        def found(data: dict[str, Any], type: str = "mail.came") -> Any:
+            return store.write(lambda tx: sorted(tx.waiting_for(entries.occurrence("x", data, type=type))))
+
+        assert await found({"order": "7", "more": 1}) == [(no, "1"), (other, "1")]
+        assert await found({"order": 7}) == [(other, "1")]
+        assert await found({}) == [(other, "1")]
+        assert await found({"order": "7"}, type="mail.went") == []
+        assert store.read(lambda view: view.next_due()) == 90
+        assert [wait.run for wait in store.read(lambda view: view.due_waits(90, 9))] == [no]
+        assert store.read(lambda view: view.due_waits(89, 9)) == []
+        await store.write(lambda tx: tx.append(no, 2, [entries.woke("1")]))
+        assert await found({"order": "7"}) == [(other, "1")]
+        assert store.read(lambda view: [view.run_no(n).state for n in (no, other)]) == ["ready", "waiting"]  # type: ignore[union-attr]
+        assert sound(store)
+
+    async def test_a_kept_event_is_matched_once_by_one_run(self, store: Store) -> None:
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+
+        def keep(tx: Tx) -> list[int | None]:
+            return [
+                tx.keep_event(entries.occurrence(f"m{n}", {"order": order}, type="mail.came"), "unanswered")
+                for n, order in enumerate(["8", "7", "7"])
+            ]
+
+        seqs = await store.write(keep)
+
+        def match(tx: Tx) -> int | None:
+            found = tx.kept_match(no, "mail.came", {"order": "7"}, 0)
+            return found.seq if found else None
+
+        assert await store.write(match) == seqs[1]
+        await store.write(lambda tx: tx.append(no, 1, [entries.waiting("1", type="mail.came")]))
+        await store.write(lambda tx: tx.append(no, 2, [entries.woke("1", event_seq=seqs[1])]))
+        assert await store.write(match) == seqs[2]
+        assert await store.write(lambda tx: tx.kept_match(no, "mail.came", {"order": "9"}, 0)) is None
+
+    async def test_runs_with_one_key_go_one_behind_the_other(self, store: Store) -> None:
+        begun = [await store.write(partial(entries.begin, id=n, key="order:7")) for n in "abc"]
+        assert [state for _, state in begun] == ["ready", "behind", "behind"]
+        _, state = await store.write(lambda tx: entries.begin(tx, "d", key="order:7", automation="returns"))
+        assert state == "ready"
+
+        def states() -> list[str]:
+            return [run.state for run in store.read(lambda view: view.runs(automation="triage"))]
+
+        await store.write(lambda tx: tx.append(begun[0][0], 1, [entries.ended(key="order:7")]))
+        assert states() == ["ended", "ready", "behind"]
+        await store.write(lambda tx: tx.append(begun[1][0], 1, [entries.ended(key="order:7")]))
+        assert states() == ["ended", "ended", "ready"]
+        assert sound(store)
+
+    async def test_a_resource_is_leased_once(self, store: Store) -> None:
+        a, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        b, _ = await store.write(lambda tx: entries.begin(tx, "b"))
+        both = entries.intent("1", leases=["charge:1", "charge:2"])
+        await store.write(lambda tx: tx.append(a, 1, [both]))
+        assert await store.write(lambda tx: tx.lease_holder(["charge:0", "charge:2"])) == ("charge:2", a, "1")
+        with pytest.raises(StoreError):
+            await store.write(
+                lambda tx: tx.append(b, 1, [entries.intent("1", leases=["charge:9", "charge:2"])])
+            )
+        assert await store.write(lambda tx: tx.lease_holder(["charge:9"])) is None
+        receipt = Draft("receipt", {"path": "1"} | entries.released(leased=True))
+        await store.write(lambda tx: tx.append(a, 2, [receipt]))
+        assert store.read(lambda view: view.leases()) == []
+        await store.write(lambda tx: tx.append(b, 1, [both]))
+        assert sound(store)
+
+    @pytest.mark.parametrize(
+        ("type", "spent", "fact"),
+        [
+            ("receipt", 500, 1),
+            ("drift", 500, 1),
+            ("abandoned", 500, 1),
+            ("declined", 0, 0),
+            ("refused", 0, 0),
+        ],
+    )
+    async def test_holds_and_facts_end_as_the_action_does(
+        self, store: Store, type: Any, spent: int, fact: int
+    ) -> None:
+        held = {"holds": [HOLD], "counted": [("refunds", "customer:1", 0, 1)]}
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        await store.write(lambda tx: tx.append(no, 1, [entries.intent("1", leases=["charge:1"], **held)]))  # type: ignore[arg-type]
+        assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (500, 0)
+        assert await store.write(lambda tx: tx.counted("refunds", "customer:1", 0)) == 1
+        await store.write(lambda tx: tx.append(no, 2, [entries.doubt("1"), entries.card("1")]))
+        assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (500, 0)
+        assert store.read(lambda view: view.leases()) == [("charge:1", "run-a", "1")]
+        assert store.read(lambda view: view.run("run-a").state) == "doubtful"  # type: ignore[union-attr]
+        assert [card.path for card in store.read(lambda view: view.cards())] == ["1"]
+        body = entries.released(leased=True, was="doubtful", **held) | {"path": "1", "reason": "drifted"}  # type: ignore[arg-type]
+        await store.write(lambda tx: tx.append(no, 4, [Draft(type, body)]))
+        assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (0, spent)
+        assert await store.write(lambda tx: tx.counted("refunds", "customer:1", 0)) == fact
+        assert store.read(lambda view: view.leases()) == []
+        open_cards = [card.kind for card in store.read(lambda view: view.cards())]
+        assert open_cards == (["drift"] if type == "drift" else [])
+        assert sound(store)
+
+    async def test_a_run_with_two_doubts_is_doubtful_until_the_last_is_settled(self, store: Store) -> None:
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        drafts = [entries.intent("1.0"), entries.intent("1.1"), entries.doubt("1.0"), entries.doubt("1.1")]
+        await store.write(lambda tx: tx.append(no, 1, drafts))
+        await store.write(lambda tx: tx.append(no, 5, [entries.attempt("1.0", 2, "doubtful")]))
+        assert store.read(lambda view: view.run("run-a").state) == "doubtful"  # type: ignore[union-attr]
+        receipt = Draft("receipt", {"path": "1.1"} | entries.released(was="doubtful"))
+        await store.write(lambda tx: tx.append(no, 6, [receipt]))
+        assert store.read(lambda view: view.run("run-a").state) == "ready"  # type: ignore[union-attr]
+        assert sound(store)
+
+    async def test_cards_close_with_their_run(self, store: Store) -> None:
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        await store.write(lambda tx: tx.append(no, 1, [entries.card("1"), entries.card("2")]))
+        assert len(store.read(lambda view: view.cards())) == 2
+        await store.write(lambda tx: tx.append(no, 3, [entries.ended()]))
+        assert store.read(lambda view: view.cards()) == []
+        assert len(store.read(lambda view: view.cards(state="closed"))) == 2
+        assert sound(store)
