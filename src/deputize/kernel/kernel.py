@@ -102,6 +102,8 @@ class Kernel:
         self.runner.gate = self.gate
         self.doubts = Doubts(self.parts, self.gate, self.runner.deliver)
         self.people = People(self.parts, self.gate, self.doubts, self.runner, given.operations)
+        self.watchers: list[Callable[[LiveRun], None]] = []
+        """Called with each run that leaves memory (it ended, waits, is in doubt or stuck)."""
         self._next_due: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waking = False
@@ -154,6 +156,8 @@ class Kernel:
     def _left(self, run: LiveRun) -> None:
         self._known.pop(run.no, None)
         self.scheduler.left(run)
+        for watcher in self.watchers:
+            watcher(run)
 
     def _priority_of(self, no: int) -> tuple[int, str]:
         known = self._known.get(no)

@@ -15,7 +15,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.runner import Runner
 from deputize.kernel.stops import Stops
 
-LIVE_MAX = 256
+LIVE_MAX = 512
 AUTOMATION_SHARE = 2
 LOAD_TOGETHER_MAX = 64
 

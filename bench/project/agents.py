@@ -1,0 +1,3 @@
+from deputize import agent
+
+worker = agent("worker", concurrent_max=1_000)
