@@ -195,3 +195,17 @@ async def test_the_store_itself_refuses_to_change_an_entry(tmp_path: Path) -> No
                 db.rollback()
     finally:
         store.close()
+
+
+async def test_bodies_alike_have_salts_and_digests_of_their_own(tmp_path: Path) -> None:
+    """What was erased cannot be guessed by trying bodies against its digest, or against another's."""
+    store = SqliteStore(tmp_path / "ledger.db", SteppedClock())
+    try:
+        for version in range(20):
+            await store.write(lambda tx, at=version: tx.append(SYSTEM, at, [Draft("opened", {"by": "maya"})]))
+    finally:
+        store.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        rows = db.execute("SELECT e.digest, b.salt, b.body FROM entry e JOIN body b USING (seq)").fetchall()
+    assert [len({row[column] for row in rows}) for column in range(3)] == [20, 20, 1]
+    assert {len(salt) for _, salt, _ in rows} == {16}
