@@ -13,6 +13,8 @@ from deputize.errors import ActionError, Declined, DeputizeError, Expired, Refus
 from deputize.event import Event, EventData
 from deputize.money import Money
 from deputize.operation import Connector, Operation
+from deputize.signature import hmac_sha256
+from deputize.sources import Polled, poll, schedule, webhook
 from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
 
 __version__ = "0.1.0"
@@ -38,6 +40,7 @@ __all__ = [
     "Money",
     "Operation",
     "Outcome",
+    "Polled",
     "Refused",
     "RunEnded",
     "Sent",
@@ -50,15 +53,19 @@ __all__ = [
     "days",
     "done",
     "gave_up",
+    "hmac_sha256",
     "hours",
     "minutes",
     "new_id",
     "now",
+    "poll",
     "random",
+    "schedule",
     "seconds",
     "send",
     "sleep",
     "together",
     "until",
     "wait_for",
+    "webhook",
 ]

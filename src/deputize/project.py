@@ -17,6 +17,7 @@ from deputize.config import Settings, read_settings
 from deputize.errors import DeputizeError, ProjectError
 from deputize.operation import Connector, Operation
 from deputize.rules import CedarRules, load_rules
+from deputize.sources import Poll, Schedule, Webhook
 
 _ROOMS = ("connectors", "agents", "automations")
 MODULES_MAX = 1_000
@@ -31,6 +32,9 @@ class Project:
     operations: Mapping[str, Operation[..., Any]]
     agents: Mapping[str, Agent]
     automations: Mapping[str, Automation]
+    polls: Mapping[str, Poll]
+    webhooks: Mapping[str, Webhook]
+    schedules: Mapping[str, Schedule]
     rules: CedarRules
     modules: tuple[ModuleType, ...]
 
@@ -53,7 +57,22 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     rules = load_rules(
         settings.root / "rules", operations, agents=list(agents), automations=list(automations)
     )
-    return Project(settings, connectors, operations, agents, automations, rules, tuple(modules))
+    polls = _named(modules, Poll, lambda p: p.name)
+    for poll in polls.values():
+        if poll.connector not in connectors:
+            raise ProjectError(f"{poll.where}: {poll.name} asks {poll.connector}, which is no connector here")
+    return Project(
+        settings,
+        connectors,
+        operations,
+        agents,
+        automations,
+        polls,
+        _named(modules, Webhook, lambda w: w.name),
+        _named(modules, Schedule, lambda s: s.name),
+        rules,
+        tuple(modules),
+    )
 
 
 def _import_rooms(root: Path) -> list[ModuleType]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from deputize import canonical
 from deputize.agent import Agent
 from deputize.clock import Clock, SystemClock
 from deputize.connectors.connections import Connections
@@ -19,10 +20,12 @@ from deputize.errors import StoreLost
 from deputize.kernel.kernel import Given, Kernel
 from deputize.kernel.lanes import Lane
 from deputize.kernel.ports import Boundary, no_boundary
+from deputize.kernel.sources import Sources
 from deputize.kernel.start import InForce
 from deputize.kernel.time import Calendar, LedgerTime
 from deputize.operation import Operation
 from deputize.project import Project, load_project
+from deputize.sources import Poll
 from deputize.store.protocol import Store
 from deputize.store.sqlite.store import SqliteStore
 
@@ -30,7 +33,7 @@ EXIT_RESTART = 75
 
 
 class ConnectorPerformer:
-    """Performs operations through the project's connections. See `deputize.kernel.ports.Performer`."""
+    """Performs operations and polls through the project's connections. See `deputize.kernel.ports`."""
 
     def __init__(self, connections: Connections, secrets: Secrets) -> None:
         self._connections = connections
@@ -43,6 +46,11 @@ class ConnectorPerformer:
     async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
         connection = self._connections.get(operation.contract.connector)
         return await look_up(operation, connection, args, key=key, secrets=self._secrets)
+
+    async def poll(self, poll: Poll, cursor: str) -> bytes:
+        connection = self._connections.get(poll.connector)
+        args = canonical.encode({"cursor": cursor})
+        return await perform(poll.operation, connection, args, key="", attempt=1, secrets=self._secrets)
 
 
 class System:
@@ -75,12 +83,15 @@ class System:
             boundary=None if boundary is no_boundary else boundary,
         )
         self.time = LedgerTime(clock, self.store.read(lambda view: view.last_at()))
+        for webhook in project.webhooks.values():
+            self.secrets.resolve(webhook.verifier.secret)
+        performer = ConnectorPerformer(self.connections, self.secrets)
         budgets = settings.budgets + tuple(b for a in project.agents.values() for b in a.budgets)
         self.kernel = Kernel(
             Given(
                 store=self.store,
                 time=self.time,
-                performer=ConnectorPerformer(self.connections, self.secrets),
+                performer=performer,
                 force=InForce(project.rules, budgets, Calendar(settings.zone)),
                 automations=project.automations,
                 operations=project.operations,
@@ -91,6 +102,15 @@ class System:
                 restart=restart or _restart_process,
             )
         )
+        self.sources = Sources(
+            self.kernel.parts,
+            self.kernel.intake,
+            performer,
+            tuple(project.polls.values()),
+            tuple(project.schedules.values()),
+            settings.zone,
+            self.secrets.scrub,
+        )
 
     @classmethod
     def open(cls, root: Path, **options: Any) -> System:
@@ -100,9 +120,11 @@ class System:
     async def start(self) -> None:
         """Recover what a former owner left, and begin."""
         await self.kernel.start()
+        self.sources.start()
 
     async def stop(self) -> None:
         """Let go of everything; nothing is lost."""
+        await self.sources.stop()
         await self.kernel.stop()
         await self.connections.aclose()
         self.store.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from deputize.api import events, health, inbox, runs
+from deputize.api import books, events, health, inbox, ledger, runs, stops, webhooks
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
@@ -16,7 +16,7 @@ def build_app(system: System, readiness: Readiness, *, token: str | None = None)
     app = FastAPI(title="Deputize", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.system = system
     app.state.readiness = readiness
-    for module in (health, events, runs, inbox):
+    for module in (health, events, webhooks, runs, inbox, stops, books, ledger):
         app.include_router(module.router)
     explain_errors(app, system)
     app.add_middleware(Guard, system=system, readiness=readiness, token=token)

@@ -9,7 +9,6 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from deputize import canonical
 from deputize.api.body import decode_json, read_body
 from deputize.api.here import After, Here, Limit
 from deputize.api.problem import Problem, answer
@@ -108,17 +107,15 @@ def _accepted(
             "source": occurrence.source,
             "seq": arrival.seq or None,
             "duplicate": arrival.duplicate,
-            "runs": _known_runs(system, occurrence) if arrival.duplicate else [r.id for r in arrival.runs],
+            "runs": _runs(system, occurrence, arrival),
         }
         for occurrence, arrival in zip(occurrences, arrivals, strict=True)
     ]
 
 
-def _known_runs(system: System, occurrence: Occurrence) -> list[str]:
-    """The runs that a duplicate began when it first came."""
-    names = [
-        canonical.name(system.store.ledger_id, automation.name, occurrence.source, occurrence.id)
-        for automation in system.project.automations.values()
-        if automation.on.event_type == occurrence.type
-    ]
+def _runs(system: System, occurrence: Occurrence, arrival: Arrival) -> list[str]:
+    """The runs that an event began (a duplicate: at its first coming), also those behind another."""
+    names = system.kernel.intake.run_ids(occurrence.type, occurrence.source, occurrence.id)
+    if not arrival.duplicate:
+        return names
     return system.store.read(lambda view: [name for name in names if view.run(name) is not None])

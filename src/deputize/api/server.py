@@ -16,7 +16,7 @@ import uvicorn
 
 from deputize.api.app import build_app
 from deputize.api.here import Readiness
-from deputize.api.log import Complaints
+from deputize.api.log import Complaints, complain
 from deputize.clock import iso
 from deputize.config import is_loopback
 from deputize.errors import ProjectError
@@ -48,6 +48,9 @@ async def serve(system: System, *, ready: Callable[[str], None], stop: asyncio.E
     with _signals(stopping) if stop is None else contextlib.nullcontext(), _complaints(system):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         url = _url(settings.host, listener)
+        system.sources.on_trouble = lambda name, what: complain(
+            system, "a source could not be asked", source=name, reason=what
+        )
         try:
             await system.start()
             readiness.state = "ready"

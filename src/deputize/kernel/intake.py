@@ -59,6 +59,7 @@ class Intake:
         self._woken = woken
         self._backlog = backlog
         self._boundary = boundary
+        self._arriving = 0
         self._by_type: dict[str, list[Automation]] = {}
         for automation in automations.values():
             self._by_type.setdefault(automation.on.event_type, []).append(automation)
@@ -68,28 +69,52 @@ class Intake:
         for automation in self._by_type.get(occurrence.type, ()):
             occurrence.typed(automation.on, to_datetime(occurrence.time_us))
 
-    async def accept(self, occurrences: Sequence[Occurrence], *, outside: bool = True) -> list[Arrival]:
+    def run_ids(self, type: str, source: str, id: str) -> list[str]:
+        """The ids of the runs that an event begins, or began."""
+        return [self._run_id(automation, source, id) for automation in self._by_type.get(type, ())]
+
+    async def accept(
+        self,
+        occurrences: Sequence[Occurrence],
+        *,
+        outside: bool = True,
+        also: Callable[[Tx], None] | None = None,
+        key: str | None = None,
+    ) -> list[Arrival]:
         """Keep events and begin their runs, all in one commit; durable when this returns.
 
+        `also` is done in the same transaction (a source says there where to go on); `key` is that of
+        the runs of automations that have none of their own.
         Raises `Overloaded` where too much waits already, `StoreFull` where nothing could be written.
         """
-        if outside and self._backlog() + len(occurrences) > BACKLOG_MAX:
+        if outside and self._backlog() + self._arriving + len(occurrences) > BACKLOG_MAX:
             raise Overloaded
+
+        def work(tx: Tx) -> list[Arrival]:
+            arrivals = [self.arrive(tx, occurrence, key=key) for occurrence in occurrences]
+            if also is not None:
+                also(tx)
+            return arrivals
+
         self._boundary("intake.before")
-        arrivals = await self._store.write(lambda tx: [self.arrive(tx, o) for o in occurrences])
+        self._arriving += len(occurrences)
+        try:
+            arrivals = await self._store.write(work)
+        finally:
+            self._arriving -= len(occurrences)
         self._boundary("intake.after")
         for arrival in arrivals:
             self.begun(arrival)
         return arrivals
 
-    def arrive(self, tx: Tx, occurrence: Occurrence) -> Arrival:
+    def arrive(self, tx: Tx, occurrence: Occurrence, *, key: str | None = None) -> Arrival:
         """Keep one event inside a work; call `begun` with what it returns once that is committed."""
         answering = self._by_type.get(occurrence.type, [])
         seq = tx.keep_event(occurrence, "answered" if answering else "unanswered")
         self._boundary("intake.in")
         if seq is None:
             return Arrival(0, duplicate=True)
-        runs = [run for a in answering if (run := self._begin(tx, a, occurrence, seq)) is not None]
+        runs = [run for a in answering if (run := self._begin(tx, a, occurrence, seq, key)) is not None]
         woken = []
         waiting = tx.waiting_for(occurrence)
         if waiting:
@@ -121,11 +146,16 @@ class Intake:
         step = Step(run_id, began_us)
         return LiveRun(no, run_id, automation, event, event_seq, dict(params), key, began_us, 1, {}, step)
 
-    def _begin(self, tx: Tx, automation: Automation, occurrence: Occurrence, seq: int) -> LiveRun | None:
+    def _run_id(self, automation: Automation, source: str, id: str) -> str:
+        return canonical.name(self._store.ledger_id, automation.name, source, id)
+
+    def _begin(
+        self, tx: Tx, automation: Automation, occurrence: Occurrence, seq: int, key: str | None
+    ) -> LiveRun | None:
         data = automation.on.model_validate_json(occurrence.data)
-        key = automation.key_of(data)
+        key = automation.key_of(data) if automation.key is not None else key
         params = dict(self._params(automation.name))
-        run_id = canonical.name(self._store.ledger_id, automation.name, occurrence.source, occurrence.id)
+        run_id = self._run_id(automation, occurrence.source, occurrence.id)
         body = {
             "automation": automation.name,
             "code": automation.code,

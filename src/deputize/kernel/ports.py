@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from deputize.operation import Operation
+from deputize.sources import Poll
 
 
 class Performer(Protocol):
@@ -16,6 +17,17 @@ class Performer(Protocol):
 
     async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
         """What the service knows of the action with this key: its result, or None where it knows none."""
+        ...
+
+
+class Poller(Protocol):
+    """Asks services for what happened."""
+
+    async def poll(self, poll: Poll, cursor: str) -> bytes:
+        """Ask once, reading only: `{"events": [{"id", "type", "data"}], "cursor", "more"}`.
+
+        Raises `CallFailed` where the service could not tell.
+        """
         ...
 
 

@@ -1,0 +1,131 @@
+"""What is in force and in use: budgets, rules, connectors, sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from deputize import canonical
+from deputize.api.here import Here
+from deputize.api.problem import answer
+from deputize.clock import iso
+from deputize.operation import Contract
+from deputize.system import System
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/budgets")
+async def list_budgets(system: Here) -> Response:
+    """Every budget with what is held, spent and left in its window now, in words and in its unit."""
+    force, now = system.kernel.parts.force, system.time.now_us()
+    used = system.store.read(lambda view: {(row[0], row[1]): row[2:] for row in view.budgets()})
+    shown = []
+    for budget in force.budgets:
+        since = force.calendar.start(budget.per, now)
+        held, spent = used.get((budget.name, since), (0, 0))
+        left = max(0, budget.limit - held - spent)
+        shown.append(
+            {
+                "name": budget.name,
+                "measure": budget.measure,
+                "currency": budget.currency,
+                "per": budget.per,
+                "since": iso(since),
+                "scope": f"{budget.scope}:{budget.of}" if budget.of else budget.scope,
+                "operations": budget.operations,
+                "limit": budget.limit,
+                "held": held,
+                "spent": spent,
+                "left": left,
+                "said": f"{budget.show(left)} left of {budget.show(budget.limit)} this {budget.per}",
+            }
+        )
+    return answer(system, {"budgets": shown})
+
+
+@router.get("/rules")
+async def list_rules(system: Here) -> Response:
+    """Every rule in force, with its title, a sentence that says it, and where it is written."""
+    rules = system.project.rules
+    shown = [
+        {
+            "id": one.rule.id,
+            "title": one.rule.title,
+            "effect": one.rule.effect,
+            "tier": one.rule.tier,
+            "sentence": one.sentence,
+            "operations": sorted(one.operations),
+            "file": one.file,
+            "line": one.line,
+        }
+        for one in rules.explain()
+    ]
+    return answer(system, {"digest": rules.digest, "rules": shown})
+
+
+@router.get("/connectors")
+async def list_connectors(system: Here) -> Response:
+    """Every connector: where it is (never how to log in), and its operations' contracts."""
+    return answer(system, {"connectors": [_connector(system, name) for name in system.project.connectors]})
+
+
+@router.get("/sources")
+async def list_sources(system: Here) -> Response:
+    """Polls and schedules with their next time and what went wrong last; webhooks with their path."""
+    sources = [
+        {
+            "name": one.name,
+            "kind": one.kind,
+            "next_at": iso(one.next_at) if one.next_at is not None else None,
+            "last_at": iso(one.last_at) if one.last_at is not None else None,
+            "events": one.events,
+            "skipped": one.skipped,
+            "failures": one.failures,
+            "trouble": one.trouble,
+        }
+        for one in system.sources.standing()
+    ]
+    webhooks = [{"name": name, "path": f"/v1/webhooks/{name}"} for name in system.project.webhooks]
+    return answer(system, {"sources": sources, "webhooks": webhooks})
+
+
+def _connector(system: System, name: str) -> dict[str, Any]:
+    connector = system.project.connectors[name]
+    settings = system.project.settings.connectors.get(name)
+    lane = system.kernel.lanes.get(f"connector:{name}")
+    return {
+        "name": name,
+        "version": connector.version,
+        "base": settings.address(system.project.settings.environ) if settings is not None else None,
+        "concurrent_max": settings.concurrent_max if settings is not None else None,
+        "per_second_max": settings.per_second_max if settings is not None else None,
+        "waiting": lane.waiting if lane is not None else 0,
+        "operations": [_contract(operation.contract) for operation in connector.operations.values()],
+    }
+
+
+def _contract(contract: Contract) -> dict[str, Any]:
+    return {
+        "name": contract.name,
+        "effect": contract.effect,
+        "risk": contract.risk,
+        "resources": contract.resources,
+        "amount": contract.amount,
+        "timeout_s": contract.timeout_s,
+        "settle_s": contract.settle_s,
+        "key_valid_s": contract.key_valid_s,
+        "key_margin_s": contract.key_margin_s,
+        "attempts_max": contract.attempts_max,
+        "lookup": contract.lookup,
+        "lookup_conclusive": contract.lookup_conclusive,
+        "repeatable": contract.repeatable,
+        "price_usd_micros": contract.price_usd_micros,
+        "declined": contract.declined,
+        "not_done": contract.not_done,
+        "input": canonical.decode(contract.input_schema),
+        "output": canonical.decode(contract.output_schema),
+        "digest": contract.digest,
+    }
