@@ -16,6 +16,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 ARGUMENTS_BYTES_MAX = 1_000_000
 TOGETHER_MAX = 100
+WHY_CHARS_MAX = 2_000
 
 
 class Action(Awaiting[R_co]):
@@ -41,8 +42,12 @@ class Action(Awaiting[R_co]):
         self.expects: Mapping[str, Any] = {}
 
     def because(self, why: str) -> Action[R_co]:
-        """Say why, in a sentence that people will read."""
-        self.why = why
+        """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""
+        if not isinstance(why, str) or len(why) > WHY_CHARS_MAX:
+            raise CodeError(
+                f"{self.where}: because() takes a sentence of at most {WHY_CHARS_MAX:,} characters"
+            )
+        self.why = why.encode("utf-8", "backslashreplace").decode()
         return self
 
     def expecting(self, **fields: Any) -> Action[R_co]:
@@ -64,8 +69,16 @@ class Attempt(Awaiting[R_co]):
 
     def __init__(self, inner: Awaiting[Any]) -> None:
         super().__init__()
+        _check_inner(inner, "attempt", self.where)
+        if isinstance(inner, Together | Attempt):
+            raise CodeError(
+                f"{self.where}: attempt() takes one action; inside together() put it round each action"
+            )
         inner.take()
         self.inner = inner
+
+    def describe(self) -> str:
+        return f"attempt({self.inner.describe()})"
 
 
 def attempt(inner: Awaiting[R_co]) -> Awaiting[R_co | ActionError]:
@@ -85,12 +98,24 @@ class Together(Awaiting[tuple[Any, ...]]):
                 f"{self.where}: together() takes 1 to {TOGETHER_MAX} actions, and got {len(inners)}"
             )
         for inner in inners:
+            _check_inner(inner, "together", self.where)
             if isinstance(inner, Together):
                 raise CodeError(
                     f"{self.where}: together() inside together() is not supported; pass all at once"
                 )
             inner.take()
         self.inners = inners
+
+    def describe(self) -> str:
+        return f"together({', '.join(inner.describe() for inner in self.inners[:3])}, …)"
+
+
+def _check_inner(inner: object, word: str, where: str) -> None:
+    if not isinstance(inner, Awaiting):
+        raise CodeError(
+            f"{where}: {word}() takes actions, sleep(), wait_for() and send(), "
+            f"and got a {type(inner).__name__}; await your own async functions one by one"
+        )
 
 
 if TYPE_CHECKING:
@@ -100,7 +125,11 @@ if TYPE_CHECKING:
     B = TypeVar("B")
     C = TypeVar("C")
     D = TypeVar("D")
+    E = TypeVar("E")
+    F = TypeVar("F")
 
+    @overload
+    def together(a: Awaiting[A], /) -> Awaiting[tuple[A]]: ...
     @overload
     def together(a: Awaiting[A], b: Awaiting[B], /) -> Awaiting[tuple[A, B]]: ...
     @overload
@@ -109,6 +138,14 @@ if TYPE_CHECKING:
     def together(
         a: Awaiting[A], b: Awaiting[B], c: Awaiting[C], d: Awaiting[D], /
     ) -> Awaiting[tuple[A, B, C, D]]: ...
+    @overload
+    def together(
+        a: Awaiting[A], b: Awaiting[B], c: Awaiting[C], d: Awaiting[D], e: Awaiting[E], /
+    ) -> Awaiting[tuple[A, B, C, D, E]]: ...
+    @overload
+    def together(
+        a: Awaiting[A], b: Awaiting[B], c: Awaiting[C], d: Awaiting[D], e: Awaiting[E], f: Awaiting[F], /
+    ) -> Awaiting[tuple[A, B, C, D, E, F]]: ...
     @overload
     def together(*inners: Awaiting[A]) -> Awaiting[tuple[A, ...]]: ...
     def together(*inners: Awaiting[Any]) -> Awaiting[Any]: ...

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deputize import canonical
 from deputize.agent import Agent
 from deputize.awaiting import caller_line
-from deputize.errors import ProjectError
+from deputize.errors import CodeError, ProjectError
 from deputize.event import Event, EventData
 
 D = TypeVar("D", bound=EventData)
+P = TypeVar("P", bound=BaseModel)
 Handler = Callable[..., Awaitable["Outcome"]]
 
 
@@ -47,7 +48,14 @@ class ContinueWith:
 
 
 def continue_with(state: EventData) -> Outcome:
-    """End this run and go on in a new one with `state` as its event, for work without an end."""
+    """End this run and go on in a new one with `state` as its event, for work without an end.
+
+    Raises `CodeError` where `state` is no event.
+    """
+    if not isinstance(state, EventData):
+        raise CodeError(
+            f"{caller_line()}: continue_with() takes an EventData, and got a {type(state).__name__}"
+        )
     return typing.cast("Outcome", ContinueWith(state))
 
 
@@ -92,17 +100,31 @@ class Automation:
         return self.handler(event) if self.params_type is NoParams else self.handler(event, params)
 
 
-def automation(
-    *, on: type[D], agent: Agent, key: str | None = None, name: str = ""
-) -> Callable[[Callable[..., Awaitable[Outcome]]], Automation]:
+class Decorator(Generic[D]):
+    """What `@automation(…)` is: it takes a handler of events of one type, with parameters or without."""
+
+    def __init__(self, make: Callable[[Handler], Automation]) -> None:
+        self._make = make
+
+    @overload
+    def __call__(self, handler: Callable[[Event[D]], Coroutine[Any, Any, Outcome]]) -> Automation: ...
+    @overload
+    def __call__(self, handler: Callable[[Event[D], P], Coroutine[Any, Any, Outcome]]) -> Automation: ...
+    def __call__(self, handler: Handler) -> Automation:
+        return self._make(handler)
+
+
+def automation(*, on: type[D], agent: Agent, key: str | None = None, name: str = "") -> Decorator[D]:
     """Make an `async def (event: Event[D], params: P) -> Outcome` the answer to events of type `on`.
 
     `params` may be left out. Raises `ProjectError` where the signature does not fit.
     """
 
-    def decorate(handler: Callable[..., Awaitable[Outcome]]) -> Automation:
+    def decorate(handler: Handler) -> Automation:
         where = caller_line()
         own = name or getattr(handler, "__name__", "automation")
+        if inspect.isasyncgenfunction(handler):
+            raise ProjectError(f"{where}: {own} has a `yield`; an automation awaits, and returns once")
         if not inspect.iscoroutinefunction(handler):
             raise ProjectError(f"{where}: {own} must be an `async def`")
         hints = typing.get_type_hints(handler)
@@ -116,7 +138,7 @@ def automation(
             raise ProjectError(f"{where}: {own}: its parameters must be a pydantic model")
         return Automation(own, on, agent, handler, key, params_type, _digest_of(handler), where)
 
-    return decorate
+    return Decorator(decorate)
 
 
 def _digest_of(handler: Callable[..., Any]) -> str:

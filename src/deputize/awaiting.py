@@ -71,12 +71,12 @@ def caller_line() -> str:
 class Awaiting(Generic[R_co]):
     """Something that only the driver can carry out; awaiting it hands it over."""
 
-    __slots__ = ("awaited", "where")
+    __slots__ = ("_step", "awaited", "where")
 
     def __init__(self) -> None:
         self.where = caller_line()
         self.awaited = False
-        step = _local.step
+        self._step = step = _local.step
         if step is not None:
             step.built.append(self)
 
@@ -85,12 +85,26 @@ class Awaiting(Generic[R_co]):
         return type(self).__name__
 
     def take(self) -> None:
-        """Mark as handed over. Raises `CodeError` the second time."""
+        """Mark as handed over. Raises `CodeError` the second time, or where it is not this run's."""
+        step = _local.step
+        if step is None or step is not self._step:
+            raise CodeError(self._misplaced(step))
         if self.awaited:
             raise CodeError(
                 f"{self.describe()} built at {self.where} was awaited twice; build it again to do it again"
             )
         self.awaited = True
+
+    def _misplaced(self, step: Step | None) -> str:
+        what = f"{self.describe()} built at {self.where}"
+        if step is None:
+            return (
+                f"{caller_line()}: {what} was awaited outside a run; only an automation that "
+                "answers an event can act, and asyncio cannot carry this out"
+            )
+        if self._step is None:
+            return f"{caller_line()}: {what} was built outside a run; build it where it is awaited"
+        return f"{caller_line()}: {what} belongs to another run; build it in the run that awaits it"
 
     def __await__(self) -> Generator[Awaiting[object], object, R_co]:
         self.take()

@@ -140,7 +140,11 @@ class Operation(Generic[P, R_co]):
                 raise ContractError(
                     f"{where}: {self.name} returns nothing called {field!r}{did_you_mean(field, known)}"
                 )
-        plain: Mapping[str, Any] = TypeAdapter(dict[str, Any]).dump_python(dict(expected), mode="json")
+        try:
+            plain: Mapping[str, Any] = TypeAdapter(dict[str, Any]).dump_python(dict(expected), mode="json")
+            canonical.encode(plain)
+        except (ValueError, TypeError) as error:
+            raise ContractError(f"{where}: {self.name}: expecting(): {error}") from None
         return plain
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,19 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
 from deputize import canonical
 from deputize.awaiting import Awaiting, Step, caller_line, current_step
 from deputize.clock import to_datetime, to_us
 from deputize.errors import CodeError
-from deputize.event import Event, EventData
+from deputize.event import ATTRIBUTE_CHARS_MAX, EVENT_BYTES_MAX, Event, EventData
 from deputize.suggest import did_you_mean
 
 D = TypeVar("D", bound=EventData)
 
 WAIT_US_MAX = 10 * 366 * 86_400 * 1_000_000
+_MATCHING = TypeAdapter(dict[str, Any])
 
 
 class Sleep(Awaiting[None]):
@@ -98,7 +101,12 @@ def wait_for(kind: type[D], *, matching: Mapping[str, Any], within: timedelta) -
                 f"{caller_line()}: {kind.__name__} has no field {field!r}"
                 f"{did_you_mean(field, kind.model_fields)}"
             )
-    return WaitFor(kind, dict(matching), _span(within))
+    try:
+        plain: Mapping[str, Any] = _MATCHING.dump_python(dict(matching), mode="json")
+        canonical.encode(plain)
+    except (ValueError, TypeError) as error:
+        raise CodeError(f"{caller_line()}: wait_for(): matching: {error}") from None
+    return WaitFor(kind, plain, _span(within))
 
 
 def send(data: EventData, *, subject: str = "") -> Awaiting[Sent]:
@@ -106,7 +114,13 @@ def send(data: EventData, *, subject: str = "") -> Awaiting[Sent]:
 
     Each of those sends `RunEnded` when it ends, which can be waited for by `event_id`.
     """
-    return Send(data.event_type, canonical.encode(data.model_dump(mode="json")), subject)
+    stored = canonical.encode(data.model_dump(mode="json"))
+    if len(stored) > EVENT_BYTES_MAX or len(subject) > ATTRIBUTE_CHARS_MAX:
+        raise CodeError(
+            f"{caller_line()}: an event holds at most {EVENT_BYTES_MAX:,} bytes and a subject of "
+            f"{ATTRIBUTE_CHARS_MAX} characters: send a reference"
+        )
+    return Send(data.event_type, stored, subject)
 
 
 def now() -> datetime:

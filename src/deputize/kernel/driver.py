@@ -1,12 +1,17 @@
 """The driver: one thread that steps automations, and the watch over it.
 
 A step that holds the thread for a second is reported with its file and line; its thread is
-abandoned, the other steps move to a new one. At `ABANDONED_MAX` the process restarts itself.
+abandoned, the other steps move to a new one. While `HELD_MAX` of them hold at once, the process restarts
+itself.
+
+Code in C that keeps the interpreter to itself (a regular expression without an end) holds the whole
+process, and no thread of it can look on: such a step is reported when it lets go.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sys
 import threading
@@ -15,12 +20,15 @@ from collections.abc import Callable
 from types import FrameType
 
 from deputize.clock import Clock
-from deputize.kernel.live import LiveRun, Stepped, Sticks
+from deputize.kernel.failing import FRAMES_MAX, place_in
+from deputize.kernel.live import Asks, LiveRun, Stepped, Sticks
 from deputize.kernel.stepping import advance, evict
 
 HELD_S_MAX = 1.0
 WATCH_EVERY_S = 0.25
-ABANDONED_MAX = 4
+HELD_MAX = 4
+
+_DEBUGGERS = ("bdb", "pdb", "pydevd", "debugpy")
 
 
 class _Thread:
@@ -38,7 +46,7 @@ class _Thread:
 
 class Driver:
     """Steps runs away from the event loop. `deliver` is called on the loop with finished steps,
-    `restart` when too many threads were abandoned."""
+    `restart` when too many threads are held."""
 
     def __init__(
         self, clock: Clock, deliver: Callable[[list[Stepped]], None], restart: Callable[[str], None]
@@ -47,7 +55,8 @@ class Driver:
         self._deliver = deliver
         self._restart = restart
         self._current = _Thread()
-        self._abandoned = 0
+        self._held: list[threading.Thread] = []
+        self._cpu_s = _cpu_s()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -95,6 +104,7 @@ class Driver:
                 run = state.given.popleft()
                 state.serial += 1
                 state.now = run
+                began_s = self._clock.monotonic()
                 if run.discarded:
                     evict(run)
                     stepped = None
@@ -102,7 +112,10 @@ class Driver:
                     stepped = advance(run)
                 if state is not self._current:
                     # The watch gave this thread up, and its run with it: this comes too late.
+                    evict(run)
                     return
+                if self._clock.monotonic() - began_s >= HELD_S_MAX and stepped is not None:
+                    stepped = self._unseen(run, stepped)
                 state.now = None
                 if stepped is not None:
                     state.done.append(stepped)
@@ -110,29 +123,39 @@ class Driver:
             if done and self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._deliver, done)
 
+    def _unseen(self, run: LiveRun, stepped: Stepped) -> Stepped:
+        """A long step that the watch could not see, because it let no other thread run."""
+        if _cpu_s() - self._cpu_s < HELD_S_MAX:
+            return stepped
+        where = stepped.leaves[0].awaiting.where if isinstance(stepped, Asks) else run.automation.where
+        run.discarded = True
+        evict(run)
+        return Sticks(run, _held(f"before {where}"))
+
     async def _watch_forever(self) -> None:
         """Look at intervals; a step seen by looks that are themselves on time is a step that holds."""
         seen, held_s, before = -1, 0.0, self._clock.monotonic()
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
-            state, now = self._current, self._clock.monotonic()
+            state, now, cpu_s = self._current, self._clock.monotonic(), _cpu_s()
             # A look that comes late says that the whole process stood still (a stopped machine,
-            # a debugger), and nothing about the step.
-            elapsed = min(now - before, 2 * WATCH_EVERY_S)
-            before = now
+            # a debugger), and nothing about the step; unless the processor was busy meanwhile.
+            elapsed = min(now - before, max(2 * WATCH_EVERY_S, cpu_s - self._cpu_s))
+            before, self._cpu_s = now, cpu_s
             if state.now is None or state.serial != seen:
                 seen, held_s = state.serial, 0.0
                 continue
             held_s += elapsed
             if held_s >= HELD_S_MAX:
-                self._abandon(state)
+                self._abandon(state, seen)
                 seen, held_s = -1, 0.0
 
-    def _abandon(self, state: _Thread) -> None:
-        run = state.now
-        if run is None:
+    def _abandon(self, state: _Thread, serial: int) -> None:
+        run, thread = state.now, state.thread
+        stack = sys._current_frames().get(thread.ident or 0) if thread is not None else None
+        if run is None or thread is None or state.serial != serial or _debugged(stack):
             return
-        where = _standing(state.thread.ident) if state.thread is not None else "unknown place"
+        where = place_in(stack)
         run.discarded = True
         self._current = _Thread()
         self._current.given, state.given = state.given, deque()
@@ -140,28 +163,31 @@ class Driver:
         self._spawn(self._current)
         self._current.signal.put(True)
         self._deliver(done)
-        self._deliver(
-            [
-                Sticks(
-                    run,
-                    f"{where}: the automation held its thread for more than {HELD_S_MAX:g} second; "
-                    "move long work into a connector's operation, and wait with sleep()",
-                )
-            ]
-        )
-        self._abandoned += 1
-        if self._abandoned >= ABANDONED_MAX:
-            self._restart(f"{self._abandoned} automations hold their threads")
+        self._deliver([Sticks(run, _held(where))])
+        self._held = [held for held in self._held if held.is_alive()] + [thread]
+        if len(self._held) >= HELD_MAX:
+            self._restart(f"{len(self._held)} automations hold their threads; the last at {where}")
 
 
-def _standing(ident: int | None) -> str:
-    """`file:line` at which a thread stands, in code that is not this package's or the library's."""
-    frame: FrameType | None = sys._current_frames().get(ident or 0)
-    place = "unknown place"
-    package = __name__.rpartition(".")[0]
-    for _ in range(200):
-        if frame is None or frame.f_globals.get("__name__", "").startswith(package):
-            break
-        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+def _held(where: str) -> str:
+    return (
+        f"{where}: the automation held its thread for more than {HELD_S_MAX:g} second; "
+        "move long work into a connector's operation, and wait with sleep()"
+    )
+
+
+def _cpu_s() -> float:
+    """Processor time of this process so far: it stands still while the process is stopped."""
+    times = os.times()
+    return times.user + times.system
+
+
+def _debugged(frame: FrameType | None) -> bool:
+    """Whether someone is looking at this very thread in a debugger."""
+    for _ in range(FRAMES_MAX):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__", "").partition(".")[0] in _DEBUGGERS:
+            return True
         frame = frame.f_back
-    return place
+    return False

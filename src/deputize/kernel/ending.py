@@ -23,7 +23,7 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> tuple[list[Arri
     body: dict[str, Any] = {
         "kind": step.kind,
         "label": step.outcome.label,
-        "details": canonical.decode(canonical.encode(plain(step.outcome.details))),
+        "details": dict(step.outcome.details),
         "reason": step.reason,
         "causes": list(step.causes),
         "automation": run.automation.name,
@@ -45,10 +45,8 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> tuple[list[Arri
         occurrence = Occurrence(f"{RUN_SOURCE}{run.id}", "ended", RunEnded.event_type, "", tx.at_us, data)
         arrivals.append(intake.arrive(tx, occurrence))
     if step.state is not None:
-        data = canonical.encode(step.state.model_dump(mode="json"))
-        occurrence = Occurrence(
-            f"{RUN_SOURCE}{run.id}", "continued", step.state.event_type, run.event.subject, tx.at_us, data
-        )
+        type, data = step.state
+        occurrence = Occurrence(f"{RUN_SOURCE}{run.id}", "continued", type, run.event.subject, tx.at_us, data)
         arrivals.append(intake.arrive(tx, occurrence))
     return arrivals, tx.next_with_key(run.automation.name, run.key) if run.key is not None else None
 
@@ -60,12 +58,3 @@ def stick_run(
     if row is not None and row.state == "stuck":
         return
     tx.append(no, version, [Draft("stuck", {"reason": reason, "ours": ours, "theirs": theirs})])
-
-
-def plain(value: Any) -> Any:
-    """Details as JSON can hold them; what it cannot becomes text."""
-    if isinstance(value, dict) or hasattr(value, "items"):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

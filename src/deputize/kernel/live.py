@@ -10,7 +10,7 @@ from typing import Any
 from deputize.agent import PRIORITY
 from deputize.automation import Automation, Outcome
 from deputize.awaiting import Awaiting, Step
-from deputize.event import EventData, Occurrence
+from deputize.event import Occurrence
 from deputize.kernel.result import Record, Result
 
 ACTIONS_MAX = 1_000
@@ -46,6 +46,10 @@ class LiveRun:
     context: Context = field(default_factory=Context)
     coroutine: Coroutine[Any, Any, Any] | None = None
     turn: int = 0
+    recorded_to: int = 0
+    """The last turn that the record had when this run was brought into memory."""
+    widths: dict[int, int] = field(default_factory=dict)
+    """How many awaits that record had at each turn."""
     leaves: list[Leaf] = field(default_factory=list)
     together: bool = False
     busy: int = 0
@@ -75,14 +79,15 @@ class Asks:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """A step ended the run. `causes` is the chain of an uncaught failure, outermost first."""
+    """A step ended the run. `causes` is the chain of an uncaught failure, outermost first; `state` the
+    type and data of the event that it goes on with; the outcome's details are plain JSON."""
 
     run: LiveRun
     kind: str
     outcome: Outcome
     reason: str = ""
     causes: tuple[dict[str, str], ...] = ()
-    state: EventData | None = None
+    state: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,33 @@ it does not know is returned to be carried out.
 
 from __future__ import annotations
 
-import traceback
+import re
 from collections.abc import Coroutine
-from pathlib import Path
-from types import CoroutineType, FrameType
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from deputize import canonical
 from deputize.action import Action, Attempt, Together
-from deputize.automation import ContinueWith, Outcome
+from deputize.automation import Outcome
 from deputize.awaiting import Awaiting, enter_step
 from deputize.clock import to_datetime
-from deputize.errors import ActionError, CodeError, Declined, DeputizeError, Expired, Refused, Unmet
+from deputize.errors import ActionError, BadEvent, CodeError, Declined, Expired, Refused, Unmet
 from deputize.event import Occurrence
+from deputize.kernel.failing import failed, foreign, too_many
 from deputize.kernel.guard import watched
 from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
-from deputize.kernel.result import PENDING, Known, Result
+from deputize.kernel.result import Known, Result
+from deputize.kernel.returning import returned
 from deputize.waits import Send, Sent, Sleep, WaitFor
 
 EVICT_TURNS_MAX = 10
-CAUSES_MAX = 10
+SHOWN_CHARS_MAX = 500
+
+_HINT = (
+    "; where a time, an id or chance stands in it, take it from now(), new_id() or random() of deputize, "
+    "which a replay repeats"
+)
 
 _ERRORS: dict[str, type[ActionError]] = {
     "refused": Refused,
@@ -54,40 +59,53 @@ class _Mismatch(Exception):
 
 
 def advance(run: LiveRun) -> Stepped:
-    """Drive a run from where it is to its next unknown await, or to its end."""
+    """Drive a run from where it is to its next unknown await, or to its end. Never raises."""
     enter_step(run.step)
     try:
         with watched(run.step):
-            return _advance(run)
-    except _Mismatch as mismatch:
-        return Sticks(run, mismatch.reason, mismatch.ours, mismatch.theirs)
+            try:
+                stepped = _advance(run)
+            except _Mismatch as mismatch:
+                stepped = Sticks(run, mismatch.reason, mismatch.ours, mismatch.theirs)
+            except BaseException as error:  # noqa: BLE001 - validators, `__str__` and the like are project code
+                stepped = failed(run, run.step.violation or error)
+            if isinstance(stepped, Ends) and run.turn < run.recorded_to:
+                stepped = _too_early(run, stepped)
+            if not isinstance(stepped, Asks):
+                _take_apart(run)
+            return stepped
     finally:
         enter_step(None)
 
 
 def evict(run: LiveRun) -> None:
     """Take a waiting run's coroutine apart; its record is where it goes on from."""
-    coroutine, run.coroutine = run.coroutine, None
-    if coroutine is None:
-        return
     enter_step(run.step)
+    try:
+        with watched(run.step):
+            _take_apart(run)
+    finally:
+        enter_step(None)
+
+
+def _take_apart(run: LiveRun) -> None:
+    """Unwind a suspended coroutine here and now, not wherever garbage is collected."""
+    coroutine, run.coroutine = run.coroutine, None
+    if coroutine is None or getattr(coroutine, "cr_frame", None) is None:
+        return
     try:
         for _ in range(EVICT_TURNS_MAX):
             run.context.run(coroutine.throw, Evicted())
     except BaseException:  # noqa: BLE001 - whatever it says, it is gone; its record goes on
         return
-    finally:
-        enter_step(None)
 
 
 def _advance(run: LiveRun) -> Stepped:
     send_value: Any = None
     throw: BaseException | None = None
     if run.coroutine is None:
-        try:
-            run.coroutine = _begin(run)
-        except DeputizeError as error:
-            return _failed(run, error)
+        _read_turns(run)
+        run.coroutine = _begin(run)
     else:
         send_value, throw = _deliver(run)
     while True:
@@ -99,22 +117,35 @@ def _advance(run: LiveRun) -> Stepped:
             else:
                 yielded = run.context.run(coroutine.send, send_value)
         except StopIteration as stop:
-            return _returned(run, stop.value)
+            return returned(run, stop.value)
         except RunCancelled:
             return Ends(run, "cancelled", Outcome("done"), run.cancel or "cancelled")
-        except Exception as error:  # noqa: BLE001 - an automation may raise anything; its run ends with it
-            return _failed(run, run.step.violation or error)
         if run.step.violation is not None:
-            return _failed(run, run.step.violation)
+            return failed(run, run.step.violation)
         if not isinstance(yielded, Awaiting):
-            return _failed(run, CodeError(_foreign(coroutine, yielded)))
+            return failed(run, CodeError(foreign(coroutine, yielded)))
         run.turn += 1
         if run.turn > ACTIONS_MAX:
-            return _failed(run, CodeError(_too_many(coroutine)))
+            return failed(run, CodeError(too_many(coroutine)))
         fresh = _leaves_of(run, yielded)
         if fresh is not None:
             return Asks(run, tuple(fresh))
         send_value, throw = _deliver(run)
+
+
+def _read_turns(run: LiveRun) -> None:
+    """How far the record reaches, and how much it has at each turn."""
+    widths: dict[int, int] = {}
+    for path in run.record:
+        turn = _turn_of(path)
+        widths[turn] = widths.get(turn, 0) + 1
+    run.widths = widths
+    run.recorded_to = max(widths, default=0)
+
+
+def _turn_of(path: str) -> int:
+    number = re.match(r"\d+", path)
+    return int(number[0]) if number else 0
 
 
 def _begin(run: LiveRun) -> Coroutine[Any, Any, Any]:
@@ -133,7 +164,7 @@ def _leaves_of(run: LiveRun, awaited: Awaiting[Any]) -> list[Leaf] | None:
         path = f"{run.turn}.{index}" if run.together else str(run.turn)
         leaves.append(Leaf(path, inner.inner if isinstance(inner, Attempt) else inner, raises))
     run.leaves = leaves
-    fresh, pending = [], False
+    fresh, pending, cancelled = [], False, False
     for leaf in leaves:
         known = run.record.get(leaf.path)
         if known is None:
@@ -141,9 +172,12 @@ def _leaves_of(run: LiveRun, awaited: Awaiting[Any]) -> list[Leaf] | None:
             continue
         _check_match(leaf, known)
         leaf.result = known.result
-        if known.result is not None and known.result.kind == "cancelled":
-            return None
-        pending = pending or (known.result is None and known.state in PENDING)
+        cancelled = cancelled or (known.result is not None and known.result.kind == "cancelled")
+        pending = pending or known.result is None
+    if run.turn <= run.recorded_to:
+        _check_width(run, len(leaves) - len(fresh), fresh)
+    if cancelled:
+        return None
     return fresh if fresh or pending else None
 
 
@@ -181,10 +215,17 @@ def _python(run: LiveRun, leaf: Leaf, result: Result) -> Any:
                 f"the recorded result of {awaiting.operation.name} no longer fits its return type "
                 f"({error.errors(include_url=False, include_input=False)[0]['msg']})",
                 str(awaiting.operation.result_type),
-                result.stored.decode()[:500],
+                result.stored.decode()[:SHOWN_CHARS_MAX],
             ) from None
     if isinstance(awaiting, WaitFor):
-        return _event(awaiting, canonical.decode(result.stored))
+        try:
+            return _event(awaiting, canonical.decode(result.stored))
+        except BadEvent as error:
+            raise _Mismatch(
+                f"the event that came at {leaf.path} does not fit {awaiting.kind.__name__}: {error}",
+                f"wait_for({awaiting.kind.__name__}) at {awaiting.where}",
+                result.stored.decode()[:SHOWN_CHARS_MAX],
+            ) from None
     if isinstance(awaiting, Send):
         return Sent(**canonical.decode(result.stored))
     return None
@@ -230,99 +271,57 @@ def _check_match(leaf: Leaf, known: Known) -> None:
             known.what,
         )
     if known.digest and known.digest != digest:
-        ours = leaf.awaiting.args.decode() if isinstance(leaf.awaiting, Action) else name
-        theirs = canonical.encode(known.args).decode() if known.args is not None else known.digest[:12]
+        ours = leaf.awaiting.args if isinstance(leaf.awaiting, Action) else name.encode()
+        theirs = canonical.encode(known.args) if known.args is not None else known.digest[:12].encode()
+        differing = _differing(ours, known.args) if isinstance(leaf.awaiting, Action) else ""
         raise _Mismatch(
-            f"at {leaf.path} the code now calls {name} with other arguments than the record has",
-            f"{ours[:500]} at {leaf.awaiting.where}",
-            theirs[:500],
+            f"at {leaf.path} the code now calls {name} with other arguments than the record has"
+            f"{differing}{_HINT}",
+            f"{ours.decode()[:SHOWN_CHARS_MAX]} at {leaf.awaiting.where}",
+            theirs.decode()[:SHOWN_CHARS_MAX],
         )
 
 
-def _returned(run: LiveRun, value: Any) -> Stepped:
-    unawaited = next((a for a in run.step.built if not a.awaited), None)
-    if unawaited is not None:
-        return _failed(
-            run,
-            CodeError(
-                f"{unawaited.describe()} built at {unawaited.where} was never awaited, so it was never done; "
-                "write `await` before it"
-            ),
-        )
-    if isinstance(value, ContinueWith):
-        return Ends(run, "continued", Outcome("done"), state=value.state)
-    if not isinstance(value, Outcome):
-        return _failed(
-            run,
-            CodeError(
-                f"{run.automation.where}: {run.automation.name} must return done(…) or gave_up(…), "
-                f"and returned {type(value).__name__}"
-            ),
-        )
-    return Ends(run, value.kind, value)
+def _differing(ours: bytes, theirs: Any) -> str:
+    """The names of the arguments that differ: ` (amount, reason)`."""
+    mine = canonical.decode(ours)
+    if not (isinstance(mine, dict) and isinstance(theirs, dict)):
+        return ""
+    names = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+    return f" ({', '.join(names[:5])})"
 
 
-def _failed(run: LiveRun, error: BaseException) -> Ends:
-    causes: list[dict[str, str]] = []
-    seen: BaseException | None = error
-    while seen is not None and len(causes) < CAUSES_MAX:
-        causes.append({"type": type(seen).__name__, "message": _message(seen), "where": _where(seen)})
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    first = causes[0]
-    place = f" ({first['where']})" if first["where"] and first["where"] not in first["message"] else ""
-    kind = "" if isinstance(error, DeputizeError) else f"{first['type']}: "
-    return Ends(run, "failed", Outcome("done"), f"{kind}{first['message']}{place}", tuple(causes))
-
-
-def _message(error: BaseException) -> str:
-    text = str(error)[:2_000]
-    if isinstance(error, RuntimeError) and "event loop" in text:
-        return (
-            f"{text}: asyncio does not work inside an automation; await actions, sleep(), wait_for() "
-            "and together() from deputize instead"
-        )
-    return text
-
-
-def _where(error: BaseException) -> str:
-    """`file:line` of the innermost frame that is the project's own."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not _ours(f.filename)]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
-
-
-_PACKAGE = str(Path(__file__).parent.parent)
-
-
-def _ours(filename: str) -> bool:
-    return filename.startswith((_PACKAGE, "<"))
-
-
-def _foreign(coroutine: Any, yielded: object) -> str:
-    what = "asyncio.sleep(0) or a bare yield" if yielded is None else f"a {type(yielded).__name__}"
-    return (
-        f"{place_of(coroutine)}: awaited {what}, which only an event loop can carry out; "
-        "an automation awaits actions, sleep(), wait_for(), send() and together() from deputize"
+def _check_width(run: LiveRun, known: int, fresh: list[Leaf]) -> None:
+    """The record must have nothing at this turn that the code does not ask for, and nothing after a
+    turn that is not all known."""
+    if run.turn < run.recorded_to and fresh:
+        further = f"and the record goes on with {_recorded(run, run.turn + 1)}"
+    elif known < run.widths.get(run.turn, 0):
+        further = f"and the record has {_recorded(run, run.turn)}"
+    else:
+        return
+    asked = ", ".join(f"{name_of(leaf.awaiting)} at {leaf.path}" for leaf in run.leaves)
+    raise _Mismatch(
+        f"at {run.turn} the code now asks for {asked[:SHOWN_CHARS_MAX]}, {further}",
+        f"{asked[:SHOWN_CHARS_MAX]} ({run.leaves[0].awaiting.where})",
+        _recorded(run, run.turn),
     )
 
 
-def _too_many(coroutine: Any) -> str:
-    return (
-        f"{place_of(coroutine)}: this run has awaited {ACTIONS_MAX:,} times, which is the most; "
-        "return continue_with(state) to go on in a new run"
+def _recorded(run: LiveRun, turn: int) -> str:
+    """What the record has at a turn, for people."""
+    found = [f"{known.what} at {path}" for path, known in run.record.items() if _turn_of(path) == turn]
+    return ", ".join(found)[:SHOWN_CHARS_MAX] or "nothing"
+
+
+def _too_early(run: LiveRun, end: Ends) -> Sticks:
+    """The code ends where its record goes on: what was done after is not to be forgotten."""
+    how = f"fails ({end.reason})" if end.kind == "failed" else "ends"
+    after = f"after {run.turn}" if run.turn else "before its first await"
+    theirs = _recorded(run, run.turn + 1)
+    return Sticks(
+        run,
+        f"the code now {how} {after}, and the record goes on with {theirs}",
+        end.reason or f"{end.kind} {end.outcome.label}".strip(),
+        theirs,
     )
-
-
-def place_of(coroutine: Any) -> str:
-    """`file:line` where a suspended coroutine stands, in the project's own code."""
-    place = ""
-    for _ in range(100):
-        if not isinstance(coroutine, CoroutineType):
-            break
-        frame: FrameType | None = coroutine.cr_frame
-        if frame is None:
-            break
-        if not _ours(frame.f_code.co_filename):
-            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        coroutine = coroutine.cr_await
-    return place or "unknown place"
