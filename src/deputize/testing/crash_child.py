@@ -1,0 +1,233 @@
+"""One life of a project, in a process of its own that can be told to die at a boundary.
+
+`python -m deputize.testing.crash_child --project DIR --crash t2.after:1 --plant NAME`. It serves
+nothing: commands come as JSON lines on standard input, what happened leaves as JSON lines on
+standard output, and the end of the input is an orderly stop, so that it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from deputize import canonical
+from deputize.clock import SystemClock
+from deputize.errors import DeputizeError
+from deputize.event import Occurrence
+from deputize.store.protocol import View
+from deputize.store.sqlite import file as store_file
+from deputize.system import System
+from deputize.testing.boundaries import BOUNDARIES
+from deputize.testing.plants import PLANTS
+from deputize.testing.watching import report_sending
+
+LINE_BYTES_MAX = 4_000_000
+MOVING = ("ready", "waiting", "doubtful")
+PAGE = 500
+
+
+def tell(now: str, **more: Any) -> None:
+    """One line for the parent, whole, from any thread."""
+    os.write(1, orjson.dumps({"now": now, **more}) + b"\n")
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock, put back or ahead on command."""
+
+    offset_us = 0
+
+    def now_us(self) -> int:
+        return super().now_us() + self.offset_us
+
+
+class DeadlyBoundary:
+    """Kills this process at the nth time that a name is reached, on whatever thread that is.
+
+    `reached` is called with every name that the process survives.
+    """
+
+    def __init__(self, crashes: Sequence[tuple[str, int]]) -> None:
+        self._crashes = dict(crashes)
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.reached: Callable[[str], None] = lambda name: None
+
+    def __call__(self, name: str, /) -> None:
+        nth = self._crashes.get(name)
+        if nth is not None:
+            with self._lock:
+                self._counts[name] += 1
+                if self._counts[name] == nth:
+                    tell("dies", at=name, nth=nth)
+                    os.kill(os.getpid(), signal.SIGKILL)
+                    signal.pause()
+        self.reached(name)
+
+
+class Child:
+    """The project's system, and what the parent may ask of it."""
+
+    def __init__(self, system: System, clock: ShiftedClock, boundary: DeadlyBoundary) -> None:
+        self._system = system
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waits_for_quiet = False
+        self._wanted: tuple[str, str] | None = None
+        self.stopped = asyncio.Event()
+        boundary.reached = self._reached
+
+    def take(self, line: bytes) -> None:
+        """One command of the parent; an empty line is the end of them."""
+        if not line.strip():
+            self.stopped.set()
+            return
+        command = orjson.loads(line)
+        task = self._loop.create_task(self._do(command.pop("do"), command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _do(self, what: str, command: dict[str, Any]) -> None:
+        try:
+            await getattr(self, f"_do_{what}")(**command)
+        except DeputizeError as error:
+            tell("refused", what=what, error=type(error).__name__, reason=str(error))
+
+    async def _do_send(self, events: list[dict[str, Any]]) -> None:
+        given = [
+            Occurrence(e["source"], e["id"], e["type"], e.get("subject", ""), self._clock.now_us(),
+                       canonical.encode(e["data"]))
+            for e in events
+        ]  # fmt: skip
+        for one in given:
+            self._system.kernel.intake.check(one)
+        await self._system.kernel.intake.accept(given)
+        tell("accepted", events=[[e.source, e.id] for e in given])
+
+    async def _do_answer(self, card: str, kind: Any, result: Any, person: str, reason: str) -> None:
+        await self._system.kernel.people.answer(card, kind, result=result, reason=reason, person=person)
+        tell("answered", card=card)
+
+    async def _do_cancel(self, run: str) -> None:
+        tell("cancelling", run=run, said=await self._system.kernel.people.cancel(run, "maya"))
+
+    async def _do_halt(self, scope: str) -> None:
+        await self._system.kernel.people.stop(scope, "a test says so", "maya")
+        tell("halted", scope=scope)
+
+    async def _do_lift(self, scope: str) -> None:
+        await self._system.kernel.people.lift(scope, "maya")
+        tell("lifted", scope=scope)
+
+    async def _do_shift(self, seconds: float) -> None:
+        self._clock.offset_us += int(seconds * 1_000_000)
+        tell("shifted", seconds=seconds)
+
+    async def _do_room(self, bytes_min: int) -> None:
+        # A module's constant, because the product has no setting for it: nobody should want one.
+        store_file.FREE_BYTES_MIN = bytes_min
+        tell("room", bytes_min=bytes_min)
+
+    async def _do_until(self, automation: str, state: str) -> None:
+        """Say when a run of this automation is in this state."""
+        self._wanted = (automation, state)
+        self._look()
+
+    async def _do_quiet(self) -> None:
+        self._waits_for_quiet = True
+        self._look()
+
+    def _reached(self, name: str) -> None:
+        if name == "group.after_commit" and (self._waits_for_quiet or self._wanted):
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        if self._wanted is not None:
+            automation, state = self._wanted
+            rows = self._system.store.read(lambda v: v.runs(states=[state], automation=automation, limit=1))
+            if rows:
+                self._wanted = None
+                tell("there", run=rows[0].id)
+        if self._waits_for_quiet and self._system.store.read(is_quiet):
+            self._waits_for_quiet = False
+            tell("quiet", counts=self._system.store.read(lambda view: view.counts()))
+
+
+def is_quiet(view: View) -> bool:
+    """Whether nothing moves any more without a person: every run has ended, is stuck or has a card."""
+    after = 0
+    while True:
+        rows = view.runs(states=MOVING, after=after, limit=PAGE)
+        for row in rows:
+            doubts = [a for a in view.actions(row.no) if a.state == "doubtful"]
+            if row.state != "doubtful" or not all(view.has_card(row.no, a.path) for a in doubts):
+                return False
+        if len(rows) < PAGE:
+            return True
+        after = rows[-1].no
+
+
+async def live(options: argparse.Namespace) -> None:
+    """Open the project, obey, and stop."""
+    boundary, clock = DeadlyBoundary(options.crash), ShiftedClock()
+    clock.offset_us = int(options.shift_s * 1_000_000)
+    for name in options.plant:
+        PLANTS[name].put()
+    report_sending(boundary)
+    system = System.open(options.project, clock=clock, boundary=boundary, seed=options.seed)
+    child = Child(system, clock, boundary)
+    await system.start()
+    reader = threading.Thread(target=_read, args=(asyncio.get_running_loop(), child), daemon=True)
+    reader.start()
+    tell("ready", pid=os.getpid())
+    await child.stopped.wait()
+    await system.stop()
+    tell("stopped")
+
+
+def _read(loop: asyncio.AbstractEventLoop, child: Child) -> None:
+    for line in iter(lambda: sys.stdin.buffer.readline(LINE_BYTES_MAX), b""):
+        loop.call_soon_threadsafe(child.take, line)
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(child.take, b"")
+
+
+def _crash(text: str) -> tuple[str, int]:
+    name, _, nth = text.partition(":")
+    if name not in BOUNDARIES:
+        raise argparse.ArgumentTypeError(f"{name!r} is no boundary; there is {', '.join(BOUNDARIES)}")
+    return name, int(nth or 1)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m deputize.testing.crash_child", description=__doc__)
+    parser.add_argument("--project", type=Path, required=True, help="the project's folder")
+    parser.add_argument(
+        "--crash", type=_crash, action="append", default=[], help="NAME:NTH of a boundary to die at"
+    )
+    parser.add_argument("--plant", choices=sorted(PLANTS), action="append", default=[], help="a bug to plant")
+    parser.add_argument("--shift-s", type=float, default=0.0, help="begin with the clock shifted, in seconds")
+    parser.add_argument("--seed", type=int, default=0, help="of the back-offs")
+    options = parser.parse_args()
+    try:
+        asyncio.run(live(options))
+    except DeputizeError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

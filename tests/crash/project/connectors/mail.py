@@ -1,0 +1,28 @@
+"""Messages: found if they were sent; not finding one proves nothing."""
+
+from pydantic import BaseModel
+
+from deputize import Call, Connector
+
+connector = Connector("mail", version="1")
+
+
+class Message(BaseModel):
+    id: str
+
+
+async def find_message(call: Call, to: str, template: str) -> Message | None:
+    found = (await call.get("/messages", params={"key": call.key})).json()["messages"]
+    return Message(id=found[0]["id"]) if found else None
+
+
+@connector.operation(
+    effect="write",
+    risk="message",
+    resource="mailbox:{to}",
+    timeout_s=0.4,
+    settle_s=0.3,
+    lookup=find_message,
+)
+async def send(call: Call, to: str, template: str) -> Message:
+    return Message(id=(await call.post("/messages", json={"to": to, "template": template})).json()["id"])

@@ -1,0 +1,175 @@
+"""Scenes that bring a life to each boundary: what is sent, which faults the town has, who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deputize.testing.crash import CrashHarness, Life, event
+from deputize.town import Town
+
+Events = list[dict[str, Any]]
+Faults = tuple[dict[str, Any], ...]
+
+
+def fault(kind: str, service: str, operation: str, first_n: int = 1) -> dict[str, Any]:
+    """The next requests meet this fault for certain; times are below the contracts' settle times."""
+    timed = {"delay_s": 0.2} if kind in ("late", "latency") else {}
+    return {
+        "kind": kind,
+        "service": service,
+        "operation": operation,
+        "first_n": first_n,
+        "retry_after_s": 0.05,
+        **timed,
+    }
+
+
+def everything(town: Town, name: str) -> Events:
+    """An event for every way that an action can go, on orders of this name's own."""
+    town.plant(f"{name}-1", 5_000)
+    town.plant(f"{name}-2", 5_000)
+    town.plant(f"{name}-3", 5_000, status="placed")
+    charge = f"ch-{name}-1"
+    return [
+        event("crash.return", f"{name}-return", order_id=f"{name}-1"),
+        event("crash.return", f"{name}-return-again", order_id=f"{name}-1"),
+        event("crash.return", f"{name}-declined", order_id=f"{name}-2", amount=6_000),
+        event("crash.return", f"{name}-refused", order_id=f"{name}-2", amount=500_000),
+        event("crash.hold", f"{name}-hold", order_id=f"{name}-3"),
+        event("crash.open", f"{name}-open", order_id=f"{name}-2"),
+        event("crash.write", f"{name}-write", to=f"{name}@write.example"),
+        event("crash.parent", f"{name}-parent", to=f"{name}@parent.example"),
+        event("crash.briefly", f"{name}-briefly", charge=charge),
+        event("crash.by_key", f"{name}-by-key", charge=charge),
+    ]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How to reach a boundary. `play` brings a harness there and returns the life that died."""
+
+    faults: Faults = ()
+    nths: tuple[int, ...] = (1, 3)
+    play: Callable[[CrashHarness, str, Events], Life] = field(
+        default=lambda harness, crash, events: harness.crash_at(crash, events)
+    )
+
+
+def a_card(harness: CrashHarness, life: Life, events: Events) -> str:
+    """Bring a life to its first card; its id."""
+    life.send(events)
+    life.wait("accepted")
+    life.tell("quiet")
+    life.wait("quiet")
+    return str(harness.cards()[0]["id"])
+
+
+def answered(kind: str, result: object = None) -> Callable[[CrashHarness, str, Events], Life]:
+    """A person answers a card, and that kills the process."""
+
+    def play(harness: CrashHarness, crash: str, events: Events) -> Life:
+        life = harness.life(crash)
+        card = a_card(harness, life, _only(events, "open"))
+        life.tell("answer", card=card, kind=kind, result=result, person="maya", reason="")
+        return died(life)
+
+    return play
+
+
+def after_a_crash(harness: CrashHarness, crash: str, events: Events) -> Life:
+    """The next life dies while it recovers from this one's death in mid-sending."""
+    harness.crash_at("send.during", events)
+    return died(harness.life(crash))
+
+
+def changed_code(harness: CrashHarness, crash: str, events: Events) -> Life:
+    """A run waits; the next life's code asks for something else when the run goes on."""
+    _ended_in_mid_run(harness, events)
+    return died(harness.life(crash, CRASH_TEMPLATE="something-else"))
+
+
+def code_put_back(harness: CrashHarness, crash: str, events: Events) -> Life:
+    """A run is stuck on changed code, and the life after that has the matching code again."""
+    _ended_in_mid_run(harness, events)
+    changed = harness.life(CRASH_TEMPLATE="something-else")
+    changed.tell("quiet")
+    changed.wait("quiet")
+    changed.stop()
+    return died(harness.life(crash))
+
+
+def cancelled(harness: CrashHarness, crash: str, events: Events) -> Life:
+    """A person cancels a run that waits."""
+    life = harness.life(crash)
+    life.send([event("crash.never", f"never-{events[0]['id']}", to="nobody@never.example")])
+    life.wait("accepted")
+    life.tell("until", automation="never", state="waiting")
+    life.tell("cancel", run=life.wait("there")["run"])
+    return died(life)
+
+
+def died(life: Life) -> Life:
+    """Wait for the death of a life."""
+    life.wait("dies")
+    life.ended()
+    return life
+
+
+def _ended_in_mid_run(harness: CrashHarness, events: Events) -> None:
+    """The mail of a return is recorded, and its run has not ended."""
+    harness.crash_at("ended.before", _only(events, "return"))
+
+
+def _only(events: Sequence[dict[str, Any]], ending: str) -> Events:
+    return [one for one in events if one["id"].endswith(f"-{ending}")]
+
+
+_LOST = (fault("lost", "payments", "refund", 2),)
+_CUT = (fault("cut_before", "payments", "refund", 3),)
+_BUSY = (fault("too_many", "payments", "refund", 3),)
+_CARD = (fault("lost", "shop", "open_return"),)
+
+SCENES: dict[str, Scene] = {
+    "settle.before": Scene(nths=(1,)),
+    "settle.in": Scene(nths=(1,)),
+    "drift.in": Scene(faults=(fault("malformed", "mail", "send"),), nths=(1,)),
+    "attempt.before": Scene(faults=_BUSY, nths=(1, 2)),
+    "attempt.in": Scene(faults=_BUSY, nths=(1, 2)),
+    "attempt.after": Scene(faults=_BUSY, nths=(1, 2)),
+    "t4.before": Scene(faults=_LOST, nths=(1, 2)),
+    "t4.in": Scene(faults=_LOST, nths=(1, 2)),
+    "t4.after": Scene(faults=_LOST, nths=(1, 2)),
+    "resolve.look_up": Scene(faults=_LOST, nths=(1,)),
+    "resolve.told": Scene(faults=_LOST, nths=(1,)),
+    "resolve.found": Scene(faults=_LOST, nths=(1,)),
+    "resolve.absent": Scene(faults=_CUT, nths=(1,)),
+    "resolve.repeat": Scene(faults=_CUT, nths=(1,)),
+    "resolve.again": Scene(faults=(fault("cut_before", "shop", "open_return"),), nths=(1,),
+                           play=answered("do_again")),
+    "resolve.card": Scene(faults=_CARD, nths=(1,)),
+    "resolve.carding": Scene(faults=_CARD, nths=(1,)),
+    "waiting.before": Scene(nths=(1, 2)),
+    "waiting.after": Scene(nths=(1, 2)),
+    "woke.before": Scene(nths=(1,)),
+    "woke.after": Scene(nths=(1,)),
+    "sent.in": Scene(nths=(1,)),
+    "sent.after": Scene(nths=(1,)),
+    "stuck.before": Scene(nths=(1,), play=changed_code),
+    "stuck.after": Scene(nths=(1,), play=changed_code),
+    "unstuck.in": Scene(nths=(1,), play=code_put_back),
+    "cancel.in": Scene(nths=(1,), play=cancelled),
+    "cancel.after": Scene(nths=(1,), play=cancelled),
+    "people.answered": Scene(faults=_CARD, nths=(1,), play=answered("happened", {"id": "by hand"})),
+    "people.taking": Scene(faults=_CARD, nths=(1,), play=answered("happened", {"id": "by hand"})),
+    "people.taken": Scene(faults=_CARD, nths=(2,), play=answered("happened", {"id": "by hand"})),
+    "people.wished": Scene(nths=(1,), play=cancelled),
+    "recovery.opened": Scene(nths=(1,), play=after_a_crash),
+    "recovery.doubting": Scene(nths=(1,), play=after_a_crash),
+    "recovery.doubted": Scene(nths=(1,), play=after_a_crash),
+    "recovery.begun": Scene(nths=(1,), play=after_a_crash),
+    "intake.before": Scene(nths=(1,)),
+    "intake.after": Scene(nths=(1,)),
+}  # fmt: skip
+"""The boundaries that need more than `everything`; the others need nothing special."""
