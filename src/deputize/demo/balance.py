@@ -1,0 +1,142 @@
+"""The end's reckoning: the town's book against the ledger, and all else that a demo must show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deputize.demo.tale import Tale
+from deputize.money import Money
+
+OUTCOMES_SHARE_MIN = 0.95
+FAULT_KINDS = (
+    *("latency", "error_500", "error_502", "too_many", "cut_before", "cut_after", "lost", "late"),
+    "malformed",
+)
+NAMED_MAX = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and a sentence that says how it is."""
+
+    name: str
+    holds: bool
+    says: str
+
+
+@dataclass(frozen=True)
+class Town:
+    """What the town's hall knows: its book of effects, what was expected, and the faults it played."""
+
+    book: Sequence[Mapping[str, Any]]
+    expected: Sequence[Mapping[str, Any]]
+    faults: Mapping[str, int]
+    feed: Mapping[str, Any]
+    """The state of its feed: `total`, `accepted`, `rejected`, `done` and others."""
+
+    def moved(self) -> dict[str, int]:
+        """Money given back according to the book: minor units by currency."""
+        total: Counter[str] = Counter()
+        for row in self.book:
+            if row["amount_minor"] is not None:
+                total[row["currency"]] += row["amount_minor"]
+        return dict(total)
+
+    def met(self) -> dict[str, int]:
+        """How often each kind of fault was met."""
+        kinds: Counter[str] = Counter()
+        for name, count in self.faults.items():
+            kinds[name.rpartition(".")[2]] += count
+        return dict(kinds)
+
+
+def differences(
+    book: Iterable[Mapping[str, Any]], effects: Mapping[tuple[str, str], Money | None]
+) -> list[str]:
+    """Where the town's book and the ledger differ in what happened, how often, and for how much."""
+    there: dict[tuple[str, str], Money | None] = {}
+    found = []
+    for row in book:
+        place = (f"{row['service']}.{row['operation']}", row["key"] or "no key")
+        money = None if row["amount_minor"] is None else Money(row["amount_minor"], row["currency"])
+        if place in there:
+            found.append(f"{place[0]} happened twice with one key ({place[1]})")
+        there[place] = money
+    found += [
+        f"{op} is in the book and not in the ledger ({key})" for op, key in there.keys() - effects.keys()
+    ]
+    found += [
+        f"{op} is in the ledger and not in the book ({key})" for op, key in effects.keys() - there.keys()
+    ]
+    for place in there.keys() & effects.keys():
+        if there[place] != effects[place]:
+            found.append(
+                f"{place[0]}: {there[place]} in the book, {effects[place]} in the ledger ({place[1]})"
+            )
+    return sorted(found)
+
+
+def unlike(expected: Iterable[Mapping[str, Any]], outcomes: Mapping[str, str]) -> list[str]:
+    """The events that ended otherwise than a good shop would have ended them."""
+    return [
+        f"{row['event_id']} ({row['type']}): {outcomes[row['event_id']]}, expected {row['outcome']}"
+        for row in expected
+        if row["event_id"] in outcomes and outcomes[row["event_id"]] != row["outcome"]
+    ]
+
+
+def checks(town: Town, tale: Tale, doubts_with_people: int) -> list[Check]:
+    """Everything that must hold at the end."""
+    differ = differences(town.book, tale.effects)
+    total = len(town.expected)
+    missing = [row["event_id"] for row in town.expected if row["event_id"] not in tale.outcomes]
+    wrong = unlike(town.expected, tale.outcomes)
+    right = total - len(missing) - len(wrong)
+    unmet = [kind for kind in FAULT_KINDS if not town.met().get(kind)]
+    book, ledger = show_money(town.moved()), show_money(tale.moved())
+    left = town.feed["total"] - town.feed["accepted"]
+    return [
+        Check(
+            "book_and_ledger_agree",
+            not differ and town.moved() == tale.moved(),
+            f"The town's book says {book} in {len(town.book)} effects, the ledger {ledger} "
+            f"in {len(tale.effects)}{_some(differ)}",
+        ),
+        Check(
+            "every_event_answered",
+            not missing and left == 0,
+            f"{total - len(missing)} of {max(total, town.feed['total'])} events are answered{_some(missing)}",
+        ),
+        Check(
+            "outcomes_as_expected",
+            right >= OUTCOMES_SHARE_MIN * total,
+            f"{right} of {total} ended as a good shop would have ended them{_some(wrong)}",
+        ),
+        Check(
+            "every_fault_met",
+            not unmet,
+            f"{sum(town.met().values())} faults of {len(FAULT_KINDS) - len(unmet)} kinds were survived"
+            + (f"; never met: {', '.join(unmet)}" if unmet else ""),
+        ),
+        Check(
+            "no_doubt_left",
+            tale.doubts_open == 0,
+            f"{tale.doubts} doubts were met, {tale.doubts_open} are open"
+            + (f", {doubts_with_people} of them with a person" if doubts_with_people else ""),
+        ),
+    ]
+
+
+def show_money(moved: Mapping[str, int]) -> str:
+    """Amounts by currency, for people."""
+    return ", ".join(str(Money(minor, currency)) for currency, minor in sorted(moved.items())) or "nothing"
+
+
+def _some(what: Sequence[str]) -> str:
+    if not what:
+        return ""
+    more = f" and {len(what) - NAMED_MAX} more" if len(what) > NAMED_MAX else ""
+    return f": {'; '.join(what[:NAMED_MAX])}{more}"

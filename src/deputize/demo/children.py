@@ -1,0 +1,138 @@
+"""The two processes that the demo starts, and starts again when they are killed: the town and the server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from deputize.demo.home import DemoError, Home
+from deputize.town import Town, TownError
+
+READY_TRIES = 600
+READY_EVERY_S = 0.05
+STOP_S = 15.0
+START_TRIES = 5
+START_EVERY_S = 1.0
+
+T = TypeVar("T")
+
+
+class Server:
+    """`deputize up` for the demo's project, in a process of its own. `url` is its API's base address."""
+
+    def __init__(self, home: Home) -> None:
+        self.url = ""
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, and wait until it has recovered and listens. Raises `DemoError`."""
+        self.kill()
+        self.url = patiently(self._start, DemoError)
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+            self._reap()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def _start(self) -> str:
+        announced = self._home.project / "data" / "server.json"
+        with self._home.log.open("ab") as log, _without_ctrl_c():
+            process = self._process = subprocess.Popen(
+                [sys.executable, "-m", "deputize.demo.server", str(self._home.project)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(READY_TRIES):
+            if process.poll() is not None:
+                break
+            if announced.is_file():
+                told = json.loads(announced.read_text("utf-8"))
+                if told["pid"] == process.pid:  # else it was left by one that was killed
+                    return str(told["url"])
+            pause(READY_EVERY_S)
+        self.kill()
+        said = self._home.log.read_text("utf-8", "replace")[-2_000:].strip()
+        raise DemoError(f"the server did not start; {self._home.log} says: {said or 'nothing'}")
+
+    def _reap(self) -> None:
+        process, self._process = self._process, None
+        assert process is not None
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def start_town(home: Home, seed: int) -> Town:
+    """Found the town, or go on with it. Raises `DemoError`."""
+
+    def start() -> Town:
+        with _without_ctrl_c():
+            return Town.start(home.town, seed=seed)
+
+    try:
+        return patiently(start, TownError)
+    except TownError as error:
+        raise DemoError(str(error)) from None
+
+
+def again(town: Town) -> None:
+    """Start a town that has ended. Raises `DemoError`."""
+    town.kill()
+
+    def start() -> None:
+        with _without_ctrl_c():
+            town.again()
+
+    try:
+        patiently(start, TownError)
+    except TownError as error:
+        raise DemoError(str(error)) from None
+
+
+def patiently(start: Callable[[], T], failure: type[Exception]) -> T:
+    """Try a few times: what a killed demo left behind takes a moment to be gone."""
+    for _ in range(START_TRIES - 1):
+        try:
+            return start()
+        except failure:
+            pause(START_EVERY_S)
+    return start()
+
+
+def pause(seconds: float) -> None:
+    """Wait, and hear signals meanwhile."""
+    threading.Event().wait(seconds)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """What is started inside never hears Ctrl-C: the demo does, and ends its children in order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,118 @@
+"""The demo's folder: what was begun in it, a copy of the example project, and a lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+DAYS, SEED = 3, 7
+LEFT_OUT = shutil.ignore_patterns("data", "tests", "__pycache__", ".env", ".*_cache")
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a demo was begun with; it stays so until `--fresh`."""
+
+    days: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Home:
+    """The places in the demo's folder."""
+
+    root: Path
+
+    @property
+    def town(self) -> Path:
+        """The town's state."""
+        return self.root / "town"
+
+    @property
+    def project(self) -> Path:
+        """The user's project: the shop's automations, connections and rules."""
+        return self.root / "project"
+
+    @property
+    def log(self) -> Path:
+        """What the server said."""
+        return self.root / "server.log"
+
+    @property
+    def begun(self) -> Path:
+        """What the demo was begun with."""
+        return self.root / "demo.json"
+
+    def write_addresses(self, urls: Mapping[str, str]) -> None:
+        """Tell the project where the town's services are, in its .env."""
+        lines = [f"TOWN_{name.upper()}_URL={urls[name]}\n" for name in ("shop", "payments", "mail")]
+        draft = self.project / ".env.new"
+        draft.write_text("".join(lines), "utf-8")
+        draft.replace(self.project / ".env")
+
+
+@contextmanager
+def open_home(root: Path, *, fresh: bool) -> Iterator[Home]:
+    """Take the folder for one demo at a time. Raises `DemoError` where it is taken or is not a demo's."""
+    home = Home(root)
+    if root.exists() and not (root / "lock").exists() and any(root.iterdir()):
+        raise DemoError(f"{root} is in use for something else; choose another folder with --dir")
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DemoError(f"a demo is running in {root}; stop it, or choose another with --dir") from None
+        if fresh:
+            _clear(root)
+        yield home
+
+
+def begin(home: Home, days: int | None, seed: int | None) -> Begun:
+    """Begin here, or go on with what was begun. Raises `DemoError` for other wishes than those of then."""
+    if not home.project.is_dir():
+        draft = home.root / "project.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(example(), draft, ignore=LEFT_OUT)
+        draft.rename(home.project)
+    if not home.begun.is_file():
+        begun = Begun(days or DAYS, SEED if seed is None else seed)
+        draft = home.root / "demo.json.new"
+        draft.write_text(json.dumps(asdict(begun)), "utf-8")
+        draft.replace(home.begun)
+        return begun
+    begun = Begun(**json.loads(home.begun.read_text("utf-8")))
+    if (days or begun.days) != begun.days or (begun.seed if seed is None else seed) != begun.seed:
+        raise DemoError(
+            f"the demo in {home.root} was begun with --days {begun.days} --seed {begun.seed}; "
+            "leave these out to go on with it, or add --fresh to start over"
+        )
+    return begun
+
+
+def example() -> Path:
+    """The example project: in an installed package, or in a checkout. Raises `DemoError`."""
+    package = Path(__file__).resolve().parents[1]
+    for place in (package / "templates" / "returns", package.parents[1] / "examples" / "returns"):
+        if (place / "deputize.toml").is_file():
+            return place
+    raise DemoError("the example project is not here; install Deputize again, or run it from a checkout")
+
+
+def _clear(root: Path) -> None:
+    for path in root.iterdir():
+        if path.name == "lock":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
