@@ -29,7 +29,7 @@ from typing import Any
 import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -117,6 +117,8 @@ class Service:
         world, name = request.path_params["world"], request.path_params["name"]
         try:
             args = json.loads(await request.body())
+        except ClientDisconnect:
+            return Cut()
         except (ValueError, RecursionError):
             return _bad("the body is not JSON")
         wrong = self._wrong(world, name, args, writes=True)

@@ -1,0 +1,5 @@
+"""Who acts."""
+
+from deputize import agent
+
+clerk = agent("clerk")
