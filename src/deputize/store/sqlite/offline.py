@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 SIDE_FILES = ("", "-wal", "-shm")
 LIKE_MAX = 5
+KEPT_MAX = 1_000
 
 
 class OfflineLedger:
@@ -73,6 +74,10 @@ class OfflineLedger:
     def compare(self) -> list[str]:
         """The differences of the projections from the entries. See `Store.rebuild`."""
         return rebuild(self.path, replace=False)
+
+    def backup(self, target: Path) -> None:
+        """See `deputize.store.protocol.Store.backup`."""
+        checks.backup(self.path, target)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -138,10 +143,11 @@ def put_in_place(staged: Path, path: Path) -> Path | None:
 
 
 def _free_name(path: Path) -> Path:
-    number = 1
-    while (kept := path.with_name(f"{path.name}.replaced-{number}")).exists():
-        number += 1
-    return kept
+    for number in range(1, KEPT_MAX):
+        kept = path.with_name(f"{path.name}.replaced-{number}")
+        if not kept.exists():
+            return kept
+    raise StoreError(f"{KEPT_MAX - 1} replaced ledgers are kept beside {path} already: remove some")
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:

@@ -1,0 +1,186 @@
+"""Commands that read: what runs, what it did and why, what waits for a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from deputize.cli.books import open_books
+from deputize.cli.here import Here
+from deputize.cli.says import console, made_table, moment, plain, say, say_json, table
+
+WATCH_EVERY_S = 1.0
+
+State = Annotated[
+    list[str] | None, typer.Option("--state", help="Only runs in this state (may be repeated).")
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000, help="How many, at most.")]
+Name = Annotated[str, typer.Argument(metavar="RUN|ACTION", help="An id, or the first digits of a run's.")]
+
+_RUN_COLUMNS = ("RUN", "AUTOMATION", "STATE", "OUTCOME", "BEGAN", "REASON")
+
+
+def runs(
+    ctx: typer.Context,
+    state: State = None,
+    automation: Annotated[str, typer.Option(help="Only runs of this automation.")] = "",
+    limit: Limit = 50,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing them until Ctrl-C.")] = False,
+) -> None:
+    """List runs, newest first."""
+    here: Here = ctx.obj
+    books = open_books(here)
+
+    def read() -> dict[str, Any]:
+        return books.runs(state or (), automation, limit)
+
+    def rows() -> list[tuple[Any, ...]]:
+        zone = here.settings.zone
+        return [
+            (r["id"], r["automation"], r["state"], r["label"], moment(r["began_at"], zone), r["reason"])
+            for r in read()["runs"]
+        ]
+
+    if here.json:
+        say_json(read())
+    elif watch:
+        _watch(rows)
+    else:
+        table(_RUN_COLUMNS, rows(), "No runs yet.")
+
+
+def _watch(rows: Callable[[], list[tuple[Any, ...]]]) -> None:
+    from rich.live import Live
+
+    screen = console()
+    with Live(made_table(_RUN_COLUMNS, rows()), console=screen, auto_refresh=False) as live:
+        while True:  # until Ctrl-C
+            time.sleep(WATCH_EVERY_S)
+            live.update(made_table(_RUN_COLUMNS, rows()), refresh=True)
+
+
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show a run with its actions, or an action (RUN/PATH) with every entry about it."""
+    here: Here = ctx.obj
+    run, _, path = name.partition("/")
+    books = open_books(here)
+    found = books.action(run, path) if path else books.run(run)
+    if here.json:
+        say_json(found)
+    elif path:
+        _show_action(here, found)
+    else:
+        _show_run(here, found)
+
+
+def _show_run(here: Here, found: dict[str, Any]) -> None:
+    run, event, zone = found["run"], found["event"], here.settings.zone
+    ended = f", ended {moment(run['ended_at'], zone)}" if run["ended_at"] else ""
+    say(f"Run {run['id']}: {run['automation']} by {run['agent']}")
+    say(f"  {run['state']} {run['label']}".rstrip() + f"; began {moment(run['began_at'], zone)}{ended}")
+    if run["reason"]:
+        say(f"  {run['reason']}")
+    if event is not None:
+        say(f"  event {event['seq']}: {event['type']} {event['id']} from {event['source']}")
+    for wait in found["waits"]:
+        due = f" until {moment(wait['due'], zone)}" if wait["due"] else ""
+        say(f"  waits at {wait['path']} for {wait['kind']}{due}")
+    rows = [
+        (f"{a['run']}/{a['path']}", a["operation"], a["state"], a["attempts"], moment(a["at"], zone))
+        for a in found["actions"]
+    ]
+    say("")
+    table(("ACTION", "OPERATION", "STATE", "TRIES", "AT"), rows, "No actions.")
+
+
+def _show_action(here: Here, found: dict[str, Any]) -> None:
+    action, zone = found["action"], here.settings.zone
+    say(f"Action {action['id']}: {action['operation']} by {action['agent']}")
+    say(f"  {action['state']} after {action['attempts']} attempt(s); key {action['key'] or 'none'}")
+    rows = []
+    for entry in found["entries"]:
+        body = entry["body"] or {}
+        told = [f"{k}={plain(body[k])}" for k in ("args", "result", "reason", "evidence") if body.get(k)]
+        rows.append((entry["type"], moment(entry["at"], zone), " ".join(told)))
+    say("")
+    table(("ENTRY", "AT", "WHAT"), rows, "Its entries were erased.")
+    say(f"\n`deputize why {action['id']}` tells it in sentences.")
+
+
+def why(ctx: typer.Context, name: Name) -> None:
+    """Say in sentences what was asked, which rules decided, what happened and what it cost."""
+    here: Here = ctx.obj
+    run, _, path = name.partition("/")
+    told = open_books(here).why(run, path)
+    if here.json:
+        say_json(told)
+    else:
+        say("\n".join(told["sentences"]))
+
+
+def events(
+    ctx: typer.Context,
+    unanswered: Annotated[
+        bool, typer.Option("--unanswered", help="Only those that nothing answers.")
+    ] = False,
+    after: Annotated[int, typer.Option(min=0, help="Only events after this number.")] = 0,
+    limit: Limit = 100,
+) -> None:
+    """List the events that came in, in the order of their arrival."""
+    here: Here = ctx.obj
+    found = open_books(here).events("unanswered" if unanswered else "", after, limit)
+    if here.json:
+        say_json(found)
+        return
+    zone = here.settings.zone
+    rows = [
+        (e["seq"], e["type"], e["id"], e["source"], e["state"], moment(e["received_at"], zone), e["data"])
+        for e in found["events"]
+    ]
+    empty = "Every event was answered." if unanswered else "No events yet; `deputize send` sends one."
+    table(("NO", "TYPE", "ID", "SOURCE", "STATE", "RECEIVED", "DATA"), rows, empty)
+    _more(found, "after")
+
+
+def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
+    """List what waits for a person; `deputize resolve` answers it."""
+    here: Here = ctx.obj
+    found = open_books(here).inbox(limit)
+    if here.json:
+        say_json(found)
+        return
+    zone = here.settings.zone
+    rows = [(c["id"], c["kind"], moment(c["at"], zone), c["title"]) for c in found["cards"]]
+    table(("CARD", "KIND", "SINCE", "WHAT"), rows, "Nothing waits for a person.")
+
+
+def connectors(ctx: typer.Context) -> None:
+    """List what the project can do, where its services are, and whether they can be reached."""
+    from deputize.cli.connecting import described
+
+    here: Here = ctx.obj
+    found = described(here)
+    if here.json:
+        say_json({"connectors": found})
+        return
+    rows = [
+        (
+            operation["name"],
+            operation["effect"],
+            operation["risk"],
+            one["base"] or "in this process",
+            one["reachable"],
+            operation["terms"],
+        )
+        for one in found
+        for operation in one["operations"]
+    ]
+    table(("OPERATION", "EFFECT", "RISK", "BASE ADDRESS", "REACHABLE", "TERMS"), rows, "No connectors.")
+
+
+def _more(found: dict[str, Any], option: str) -> None:
+    if found["next"] is not None:
+        say(f"There are more: --{option} {found['next']}")

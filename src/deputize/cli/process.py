@@ -1,0 +1,123 @@
+"""The process that runs a project: found by its own note in the data folder, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx2
+
+from deputize.cli.here import UNREACHABLE, Here, Said
+
+if TYPE_CHECKING:
+    from deputize.config import Settings
+
+NOTE = "server.json"
+ANSWER_S_MAX = 30.0
+LONG_S_MAX = 3_600.0
+"""For work over the whole ledger (a backup, a verification)."""
+
+NOT_RUNNING = "no process runs here; start it with `deputize up`"
+
+
+class Problem(Said):
+    """The process says no. `status` is HTTP's."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Process:
+    """One running project. Every call raises `Problem` for a no, `Said` where it cannot be reached."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self.url = url
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx2.Client(base_url=url, headers=headers, timeout=ANSWER_S_MAX, trust_env=False)
+
+    def get(self, *path: str, **query: Any) -> Any:
+        """What there is at a path; its parts may hold anything."""
+        return self._call("GET", path, params={k: v for k, v in query.items() if v not in (None, "", ())})
+
+    def post(self, *path: str, body: Mapping[str, Any] | None = None, long: bool = False) -> Any:
+        """Ask for something to be done."""
+        timeout_s = LONG_S_MAX if long else ANSWER_S_MAX
+        return self._call("POST", path, json=dict(body or {}), timeout=timeout_s)
+
+    def delete(self, *path: str, **query: str) -> Any:
+        """Take something back."""
+        return self._call("DELETE", path, params=query)
+
+    def send(self, event: Mapping[str, Any]) -> Any:
+        """One CloudEvent."""
+        content = json.dumps(event).encode()
+        kind = {"content-type": "application/cloudevents+json"}
+        return self._call("POST", ("v1", "events"), content=content, headers=kind)
+
+    def _call(self, method: str, path: tuple[str, ...], **options: Any) -> Any:
+        target = "/" + "/".join(quote(part, safe="") for part in path)
+        try:
+            answer = self._client.request(method, target, **options)
+        except httpx2.TimeoutException:
+            raise Said(
+                f"{self.url} does not answer in time; it may be busy: try again", UNREACHABLE
+            ) from None
+        except httpx2.RequestError as error:
+            raise Said(f"{self.url} cannot be reached ({error}): {NOT_RUNNING}", UNREACHABLE) from None
+        if answer.is_success:
+            return answer.json() if answer.content else {}
+        raise Problem(answer.status_code, _detail(answer))
+
+
+def find_process(here: Here) -> Process | None:
+    """The process that runs this project, or None. A note that a killed process left is no process."""
+    note = _note(here.settings.data / NOTE)
+    if note is None:
+        return None
+    process = Process(note["url"], _token(here.settings))
+    try:
+        process.get("healthz")
+    except Problem:
+        return process
+    except Said:
+        return None
+    return process
+
+
+def need_process(here: Here) -> Process:
+    """The process that runs this project. Raises `Said`."""
+    process = find_process(here)
+    if process is None:
+        raise Said(NOT_RUNNING, UNREACHABLE)
+    return process
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) and isinstance(note.get("url"), str) else None
+
+
+def _token(settings: Settings) -> str | None:
+    if settings.token is None:
+        return None
+    from deputize.connectors.secret import Secrets
+
+    return Secrets(settings.root, settings.environ).resolve(settings.token).reveal()
+
+
+def _detail(answer: httpx2.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    detail = body.get("detail") if isinstance(body, dict) else None
+    if not isinstance(detail, str):
+        detail = f"the process answered {answer.status_code} {answer.reason_phrase}"
+    return detail

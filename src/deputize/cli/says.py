@@ -1,0 +1,112 @@
+"""Saying things: tables for people, one JSON document for programs, progress while it takes a while."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+CELL_CHARS_MAX = 60
+PIPE_WIDTH = 160
+
+_COLOURS = {
+    "ended": "dim",
+    "ok": "green",
+    "settled": "green",
+    "ready": "cyan",
+    "open": "cyan",
+    "waiting": "blue",
+    "behind": "blue",
+    "doubtful": "yellow",
+    "warn": "yellow",
+    "drifted": "yellow",
+    "stuck": "red",
+    "refused": "red",
+    "declined": "red",
+    "bad": "red",
+    "abandoned": "red",
+}
+
+
+def console() -> Console:
+    """Standard output; wide where it is no terminal, so that a pipe gets whole columns."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def say(text: str) -> None:
+    """Lines for people, as they are."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(document: Any) -> None:
+    """The one document of a command with --json."""
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
+    """A table for people; `empty` is said where there are no rows. Long values are cut."""
+    if not rows:
+        say(empty)
+        return
+    console().print(made_table(columns, rows))
+
+
+def made_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """The table itself, for a live picture."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text(text := cut(value), style=_COLOURS.get(text, "")) for value in row))
+    return made
+
+
+def cut(value: Any) -> str:
+    """A value as a cell: one line, at most `CELL_CHARS_MAX` characters."""
+    text = value if isinstance(value, str) else "" if value is None else plain(value)
+    text = " ".join(text.split())
+    return text if len(text) <= CELL_CHARS_MAX else text[: CELL_CHARS_MAX - 1] + "…"
+
+
+def plain(value: Any) -> str:
+    """A value in people's form: money as money, everything else as short JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.keys() == {"minor", "currency"}:
+        from deputize.money import Money
+
+        return str(Money(value["minor"], value["currency"]))
+    return orjson.dumps(value).decode()
+
+
+def moment(iso: str | None, zone: ZoneInfo) -> str:
+    """A time of the API (ISO 8601, UTC) in the project's zone; today's year is left out by nobody."""
+    if not iso:
+        return ""
+    return datetime.fromisoformat(iso).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Any]:
+    """A bar (or a spinner, without `total`) on standard error while something takes a while.
+
+    Yields a function that is called with how much is done. Silent where nobody watches.
+    """
+    columns = [SpinnerColumn(), TextColumn("{task.description}")]
+    if total is not None:
+        columns += [BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}")]
+    errors = Console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=errors, transient=True, disable=not errors.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)

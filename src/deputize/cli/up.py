@@ -1,0 +1,52 @@
+"""`deputize up`: serve the project until told to stop. Nothing here imports the command line's libraries."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from deputize.cli.here import USAGE, Here, Said
+
+if TYPE_CHECKING:
+    from deputize.system import System
+
+USAGE_LINE = "Usage: deputize up [--project DIR] [--json]"
+
+
+def up(here: Here, words: list[str]) -> int:
+    """Serve; returns once it was stopped. Raises `Said` and `DeputizeError` where it cannot start."""
+    if words:
+        raise Said(f"up takes no {words[0]!r}. {USAGE_LINE}", USAGE)
+    from deputize.system import System
+
+    asyncio.run(_serve(System.open(here.root), here))
+    return 0
+
+
+async def _serve(system: System, here: Here) -> None:
+    # Imported here and not above: the ledger is taken, or refused, before the server is read in.
+    from deputize.api.server import serve
+
+    project = system.project
+    automations, rules = len(project.automations), len(project.rules.explain())
+
+    def ready(url: str) -> None:
+        if here.json:
+            import orjson
+
+            said = {"url": url, "automations": automations, "rules": rules}
+            line = orjson.dumps(said).decode()
+        else:
+            line = (
+                f"Deputize is ready: {url} "
+                f"({_count(automations, 'automation')}, {_count(rules, 'rule')}); Ctrl-C stops it"
+            )
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    await serve(system, ready=ready)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,5 @@
+"""Who acts."""
+
+from deputize import agent
+
+host = agent("host", may=["notebook.write"])
