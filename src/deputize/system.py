@@ -23,6 +23,7 @@ from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.sources import Sources
 from deputize.kernel.start import InForce
 from deputize.kernel.time import Calendar, LedgerTime
+from deputize.latency import Latency
 from deputize.operation import Operation
 from deputize.project import Project, load_project
 from deputize.sources import Poll
@@ -35,13 +36,21 @@ EXIT_RESTART = 75
 class ConnectorPerformer:
     """Performs operations and polls through the project's connections. See `deputize.kernel.ports`."""
 
-    def __init__(self, connections: Connections, secrets: Secrets) -> None:
+    def __init__(
+        self, connections: Connections, secrets: Secrets, clock: Clock, latencies: Mapping[str, Latency]
+    ) -> None:
         self._connections = connections
         self._secrets = secrets
+        self._clock = clock
+        self._latencies = latencies
 
     async def perform(self, operation: Operation[..., Any], args: bytes, *, key: str, attempt: int) -> bytes:
-        connection = self._connections.get(operation.contract.connector)
-        return await perform(operation, connection, args, key=key, attempt=attempt, secrets=self._secrets)
+        connector = operation.contract.connector
+        connection, sent_s = self._connections.get(connector), self._clock.monotonic()
+        try:
+            return await perform(operation, connection, args, key=key, attempt=attempt, secrets=self._secrets)
+        finally:
+            self._latencies[connector].add(self._clock.monotonic() - sent_s)
 
     async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
         connection = self._connections.get(operation.contract.connector)
@@ -85,7 +94,8 @@ class System:
         self.time = LedgerTime(clock, self.store.read(lambda view: view.last_at()))
         for webhook in project.webhooks.values():
             self.secrets.resolve(webhook.verifier.secret)
-        performer = ConnectorPerformer(self.connections, self.secrets)
+        self.latencies = {name: Latency() for name in project.connectors}
+        performer = ConnectorPerformer(self.connections, self.secrets, clock, self.latencies)
         budgets = settings.budgets + tuple(b for a in project.agents.values() for b in a.budgets)
         self.kernel = Kernel(
             Given(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from deputize.api import books, events, health, inbox, ledger, runs, stops, webhooks
+from deputize.api import books, events, health, inbox, ledger, metrics, runs, stops, webhooks, why
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
 from deputize.system import System
+
+_ROUTES = (health, metrics, events, webhooks, runs, why, inbox, stops, books, ledger)
 
 
 def build_app(system: System, readiness: Readiness, *, token: str | None = None) -> FastAPI:
@@ -16,7 +18,8 @@ def build_app(system: System, readiness: Readiness, *, token: str | None = None)
     app = FastAPI(title="Deputize", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.system = system
     app.state.readiness = readiness
-    for module in (health, events, webhooks, runs, inbox, stops, books, ledger):
+    app.state.scrape = metrics.Scrape()
+    for module in _ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
     app.add_middleware(Guard, system=system, readiness=readiness, token=token)

@@ -306,10 +306,12 @@ class Tx(View, Protocol):
 
 
 class Store(Protocol):
-    """A ledger that this process owns."""
+    """A ledger that this process owns. `commits` and `works` count those of this process."""
 
     ledger_id: str
     epoch: int
+    commits: int
+    works: int
 
     def write(self, work: Callable[[Tx], T], *, lazy: bool = False) -> asyncio.Future[T]:
         """Run a work in the next group commit; the future is done when that is on disk.

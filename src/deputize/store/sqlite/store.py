@@ -76,6 +76,8 @@ class SqliteStore:
         self._lost: StoreLost | None = None
         self._closing = False
         self._unanswered = 0
+        self.commits = 0
+        self.works = 0
         self._writer = threading.Thread(target=self._write_forever, name="deputize-writer", daemon=True)
         self._writer.start()
 
@@ -178,6 +180,8 @@ class SqliteStore:
             return self._lose(
                 StoreLost(f"a commit has an unknown outcome ({error}); restart to recover"), batch
             )
+        self.commits += 1
+        self.works += len(batch)
         self._reach("group.after_commit")
         if self._tx.erased:
             self._tx.erased = not self._file.wipe_log()

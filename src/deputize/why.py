@@ -1,0 +1,338 @@
+"""Why: what an action or a run did, in sentences for the person who keeps the shop.
+
+Pure: ledger entries in, sentences and the facts behind them out. `store/telling.py` gathers a `Telling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from deputize import canonical
+from deputize.budget import Budget
+from deputize.clock import iso, to_datetime
+from deputize.ledger import Entry
+from deputize.money import Money
+
+VALUE_CHARS_MAX = 200
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RuleText:
+    """What a rule was called when it decided. `measure` is the argument that it sums, or `actions`."""
+
+    title: str
+    measure: str = ""
+
+
+@dataclass(frozen=True)
+class RuleTexts:
+    """The rules of one set, in force from an entry of the system stream on."""
+
+    digest: str
+    seq: int
+    rules: Mapping[str, RuleText]
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What a story is told from. `event` is the run's, as the API shows it, or None."""
+
+    run: str
+    automation: str
+    agent: str
+    event: Mapping[str, Any] | None
+    entries: Sequence[Entry]
+    rulesets: Sequence[RuleTexts]
+    zone: ZoneInfo
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+
+    def when(self, at_us: int) -> str:
+        """A moment in the project's zone."""
+        return f"{to_datetime(at_us).astimezone(self.zone):%d %b %Y, %H:%M:%S}"
+
+    def amount(self, budget: str, amount: int) -> str:
+        """What a budget holds, in its own form where the budget is still there."""
+        known = self.budgets.get(budget)
+        return known.show(amount) if known is not None else f"{amount:,}"
+
+    def rule(self, id: str, ruleset: str, seq: int) -> RuleText:
+        """A rule as it was when an entry was written."""
+        sets = [s for s in self.rulesets if s.digest.startswith(ruleset)] if ruleset else []
+        sets = sets or [s for s in self.rulesets if s.seq <= seq]
+        return (sets[-1].rules.get(id) if sets else None) or RuleText(id)
+
+
+def why_action(telling: Telling, path: str) -> dict[str, Any]:
+    """`{"sentences", "facts"}` for one action; no sentences where the run has none of this path."""
+    own = [e for e in telling.entries if e.body is not None and e.body.get("path") == path]
+    asked = next((e for e in own if e.body and "op" in e.body and e.type != "card"), None)
+    if asked is None or asked.body is None:
+        return {"sentences": [], "facts": {}}
+    sentences = [
+        *_asked(telling, asked, asked.body),
+        *_judged(telling, asked, asked.body),
+        *_taken(telling, asked.body),
+        *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
+        *_compared(own),
+        *_cost(telling, own),
+    ]
+    return {"sentences": sentences, "facts": _facts(telling, path, asked, own)}
+
+
+def why_run(telling: Telling) -> dict[str, Any]:
+    """`{"sentences", "facts"}` for a run: its story in the order of time."""
+    sentences = [line for entry in telling.entries if (line := _told(telling, entry))]
+    if any(entry.body is None for entry in telling.entries):
+        sentences.append("Some of what happened has been erased.")
+    steps = [
+        {"at": iso(e.at_us), "type": e.type, "path": (e.body or {}).get("path")} for e in telling.entries
+    ]
+    facts = {
+        "run": telling.run,
+        "automation": telling.automation,
+        "agent": telling.agent,
+        "event": telling.event,
+        "steps": steps,
+    }
+    return {"sentences": sentences, "facts": facts}
+
+
+# -- an action ------------------------------------------------------------------------------------------
+
+
+def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
+    reason = f", because {_quoted(body['why'])}" if body.get("why") else ""
+    who, what = body.get("agent", telling.agent), f"{body['op']}{_with(body.get('args'))}"
+    return [
+        f"On {telling.when(entry.at_us)} the agent {who} asked for {what}{reason}.",
+        f"It did so in run {telling.run} of the automation {telling.automation}{_for_event(telling)}.",
+    ]
+
+
+def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
+    if entry.type == "read":
+        return ["The rules allowed it; it only reads and costs nothing, so nothing was reserved for it."]
+    ruleset = body.get("ruleset", "")
+    titles = [_quoted(telling.rule(id, ruleset, entry.seq).title) for id in body.get("rules", ())]
+    sentences = []
+    if entry.type == "intent":
+        by = f" by {_listed(titles)}" if titles else ""
+        sentences.append(f"The rules allowed it{by}.")
+    elif titles:
+        sentences.append(f"Decided by {_listed(titles)}.")
+    counted = {counter: (subject, weight) for counter, subject, _, weight in body.get("counted", ())}
+    for counter, before in body.get("facts", {}).items():
+        rule = telling.rule(counter, ruleset, entry.seq)
+        subject, weight = counted.get(counter, ("", 0))
+        whose = f" for {subject}" if subject else ""
+        adds = f", and this adds {_measured(rule, weight, body)}" if weight else ""
+        sentences.append(
+            f"{_quoted(rule.title)} had counted {_measured(rule, before, body)}{whose} until then{adds}."
+        )
+    return sentences
+
+
+def _taken(telling: Telling, body: Body) -> list[str]:
+    sentences = []
+    if body.get("leases"):
+        sentences.append(f"Until it was settled, nothing else could act on {_listed(list(body['leases']))}.")
+    if body.get("holds"):
+        held = [
+            f"{telling.amount(name, amount)} of the budget {_quoted(name)}"
+            for name, _, amount in body["holds"]
+        ]
+        sentences.append(f"Set aside for it before it was sent: {_listed(held)}.")
+    return sentences
+
+
+def _happened(entry: Entry, at: str) -> str:
+    """One thing that happened to an action; empty for what is told elsewhere."""
+    body = entry.body or {}
+    match entry.type:
+        case "intent" if body["round"] == 1:
+            return f"{at} it was recorded, and then sent."
+        case "intent":
+            return f"{at} it was sent again as a new request, because {_reason(body.get('because', ''))}."
+        case "attempt":
+            return f"{at} attempt {body['n']} was made, because {_reason(body['because'])}."
+        case "doubt":
+            return f"{at} nobody knew whether it had happened: {_reason(body['evidence'])}."
+        case "card":
+            return f"{at} it was put in the inbox for a person."
+        case "read" | "receipt":
+            return f"{at} {_known_by(body.get('by', 'answer'))}: {_value(body.get('result'))}."
+        case "drift":
+            return (
+                f"{at} the service answered in a form that is not in its contract: {_reason(body['reason'])}."
+            )
+        case "declined":
+            return f"{at} the service said no: {_reason(body['reason'])}. Nothing was done."
+        case "refused":
+            return f"{at} it was refused: {_reason(body['reason'])}. Nothing was done."
+        case "abandoned":
+            return f"{at} {_person(body)} gave it up; what was set aside for it counts as spent."
+    return ""
+
+
+def _compared(own: Sequence[Entry]) -> list[str]:
+    for entry in reversed(own):
+        unmet = (entry.body or {}).get("unmet")
+        if unmet:
+            parts = [
+                f"{n} to be {_value(d['expected'])} and got {_value(d['got'])}" for n, d in unmet.items()
+            ]
+            return [f"It expected {_listed(parts)}."]
+    expects = next((e.body.get("expects") for e in own if e.body and e.body.get("expects")), None)
+    if expects and any(e.type in ("receipt", "read") for e in own):
+        return [f"What it expected ({_pairs(expects)}) is what it got."]
+    return []
+
+
+def _cost(telling: Telling, own: Sequence[Entry]) -> list[str]:
+    last = next((e for e in reversed(own) if e.type in _SPENDS or e.type in _RETURNS), None)
+    if last is None or last.body is None or not last.body.get("holds"):
+        return []
+    held = [f"{telling.amount(name, amount)} of {_quoted(name)}" for name, _, amount in last.body["holds"]]
+    what = "It used" if last.type in _SPENDS else "It used nothing; given back was"
+    return [f"{what} {_listed(held)}."]
+
+
+def _facts(telling: Telling, path: str, asked: Entry, own: Sequence[Entry]) -> dict[str, Any]:
+    body = asked.body or {}
+    ruleset = body.get("ruleset", "")
+    last = next((e.body for e in reversed(own) if e.type in ("receipt", "read")), None) or {}
+    return {
+        "action": f"{telling.run}/{path}",
+        "run": telling.run,
+        "automation": telling.automation,
+        "agent": body.get("agent", telling.agent),
+        "event": telling.event,
+        "operation": body["op"],
+        "args": body.get("args"),
+        "why": body.get("why", ""),
+        "rules": [
+            {"id": i, "title": telling.rule(i, ruleset, asked.seq).title} for i in body.get("rules", ())
+        ],
+        "counts": dict(body.get("facts", {})),
+        "leases": list(body.get("leases", ())),
+        "holds": [list(hold) for hold in body.get("holds", ())],
+        "expects": dict(body.get("expects", {})),
+        "result": last.get("result"),
+        "unmet": dict(last.get("unmet", {})),
+        "steps": [{"at": iso(e.at_us), "type": e.type} for e in own],
+    }
+
+
+# -- a run ----------------------------------------------------------------------------------------------
+
+
+def _told(telling: Telling, entry: Entry) -> str:
+    """One line of a run's story."""
+    body = entry.body
+    if body is None:
+        return ""
+    path = body.get("path", "")
+    at = f"{telling.when(entry.at_us)}{f', action {path}' if path else ''}:"
+    match entry.type:
+        case "began":
+            behind = ", behind an earlier run for the same thing" if body.get("state") == "behind" else ""
+            return f"{at} the automation {telling.automation} began{_for_event(telling)}{behind}."
+        case "ended":
+            label = f" ({body['label']})" if body["label"] else ""
+            reason = f": {_reason(body['reason'])}" if body["reason"] else ""
+            return f"{at} it ended as {body['kind'].replace('_', ' ')}{label}{reason}."
+        case "stuck":
+            return f"{at} it got stuck: {_reason(body['reason'])}."
+        case "unstuck":
+            return f"{at} it could go on."
+        case "cancelling":
+            return f"{at} it was cancelled: {_reason(body.get('reason', ''))}."
+        case "waiting":
+            until = f" until {telling.when(body['due'])}" if body.get("due") else ""
+            what = body.get("type") or "its time"
+            return f"{at} it waited for {what}{until}."
+        case "woke":
+            event = body.get("event")
+            came = f"the event {event['id']} from {event['source']} came" if event else "the time had come"
+            return f"{at} {came}."
+        case "sent":
+            return f"{at} it sent the event {body.get('event', {}).get('id', '')}."
+        case "intent" | "read" if body.get("round", 1) == 1:
+            reason = f", because {_quoted(body['why'])}" if body.get("why") else ""
+            got = f" and got {_value(body['result'])}" if entry.type == "read" else ""
+            return f"{at} it asked for {body['op']}{_with(body.get('args'))}{reason}{got}."
+        case "refused" if body.get("was") == "new":
+            return f"{at} {body['op']}{_with(body.get('args'))} was refused: {_reason(body['reason'])}."
+    return _happened(entry, at)
+
+
+# -- words ----------------------------------------------------------------------------------------------
+
+_SPENDS = frozenset({"receipt", "drift", "abandoned"})
+_RETURNS = frozenset({"declined", "refused"})
+
+
+def _for_event(telling: Telling) -> str:
+    event = telling.event
+    if event is None:
+        return ""
+    about = f" about {event['subject']}" if event.get("subject") else ""
+    return f", for the event {event['id']} from {event['source']} ({event['type']}){about}"
+
+
+def _known_by(by: Any) -> str:
+    if by == "look-up":
+        return "the service, when asked, said that it was done"
+    if isinstance(by, Mapping):
+        return f"{_person({'by': by})} said that it had happened"
+    return "the service answered"
+
+
+def _person(body: Body) -> str:
+    by = body.get("by") or {}
+    reason = f" ({by['reason']})" if by.get("reason") else ""
+    return f"{by.get('person') or 'a person'}{reason}"
+
+
+def _measured(rule: RuleText, amount: int, body: Body) -> str:
+    args = body.get("args")
+    value = args.get(rule.measure) if isinstance(args, Mapping) else None
+    if isinstance(value, Mapping) and "currency" in value:
+        return str(Money(amount, str(value["currency"])))
+    return f"{amount:,}"
+
+
+def _with(args: Any) -> str:
+    return f" with {_pairs(args)}" if isinstance(args, Mapping) and args else ""
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in values.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
+        return str(Money(value["minor"], value["currency"]))
+    if isinstance(value, Mapping) and value:
+        text = _pairs(value)
+    elif isinstance(value, str):
+        return _quoted(value)
+    else:
+        text = canonical.encode(value).decode()
+    return text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "…"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "…"}"'
+
+
+def _reason(text: str) -> str:
+    return text.rstrip(".") or "no reason was given"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
