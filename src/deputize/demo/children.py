@@ -99,7 +99,7 @@ def start_town(home: Home, seed: int) -> Town:
         raise DemoError(str(error)) from None
 
 
-def again(town: Town) -> None:
+def restart_town(town: Town) -> None:
     """Start a town that has ended. Raises `DemoError`."""
     town.kill()
 

@@ -43,7 +43,6 @@ class Frame:
     cards_answered: int
     starts: int
     stories: Sequence[str]
-    notice: str = ""
 
 
 class Picture:
@@ -99,8 +98,6 @@ def _line(frame: Frame) -> str:
 def _panel(frame: Frame) -> RenderableType:
     parts: list[RenderableType] = [_progress(frame), Text(), _figures(frame), Text()]
     parts += [Text(f"  {story}", style="dim", no_wrap=True, overflow="ellipsis") for story in frame.stories]
-    if frame.notice:
-        parts += [Text(), Text(frame.notice, style="yellow")]
     return Panel(Group(*parts), title=frame.title, title_align="left", padding=(1, 2), width=WIDTH_MAX)
 
 
