@@ -5,39 +5,59 @@ Exit codes: 0 done, 1 a no (a problem found, something refused), 2 wrong usage, 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 from deputize.cli.here import Here, Said, hoist
 
+INTERRUPTED = 130
+
+_ELSEWHERE = ("town", "demo")
+"""These read their own words, all of them."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in _WITHOUT_US:
-        return _WITHOUT_US[words[0]](words[1:])
     here = Here()
     try:
-        here, words = hoist(words)
-        if words and words[0] == "up" and not {"--help", "-h"} & set(words):
-            # Past the command line's libraries: a server starts in a second, and keeps little in memory.
-            from deputize.cli.up import up
-
-            return up(here, words[1:])
-        from deputize.cli.app import run
-
-        return run(here, words)
+        if not words or words[0] not in _ELSEWHERE:
+            here, words = hoist(words)
+        code = _run(here, words)
+        sys.stdout.flush()
+        return code
     except Said as said:
         return _tell(here, str(said), said.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("\n")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has gone (`deputize runs | head`); nothing is wrong.
-        sys.stderr.close()
+        # The reader of a pipe has gone (`deputize runs | head`): nothing is wrong, and nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last place where a failure can still be told in a line
         return _unexpected(here, error)
+
+
+def _run(here: Here, words: list[str]) -> int:
+    """Everything is imported where it is needed: a server starts in a second, and keeps little in memory."""
+    name = words[0] if words else ""
+    if name == "town":
+        from deputize.town import main as town
+
+        return town(words[1:])
+    if name == "demo":
+        from deputize.demo import main as demo
+
+        return demo(words[1:])
+    if name == "up" and not {"--help", "-h"} & set(words):
+        from deputize.cli.up import up
+
+        return up(here, words[1:])
+    from deputize.cli.app import run
+
+    return run(here, words)
 
 
 def _unexpected(here: Here, error: Exception) -> int:
@@ -58,18 +78,3 @@ def _tell(here: Here, message: str, exit_code: int) -> int:
 
         sys.stdout.write(orjson.dumps({"error": message}).decode() + "\n")
     return exit_code
-
-
-def _town(words: list[str]) -> int:
-    from deputize.town import main as town
-
-    return town(words)
-
-
-def _demo(words: list[str]) -> int:
-    from deputize.demo import main as demo
-
-    return demo(words)
-
-
-_WITHOUT_US = {"town": _town, "demo": _demo}

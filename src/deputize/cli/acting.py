@@ -15,7 +15,7 @@ import typer
 from deputize.cli.books import LiveBooks, no_run
 from deputize.cli.here import NO, USAGE, Here, Said
 from deputize.cli.process import Problem, Process, need_process
-from deputize.cli.says import progress, say, say_json
+from deputize.cli.says import count, progress, say, say_json
 
 SOURCE = "/command-line"
 LOOK_EVERY_S = 0.1
@@ -72,7 +72,7 @@ def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], wait: bool)
 def _wait(process: Process, here: Here, runs: list[str], within_s: float) -> list[dict[str, Any]]:
     books, found = LiveBooks(process, here), []
     until = time.monotonic() + within_s
-    with progress(f"waiting for {len(runs)} run(s)"):
+    with progress(f"waiting for {count(len(runs), 'run')}"):
         for run in runs:
             row = books.run(run)["run"]
             while row["state"] not in SETTLED and time.monotonic() < until:

@@ -10,7 +10,7 @@ import typer
 
 from deputize.cli.books import open_books
 from deputize.cli.here import Here
-from deputize.cli.says import console, made_table, moment, plain, say, say_json, table
+from deputize.cli.says import console, count, made_table, moment, plain, say, say_json, table
 
 WATCH_EVERY_S = 1.0
 
@@ -99,7 +99,7 @@ def _show_run(here: Here, found: dict[str, Any]) -> None:
 def _show_action(here: Here, found: dict[str, Any]) -> None:
     action, zone = found["action"], here.settings.zone
     say(f"Action {action['id']}: {action['operation']} by {action['agent']}")
-    say(f"  {action['state']} after {action['attempts']} attempt(s); key {action['key'] or 'none'}")
+    say(f"  {action['state']} after {count(action['attempts'], 'attempt')}; key {action['key'] or 'none'}")
     rows = []
     for entry in found["entries"]:
         body = entry["body"] or {}

@@ -13,7 +13,8 @@ from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
 from deputize.store.protocol import RunRow
 from deputize.store.sqlite.offline import OfflineLedger
-
+from deputize.store.telling import read_telling
+from deputize.why import why_action, why_run
 
 PAGE = 1_000
 NEWEST = 2**63 - 1
@@ -109,7 +110,14 @@ class FileBooks:
         return {"action": show_action(action), "entries": [show_entry(row.id, e) for e in own]}
 
     def why(self, run: str, path: str) -> dict[str, Any]:
-        raise NotImplementedError
+        row = self._find(run)
+        settings = self._here.settings
+        budgets = {budget.name: budget for budget in settings.budgets}
+        telling = self._ledger.read(lambda view: read_telling(view, row, settings.zone, budgets))
+        told = why_action(telling, path) if path else why_run(telling)
+        if not told["sentences"]:
+            raise Said(f"run {row.id} has no action {path!r}; `deputize show {row.id}` lists them")
+        return told
 
     def events(self, state: str, after: int, limit: int) -> dict[str, Any]:
         rows = self._ledger.read(lambda view: view.events(after=after, limit=limit, state=state))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deputize.cli.here import Said
-from deputize.cli.says import progress, say
+from deputize.cli.says import count, progress, say
 from deputize.config import read_settings
 
 STANDING_S = 1.0
@@ -66,8 +66,8 @@ def say_checked(report: dict[str, Any]) -> None:
     for problem in report["problems"]:
         say(problem)
     if "automations" in report:
-        counts = (f"{len(report[what])} {what}" for what in ("automations", "agents", "connectors", "rules"))
-        say(f"Imports: {', '.join(counts)}.")
+        names = ("automation", "agent", "connector", "rule")
+        say(f"Imports: {', '.join(count(len(report[f'{name}s']), name) for name in names)}.")
     if "replayed" in report:
         _say_replayed(report["replayed"])
     if "cedar" in report:
@@ -76,24 +76,28 @@ def say_checked(report: dict[str, Any]) -> None:
 
 
 def _say_replayed(replayed: dict[str, Any]) -> None:
-    say(f"Replayed {replayed['open']} open run(s) and {replayed['ended']} ended run(s) against this code.")
-    for one in replayed["stuck"][:TOLD_MAX]:
-        say(f"Would be stuck: run {one['run']} of {one['automation']} ({one['state']}): {one['reason']}")
-        if one["code"] or one["record"]:
-            say(f"  the code:   {one['code']}\n  the record: {one['record']}")
-    for one in replayed["differs"][:TOLD_MAX]:
-        say(f"Went another way when it ran: {one['run']} of {one['automation']}: {one['reason']}")
-        if one["code"] or one["record"]:
-            say(f"  the code:   {one['code']}\n  the record: {one['record']}")
-    for what in ("stuck", "differs"):
-        if len(replayed[what]) > TOLD_MAX:
-            say(f"… and {len(replayed[what]) - TOLD_MAX} more; --json has all of them.")
+    both = f"{count(replayed['open'], 'open run')} and {count(replayed['ended'], 'ended run')}"
+    say(f"Replayed {both} against this code.")
+    _say_alike("Would be stuck", replayed["stuck"])
+    _say_alike("Would go another way now (it has ended, and stays as it is)", replayed["differs"])
     if changed := replayed["changed"]:
-        names = sorted({one["automation"] for one in changed})
-        say(
-            f"{len(changed)} open run(s) of {', '.join(names)} began under other code, and match this one: "
-            "they go on under it."
-        )
+        names = ", ".join(sorted({one["automation"] for one in changed}))
+        say(f"{count(len(changed), 'open run')} of {names} began under other code, and match this one too.")
+
+
+def _say_alike(what: str, told: list[dict[str, Any]]) -> None:
+    """One of each kind with both sides, and how many more there are of it."""
+    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in told:
+        kinds.setdefault((one["automation"], one["reason"]), []).append(one)
+    for (automation, reason), alike in list(kinds.items())[:TOLD_MAX]:
+        one = alike[0]
+        more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+        say(f"{what}: run {one['run']} of {automation}{more}: {reason}")
+        if one["code"] or one["record"]:
+            say(f"  the code:   {one['code']}\n  the record: {one['record']}")
+    if len(kinds) > TOLD_MAX:
+        say(f"… and {len(kinds) - TOLD_MAX} more kinds; --json has all of them.")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,7 @@ from deputize.cli.checking import check_project
 from deputize.cli.connecting import reach
 from deputize.cli.here import Here, Said
 from deputize.cli.process import find_process
+from deputize.cli.says import count
 from deputize.clock import SystemClock, iso
 from deputize.config import Settings
 from deputize.connectors.secret import Secrets
@@ -141,9 +142,9 @@ def _ledger(_here: Here, settings: Settings) -> Iterator[Finding]:
     )
     yield Finding("ok", f"the ledger has {counts['entries']:,} entries{schema}")
     if counts["cards"]:
-        yield Finding("warn", f"{counts['cards']} card(s) wait for a person", "`deputize inbox` lists them")
+        yield Finding("warn", f"{count(counts['cards'], 'card')} for a person", "`deputize inbox` lists them")
     if counts.get("runs.stuck"):
-        yield Finding("warn", f"{counts['runs.stuck']} run(s) are stuck", "`deputize runs --state stuck`")
+        yield Finding("warn", f"{count(counts['runs.stuck'], 'stuck run')}", "`deputize runs --state stuck`")
     for scope, reason in stops.items():
         yield Finding("warn", f"{scope} is stopped: {reason}", f"`deputize resume {scope}` lets it go on")
 
@@ -236,8 +237,11 @@ def _code(here: Here, _settings: Settings) -> Iterator[Finding]:
     for problem in report["problems"]:
         yield Finding("bad", problem, "`deputize check` tells it, too")
     if report["ok"]:
-        automations, rules = len(report["automations"]), len(report["rules"])
-        yield Finding("ok", f"the project imports: {automations} automation(s), {rules} rule(s)")
+        automations, rules = (
+            count(len(report["automations"]), "automation"),
+            count(len(report["rules"]), "rule"),
+        )
+        yield Finding("ok", f"the project imports: {automations}, {rules}")
 
 
 def _standing(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import typer
 
 from deputize.cli.here import NO, Here, Said
 from deputize.cli.process import find_process
-from deputize.cli.says import progress, say, say_json, table
+from deputize.cli.says import count, progress, say, say_json, table
 
 FLAWS_SHOWN = 50
 FLAWS_MAX = 1_000
@@ -150,7 +150,7 @@ def rebuild(
             differences = _rebuilt(here, replace)
             report = {"ok": not differences, "replaced": replace, "differences": differences}
     if replace and not here.json:
-        say(f"{len(report['differences'])} difference(s), put right.")
+        say(f"{count(len(report['differences']), 'difference')}, put right.")
     elif replace:
         say_json(report)
     else:
@@ -177,13 +177,15 @@ def _rebuilt(here: Here, replace: bool) -> list[str]:
 def _judge(here: Here, wrong: list[Any], fine: str, report: dict[str, Any]) -> None:
     if here.json:
         say_json(report)
-    elif not wrong:
+        if wrong:
+            raise typer.Exit(NO)
+        return
+    if not wrong:
         say(fine)
-    elif isinstance(wrong[0], dict):
+        return
+    if isinstance(wrong[0], dict):
         rows = [(flaw["run"], flaw["version"], flaw["what"]) for flaw in wrong[:FLAWS_SHOWN]]
         table(("STREAM", "VERSION", "WHAT IS WRONG"), rows, fine)
-    else:
-        say("\n".join(map(str, wrong[:FLAWS_SHOWN])))
-    if wrong:
-        remedy = "restore a backup" if isinstance(wrong[0], dict) else "`deputize ledger rebuild --replace`"
-        raise Said(f"{len(wrong)} thing(s) wrong: {remedy} puts that right", NO)
+        raise Said(f"{count(len(wrong), 'flaw')}: stop the process and `deputize restore` a copy from before")
+    say("\n".join(wrong[:FLAWS_SHOWN]))
+    raise Said(f"{count(len(wrong), 'difference')}: `deputize ledger rebuild --replace` puts them right")

@@ -88,8 +88,13 @@ def plain(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def count(n: int, what: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def moment(iso: str | None, zone: ZoneInfo) -> str:
-    """A time of the API (ISO 8601, UTC) in the project's zone; today's year is left out by nobody."""
+    """A time of the API (ISO 8601, UTC) in the project's zone."""
     if not iso:
         return ""
     return datetime.fromisoformat(iso).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
