@@ -101,7 +101,14 @@ class Kernel:
         self.gate = Gate(self.parts, lambda b, o, e: self.doubts.watch(b, o, e), self.runner.lose)
         self.runner.gate = self.gate
         self.doubts = Doubts(self.parts, self.gate, self.runner.deliver)
-        self.people = People(self.parts, self.gate, self.doubts, self.runner, given.operations)
+        self.people = People(
+            self.parts,
+            self.gate,
+            self.doubts,
+            self.runner,
+            given.operations,
+            self.scheduler.stops_changed,
+        )
         self.watchers: list[Callable[[LiveRun], None]] = []
         """Called with each run that leaves memory (it ended, waits, is in doubt or stuck)."""
         self._next_due: int | None = None

@@ -5,7 +5,7 @@ A person's act is a record of their own first; its effect on a run's stream foll
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ class _Taken:
 
 
 class People:
-    """Carries out what people decide."""
+    """Carries out what people decide. `lifted` is told that a stop is no more."""
 
     def __init__(
         self,
@@ -51,12 +51,14 @@ class People:
         doubts: Doubts,
         runner: Runner,
         operations: Mapping[str, Operation[..., Any]],
+        lifted: Callable[[], None],
     ) -> None:
         self._parts = parts
         self._gate = gate
         self._doubts = doubts
         self._runner = runner
         self._operations = operations
+        self._lifted = lifted
 
     # -- answers to cards -----------------------------------------------------------------------------
 
@@ -253,3 +255,4 @@ class People:
 
         await self._parts.store.write(work)
         self._parts.stops.lift(scope)
+        self._lifted()
