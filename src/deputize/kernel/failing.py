@@ -33,7 +33,8 @@ def failed(run: LiveRun, error: BaseException) -> Ends:
         causes.append({"type": _type(seen), "message": _message(seen), "where": _where(seen)})
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     first = causes[0]
-    place = f" ({first['where']})" if first["where"] and first["where"] not in first["message"] else ""
+    where = next((cause["where"] for cause in causes if cause["where"]), run.automation.where)
+    place = f" ({where})" if where not in first["message"] else ""
     said = first["message"] if isinstance(error, DeputizeError) else _named(first)
     return Ends(run, "failed", Outcome("done"), f"{said}{place}", tuple(causes))
 
@@ -79,8 +80,8 @@ def place_in(frame: FrameType | None) -> str:
 
 
 def readable(text: str) -> str:
-    """Text that any store can hold: bounded, without half characters."""
-    return text[:MESSAGE_CHARS_MAX].encode("utf-8", "backslashreplace").decode()
+    """Text that any store can hold: without half characters."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _named(cause: dict[str, str]) -> str:
@@ -93,8 +94,8 @@ def _type(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        text = readable(str(error))
-    except Exception as broken:  # noqa: BLE001 - its `__str__` is the project's code
+        text = readable(str(error)[:MESSAGE_CHARS_MAX])
+    except BaseException as broken:  # noqa: BLE001 - its `__str__` is the project's code
         return f"(its text cannot be shown: {_type(broken)})"
     if isinstance(error, RuntimeError) and ("event loop" in text or "async library" in text):
         return (

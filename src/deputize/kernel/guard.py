@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from deputize.awaiting import Step
 from deputize.errors import CodeError
@@ -64,7 +65,7 @@ _FORBIDDEN = {
     "tempfile.mkstemp": "opened a file",
     "tempfile.mkdtemp": "made a folder",
 }
-_EXEMPT = frozenset({"linecache", "pdb", "zoneinfo._common", "zoneinfo._tzpath", "zoneinfo._zoneinfo"})
+_EXEMPT = frozenset({"importlib._bootstrap", "linecache", "pdb", "zoneinfo._common", "zoneinfo._tzpath"})
 _FRAMES_MAX = 200
 
 
@@ -93,8 +94,21 @@ def _install() -> None:
     if not _hooked:
         with _installed:
             if not _hooked:
+                if sys.version_info < (3, 12):
+                    _audit_threads()
                 sys.addaudithook(_hook)
                 _hooked = True
+
+
+def _audit_threads() -> None:
+    """Raise the audit event for a new thread, which Python does by itself from 3.12 on."""
+    start: Any = vars(threading)["_start_new_thread"]
+
+    def audited(*args: Any) -> Any:
+        sys.audit("_thread.start_new_thread", *args)
+        return start(*args)
+
+    vars(threading)["_start_new_thread"] = audited
 
 
 def _hook(event: str, args: tuple[object, ...]) -> None:
@@ -103,7 +117,7 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
         return
     frame = sys._getframe(1)
     modules = _modules_above(frame)
-    if not _EXEMPT.isdisjoint(modules) or "importlib._bootstrap" in modules:
+    if not _EXEMPT.isdisjoint(modules) or (event == "open" and _is_time_zone(args)):
         return
     _local.step = None
     try:
@@ -117,6 +131,13 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
         _local.step = step
     step.violation = step.violation or error
     raise error
+
+
+def _is_time_zone(args: tuple[object, ...]) -> bool:
+    # It is opened by C code, which has no frame of its own.
+    zones = sys.modules.get("zoneinfo")
+    path, mode = args[0], args[1]
+    return zones is not None and mode in ("r", "rb") and str(path).startswith(tuple(zones.TZPATH))
 
 
 def _modules_above(frame: FrameType | None) -> set[str]:
