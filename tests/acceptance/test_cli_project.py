@@ -1,0 +1,173 @@
+"""Writing, checking and examining a project from the command line."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import EXECUTABLE, deputize, edit, new_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return new_project(tmp_path)
+
+
+def test_init_writes_a_project_that_checks_and_whose_own_tests_pass(tmp_path: Path) -> None:
+    made = deputize(tmp_path, "init", "first", "--json")
+    assert made.code == 0, made.err
+    project = tmp_path / "first"
+    files = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    assert set(made.json()["files"]) == files
+    wanted = {"deputize.toml", "agents.py", ".env", ".gitignore", "README.md"}
+    assert wanted < files and {name.split("/")[0] for name in files} > {
+        "automations",
+        "connectors",
+        "rules",
+        "samples",
+        "tests",
+    }
+    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+    assert deputize(project, "check").code == 0
+    tried = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "tests"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tried.returncode == 0, tried.stdout
+
+
+def test_init_writes_the_example_shop_and_it_checks(tmp_path: Path) -> None:
+    made = deputize(tmp_path, "init", "shop", "--from", "returns")
+    assert made.code == 0, made.err
+    checked = deputize(tmp_path / "shop", "check", "--json")
+    assert checked.code == 0, checked.out + checked.err
+    assert len(checked.json()["automations"]) >= 4
+
+
+def test_init_never_writes_into_a_folder_in_use_and_suggests_a_template(project: Path) -> None:
+    again = deputize(project.parent, "init", project.name)
+    assert again.code == 1 and "is there already and not empty; give another name" in again.err
+    other = deputize(project.parent, "init", "other", "--from", "return")
+    assert other.code == 2 and "there is no template 'return'; did you mean 'returns'?" in other.err
+
+
+def test_a_folder_without_a_project_is_told_what_to_do(tmp_path: Path) -> None:
+    for command in ("check", "runs", "up"):
+        done = deputize(tmp_path, command)
+        assert done.code == 1
+        assert "is no project: it has no deputize.toml; `deputize init NAME` makes one" in done.err
+        assert len(done.err.splitlines()) == 1
+
+
+def test_settings_that_are_not_toml_are_told_with_their_line(project: Path) -> None:
+    (project / "deputize.toml").write_text("[project\nname = 1\n")
+    done = deputize(project, "check")
+    assert done.code == 1 and "deputize.toml: " in done.err and "line 1" in done.err
+
+
+def test_a_misspelt_rule_field_is_told_with_its_line_and_the_nearest_name(project: Path) -> None:
+    edit(project / "rules" / "notebook.toml", 'by = "page"', 'by = "pge"')
+    edit(project / "rules" / "desk.toml", "desk.sell", "desk.sel")
+    done = deputize(project, "check")
+    assert done.code == 1
+    assert "rules/notebook.toml:9: " in done.out and "did you mean 'page'?" in done.out
+    assert "rules/desk.toml:2: " in done.out and "did you mean 'desk.sell'?" in done.out
+    assert deputize(project, "check", "--json").json()["ok"] is False
+    refused = deputize(project, "up")
+    assert refused.code == 1 and "rules/notebook.toml:9: " in refused.err
+
+
+def test_every_file_that_does_not_import_is_told_with_its_line(project: Path) -> None:
+    (project / "automations" / "broken.py").write_text("import json\n\nx = json.lodas('1')\n")
+    (project / "automations" / "typo.py").write_text("def f(:\n    pass\n")
+    done = deputize(project, "check")
+    assert done.code == 1
+    assert "automations/broken.py:3: AttributeError: " in done.out
+    assert "automations/typo.py:1: SyntaxError: " in done.out
+
+
+def test_a_project_that_hangs_is_ended_and_the_line_is_told(project: Path) -> None:
+    (project / "automations" / "slow.py").write_text("import time\n\n\ntime.sleep(600)\n")
+    done = deputize(project, "check", "--within-s", "2")
+    assert done.code == 1
+    assert "automations/slow.py:4: still importing the project after 2 s" in done.out
+
+
+def test_a_project_that_ends_or_floods_the_check_is_no_crash_of_ours(project: Path) -> None:
+    noisy = project / "automations" / "noisy.py"
+    noisy.write_text("print('x' * 1_000_000)\n")
+    assert deputize(project, "check", "--json").json()["ok"] is True
+    noisy.write_text("import os\nos._exit(9)\n")
+    done = deputize(project, "check")
+    assert done.code == 1 and "ended without a report (exit 9)" in done.err
+
+
+def test_the_rules_are_shown_as_cedar_when_asked_for(project: Path) -> None:
+    assert "permit" in deputize(project, "check", "--show").out
+    assert '@title("The clerk may sell")' in deputize(project, "check", "--show", "--json").json()["cedar"]
+
+
+def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(project: Path) -> None:
+    assert deputize(project, "doctor").code == 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        edit(project / "deputize.toml", "port = 0", f"port = {port}")
+        with (project / "deputize.toml").open("a") as settings:
+            settings.write('[connectors.desk]\nbase = "http://127.0.0.1:1"\ntoken = "env:DESK_TOKEN"\n')
+        (project / ".env").chmod(0o644)
+        done = deputize(project, "doctor")
+    assert done.code == 1
+    assert f"bad   127.0.0.1 port {port} cannot be used" in done.out
+    assert "bad   the secret env:DESK_TOKEN is not set" in done.out
+    assert "bad   desk at http://127.0.0.1:1: no: Connection refused" in done.out
+    assert "warn  .env can be read by others\n      → chmod 600" in done.out
+
+
+def test_the_doctor_never_shows_a_secret(project: Path) -> None:
+    with (project / "deputize.toml").open("a") as settings:
+        settings.write('[connectors.desk]\nbase = "http://127.0.0.1:1"\ntoken = "env:DESK_TOKEN"\n')
+    for command in ("doctor", "connectors", "check"):
+        done = deputize(project, command, "--json", DESK_TOKEN="canary-7c21-secret")
+        assert "canary-7c21" not in done.out + done.err
+
+
+def test_connections_are_listed_with_their_terms_when_nothing_runs(project: Path) -> None:
+    found = {one["name"]: one for one in deputize(project, "connectors", "--json").json()["connectors"]}
+    assert found["notebook"]["operations"][0]["terms"] == "30 s, repeatable"
+    assert found["notebook"]["base"] is None
+    assert "in this process" in deputize(project, "connectors").out
+
+
+def test_wrong_usage_is_one_line_and_exit_2(project: Path) -> None:
+    for words in (["nothing"], ["runs", "--bad"], ["show"], ["up", "twice"], ["runs", "--limit", "0"]):
+        done = deputize(project, *words)
+        assert done.code == 2, (words, done)
+        assert len(done.err.splitlines()) == 1 and done.err.startswith("deputize: ")
+    bare = subprocess.run([EXECUTABLE, "runs", "--project"], capture_output=True, text=True, check=False)
+    assert bare.returncode == 2 and "--project needs a folder" in bare.stderr
+
+
+def test_help_is_quick_and_names_every_command(project: Path) -> None:
+    before = os.times().children_user
+    done = deputize(project, "--help")
+    assert done.code == 0
+    for name in ("init", "up", "demo", "town", "send", "runs", "show", "why", "events", "inbox", "resolve"):
+        assert f" {name} " in done.out
+    assert os.times().children_user - before < 1.5
+
+
+def test_an_error_with_json_is_one_document_too(project: Path) -> None:
+    done = deputize(project, "runs", "--json")
+    assert done.code == 1
+    assert "there is no ledger at" in done.json()["error"]
