@@ -35,6 +35,8 @@ class Scheduler:
         self._queue: TurnQueue[_Item] = TurnQueue()
         self._queued: set[int] = set()
         self._held: dict[int, str] = {}
+        # Woken while loading or in memory: what woke them may be later than the record that was read.
+        self._again: set[int] = set()
         self._by_automation: Counter[str] = Counter()
         self._loading = 0
         self._pending = False
@@ -86,6 +88,7 @@ class Scheduler:
             no, run = item
             self._queued.discard(no)
             if no in self._live or no in self._held:
+                self._again.add(no)
                 continue
             automation = run.automation.name if run is not None else self._priority_of(no)[1]
             self._held[no] = automation
@@ -113,6 +116,9 @@ class Scheduler:
         automation = self._held.pop(no, None)
         if automation is not None:
             self._by_automation[automation] -= 1
+        if no in self._again:
+            self._again.discard(no)
+            self.ready(no)
 
     def _full(self) -> set[str]:
         share = LIVE_MAX // AUTOMATION_SHARE
