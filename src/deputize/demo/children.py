@@ -36,6 +36,11 @@ class Server:
         """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The id of its process, or None when there is none."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it has recovered and listens. Raises `DemoError`."""
         self.kill()

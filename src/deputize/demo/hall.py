@@ -37,6 +37,11 @@ class Hall:
         """The base addresses of its services."""
         return self._town.urls
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the town's process, or None when there is none."""
+        return self._town.pid
+
     def look(self) -> None:
         """Read what is new."""
         known = self.known

@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -43,6 +44,7 @@ class Frame:
     cards_answered: int
     starts: int
     stories: Sequence[str]
+    hint: str = ""
 
 
 class Picture:
@@ -98,6 +100,8 @@ def _line(frame: Frame) -> str:
 def _panel(frame: Frame) -> RenderableType:
     parts: list[RenderableType] = [_progress(frame), Text(), _figures(frame), Text()]
     parts += [Text(f"  {story}", style="dim", no_wrap=True, overflow="ellipsis") for story in frame.stories]
+    if frame.hint:
+        parts += [Text(), Text(frame.hint, style="dim")]
     return Panel(Group(*parts), title=frame.title, title_align="left", padding=(1, 2), width=WIDTH_MAX)
 
 
@@ -138,4 +142,6 @@ def _figures(frame: Frame) -> RenderableType:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+    return ", ".join(
+        f"{count} {escape(name)}" for name, count in sorted(counts.items(), key=lambda each: -each[1])
+    )

@@ -23,7 +23,7 @@ from deputize.demo.stage import Stage
 
 TICK_S = 0.25
 STOPPED = 130
-NOT_FIGURES = ("title", "stories")
+NOT_FIGURES = ("title", "stories", "hint")
 
 
 @dataclass(frozen=True)

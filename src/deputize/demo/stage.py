@@ -108,6 +108,7 @@ class Stage:
             cards_answered=tale.cards_answered,
             starts=tale.starts,
             stories=list(tale.stories),
+            hint=f"Try it: kill -9 {self._server.pid} (server) or {self.hall.pid} (town). Ctrl-C stops.",
         )
 
     def _read(self, product: Product, now_s: float) -> None:
