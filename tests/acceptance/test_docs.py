@@ -1,0 +1,150 @@
+"""Every command and code block of the README and the docs does what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deputize.project import load_project
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE_NAME = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
+KNOWN = {"python", "toml", "sh", "console", "text", ""}
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [body for language, body in BLOCK.findall(page.read_text()) if language in languages]
+
+
+def write_files(page: Path, root: Path) -> list[str]:
+    """Write every block that names its file; the names, in order."""
+    names = []
+    for body in blocks(page, "python", "toml"):
+        match = FILE_NAME.match(body)
+        assert match, f"{page.name}: a code block starts with a comment that names its file: {body[:60]!r}"
+        path = root / match[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(body)
+        names.append(match[1])
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
+    kinds = {language for language, _ in BLOCK.findall(page.read_text())}
+    assert kinds <= KNOWN
+    if page.name not in {"README.md", "benchmarks.md"}:
+        assert not kinds & {"sh", "console"}, "commands outside the README need a test of their own here"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_make_command_is_a_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in PAGES:
+        for body in blocks(page, "sh"):
+            for target in re.findall(r"^make ([\w-]+)", body, re.MULTILINE):
+                assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+
+
+def test_every_command_of_the_command_line_that_the_pages_name_is_there() -> None:
+    told = run("--help", cwd=ROOT).stdout
+    for page in PAGES:
+        for name in re.findall(r"`deputize ([a-z]+)", page.read_text()):
+            assert re.search(rf"\b{name}\b", told), f"{page.name}: deputize {name}"
+
+
+def test_the_first_automation_of_the_readme_runs_as_it_says(tmp_path: Path) -> None:
+    assert write_files(ROOT / "README.md", tmp_path) == [
+        "automations/greet.py",
+        "rules/greet.toml",
+        "deputize.toml",
+    ]
+    (session,) = blocks(ROOT / "README.md", "console")
+    said = ""
+    server: subprocess.Popen[str] | None = None
+    try:
+        for line in session.splitlines():
+            command = line.removeprefix("$ ")
+            if command.endswith("&"):
+                server = start(command.removesuffix("&").split()[1:], tmp_path)
+                continue
+            done = shell(command, tmp_path)
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            said += done.stdout
+    finally:
+        if server is not None:
+            server.send_signal(signal.SIGTERM)
+            server.wait(20)
+    assert "All is well" in said
+    assert "done(greeted)" in said
+    assert 'because "somebody arrived"' in said
+    assert "The porter may greet" in said
+
+
+def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loads(tmp_path: Path) -> None:
+    (tmp_path / "agents.py").write_text('from deputize import agent\nreturns = agent("returns-desk")\n')
+    for page in ("connectors.md", "automations.md", "rules.md"):
+        write_files(ROOT / "docs" / page, tmp_path)
+    project = load_project(
+        tmp_path, {"PAYMENTS_URL": "http://127.0.0.1:1", "PAYMENTS_TOKEN": "a-long-enough-token"}
+    )
+    assert set(project.operations) == {"payments.refund"}
+    assert set(project.automations) == {"collect_photo"}
+    assert len(project.rules.explain()) == 6
+
+
+def test_the_settings_on_the_operating_page_are_settings(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    write_files(ROOT / "docs" / "operating.md", tmp_path)
+    settings = load_project(tmp_path, {}).settings
+    assert (settings.host, settings.port, settings.token) == ("0.0.0.0", 8477, "env:DEPUTIZE_TOKEN")
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return shell(" ".join(["deputize", *words]), cwd)
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        shell=True,
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def start(words: list[str], cwd: Path) -> subprocess.Popen[str]:
+    """Start `deputize …` and wait for its first line: it says so when it is ready."""
+    server = subprocess.Popen(
+        ["deputize", *words], cwd=cwd, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    began = time.monotonic()
+    line = server.stdout.readline()
+    assert "ready" in line, line
+    assert json.loads((cwd / "data" / "server.json").read_text())["pid"] == server.pid
+    assert time.monotonic() - began < 30
+    return server
