@@ -49,7 +49,10 @@ def deputize(project: Path, *words: str, **environ: str) -> Done:
 def served(project: Path) -> Iterator[subprocess.Popen[str]]:
     """A running `deputize up`; it is stopped at the end, unless the test has ended it."""
     process = subprocess.Popen(
-        [EXECUTABLE, "up", "--project", str(project)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [EXECUTABLE, "up", "--project", str(project)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None and process.stderr is not None
@@ -81,7 +84,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-DESK = '''
+DESK = """
 from pydantic import BaseModel
 from deputize import Call, CallUnknown, Connector
 connector = Connector("desk", version="1")
@@ -90,9 +93,9 @@ class Sale(BaseModel):
 @connector.operation(effect="write", timeout_s=0.2, settle_s=0.0)
 async def sell(call: Call, item: str) -> Sale:
     raise CallUnknown("the line went dead")
-'''
+"""
 
-SELLING = '''
+SELLING = """
 from datetime import timedelta
 from agents import host
 from connectors import desk
@@ -110,7 +113,7 @@ async def sell(event: Event[Asked]) -> Outcome:
 async def hold(event: Event[Paid]) -> Outcome:
     await wait_for(Asked, matching={"item": event.data.item + "!"}, within=timedelta(days=1))
     return done("held")
-'''
+"""
 
 RULES = """
 [[rule]]

@@ -32,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe has gone (`deputize runs | head`): nothing is wrong, and nothing more to say.
+    except (BrokenPipeError, SystemExit) as end:
+        # The reader of a pipe has gone (`deputize runs | head`), perhaps told by a library as an exit.
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last place where a failure can still be told in a line

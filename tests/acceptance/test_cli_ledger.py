@@ -1,0 +1,237 @@
+"""The command line on a ledger: read without a process, copied, restored, verified, replayed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import deputize, edit, new_project, served
+
+CHANGE = (
+    "UPDATE body SET body=CAST(replace(CAST(body AS TEXT), 'Ada', 'Eve') AS BLOB)"
+    " WHERE instr(CAST(body AS TEXT), 'Ada')"
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return new_project(tmp_path)
+
+
+def send(project: Path, type: str, **data: str) -> str:
+    sent = deputize(project, "send", type, "--data", json.dumps(data), "--json")
+    assert sent.code == 0, sent.err
+    return str(sent.json()["runs"][0])
+
+
+def greet(project: Path, name: str) -> str:
+    sent = deputize(
+        project, "send", "visitor.arrived", "--data", json.dumps({"name": name}), "--wait", "--json"
+    )
+    return str(sent.json()["runs"][0])
+
+
+READING = (
+    ["runs"],
+    ["show", "RUN"],
+    ["show", "RUN/1"],
+    ["why", "RUN"],
+    ["why", "RUN/1"],
+    ["events"],
+    ["inbox"],
+)
+
+
+def test_the_ledgers_file_reads_as_its_process_does(project: Path) -> None:
+    with served(project):
+        run = greet(project, "Ada")
+        words = [[w.replace("RUN", run) for w in command] for command in READING]
+        live = [deputize(project, *command, "--json").json() for command in words]
+    assert [deputize(project, *command, "--json").json() for command in words] == live
+    for command in (["send", "x"], ["cancel", run], ["halt"], ["pause", "greet"], ["resume", "all"]):
+        refused = deputize(project, *command)
+        assert refused.code == 3, command
+        assert "no process runs here; start it with `deputize up`" in refused.err
+
+
+def test_a_killed_process_is_not_taken_for_a_running_one(project: Path) -> None:
+    with served(project) as process:
+        greet(project, "Ada")
+        process.kill()
+        process.wait()
+        assert (project / "data" / "server.json").exists()
+        assert deputize(project, "runs").code == 0
+        assert deputize(project, "halt").code == 3
+    with served(project):
+        assert deputize(project, "halt").code == 0
+
+
+def test_an_ambiguous_prefix_lists_the_runs_that_begin_so(project: Path) -> None:
+    with served(project):
+        runs = [greet(project, str(number)) for number in range(3)]
+    renamed = ["abcd" + run[4:] for run in runs]
+    with closing(sqlite3.connect(project / "data" / "ledger.db")) as db, db:
+        for old, new in zip(runs, renamed, strict=True):
+            db.execute("UPDATE run SET id=? WHERE id=?", (new, old))
+    done = deputize(project, "show", "abcd")
+    assert done.code == 1 and "more than one run begins with 'abcd': " in done.err
+    assert all(run in done.err for run in renamed)
+    assert deputize(project, "show", "abc").code == 1
+    assert deputize(project, "show", renamed[0][:12]).code == 0
+
+
+def test_a_restored_copy_starts_halted_and_goes_on_when_a_person_says_so(
+    project: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    with served(project) as process:
+        greet(project, "Before")
+        assert deputize(project, "backup", str(copy)).code == 0
+        assert "is there already" in deputize(project, "backup", str(copy)).err
+        greet(project, "After")
+        refused = deputize(project, "restore", str(copy), "--force")
+        assert refused.code == 1
+        assert f"the running process {process.pid} has the ledger" in refused.err
+    kept = deputize(project, "restore", str(copy))
+    assert kept.code == 1 and "--force replaces it (and keeps it beside)" in kept.err
+    restored = deputize(project, "restore", str(copy), "--force", "--json")
+    assert restored.code == 0, restored.err
+    assert Path(restored.json()["kept"]).exists()
+    assert len(deputize(project, "runs", "--json").json()["runs"]) == 1
+    assert "warn  all is stopped: restored from" in deputize(project, "doctor").out
+    with served(project):
+        run = send(project, "visitor.arrived", name="Halted")
+        assert deputize(project, "show", run, "--json").json()["run"]["state"] != "ended"
+        assert deputize(project, "ledger", "verify").code == 0
+        assert deputize(project, "resume", "all").code == 0
+        assert greet(project, "Later")
+    with closing(sqlite3.connect(project / "data" / "ledger.db")) as db:
+        types = [row[0] for row in db.execute("SELECT type FROM entry WHERE stream=0 ORDER BY version")]
+    assert types[types.index("restored") :][:3] == ["restored", "halted", "opened"]
+    assert deputize(project, "ledger", "verify").code == 0
+    assert deputize(project, "ledger", "rebuild").code == 0
+
+
+def test_an_unfinished_write_of_a_restored_copy_waits_for_a_person(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with served(project):
+        run = send(project, "item.asked", item="lamp")
+        deputize(project, "send", "visitor.arrived", "--data", '{"name": "x"}', "--wait")
+        assert deputize(project, "backup", str(copy)).code == 0
+    assert deputize(project, "restore", str(copy), "--force").code == 0
+    with served(project):
+        for _ in range(60):
+            cards = deputize(project, "inbox", "--json").json()["cards"]
+            if cards:
+                break
+        assert [card["run"] for card in cards] == [run]
+
+
+def test_what_cannot_be_restored_changes_nothing(project: Path, tmp_path: Path) -> None:
+    with served(project):
+        greet(project, "Ada")
+        copy = tmp_path / "copy.db"
+        deputize(project, "backup", str(copy))
+    before = (project / "data" / "ledger.db").read_bytes()
+    assert "there is no file" in deputize(project, "restore", str(tmp_path / "none.db"), "--force").err
+    ledger = str(project / "data" / "ledger.db")
+    assert "is the ledger itself" in deputize(project, "restore", ledger, "--force").err
+    (tmp_path / "text.db").write_text("no ledger at all, " * 100)
+    assert "cannot be" in deputize(project, "restore", str(tmp_path / "text.db"), "--force").err
+    with closing(sqlite3.connect(copy)) as db, db:
+        db.execute(CHANGE)
+    damaged = deputize(project, "restore", str(copy), "--force")
+    assert damaged.code == 1 and "is damaged (" in damaged.err and "take another copy" in damaged.err
+    assert (project / "data" / "ledger.db").read_bytes() == before
+    assert sorted(p.name for p in (project / "data").iterdir() if "restor" in p.name) == []
+
+
+def test_a_changed_ledger_is_found_with_and_without_a_process(project: Path) -> None:
+    with served(project):
+        greet(project, "Ada")
+        with closing(sqlite3.connect(project / "data" / "ledger.db")) as db, db:
+            db.execute(CHANGE)
+            db.execute("UPDATE run SET label='done(nothing)'")
+        live = [deputize(project, "ledger", what, "--json") for what in ("verify", "rebuild")]
+    aside = [deputize(project, "ledger", what, "--json") for what in ("verify", "rebuild")]
+    for verified, rebuilt in (live, aside):
+        assert (verified.code, rebuilt.code) == (1, 1)
+        assert any("changed" in flaw["what"] for flaw in verified.json()["flaws"])
+        assert any("done(nothing)" in line for line in rebuilt.json()["differences"])
+    told = deputize(project, "ledger", "verify")
+    assert told.code == 1 and "`deputize restore`" in told.err
+    assert deputize(project, "ledger", "rebuild", "--replace").code == 0
+    assert deputize(project, "ledger", "rebuild").code == 0
+
+
+def test_a_newer_ledger_is_refused_everywhere_and_an_older_one_still_reads(
+    project: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    with served(project):
+        greet(project, "Ada")
+        deputize(project, "backup", str(copy))
+    for path in (project / "data" / "ledger.db", copy):
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA user_version = 99")
+    for words in (["runs"], ["up"], ["ledger", "verify"], ["restore", str(copy), "--force"], ["doctor"]):
+        done = deputize(project, *words)
+        assert done.code == 1, words
+        assert (
+            "this ledger has schema 99" in done.out + done.err and "upgrade Deputize" in done.out + done.err
+        )
+    checked = deputize(project, "check")
+    assert checked.code == 1 and "this ledger has schema 99" in checked.out
+    for path in (project / "data" / "ledger.db", copy):
+        with closing(sqlite3.connect(path)) as db:
+            for index in ("answer_once", "answer_open", "event_unanswered"):
+                db.execute(f"DROP INDEX {index}")
+            db.execute("PRAGMA user_version = 1")
+    assert len(deputize(project, "runs", "--json").json()["runs"]) == 1
+    assert "schema 1 (`deputize up` brings it to" in deputize(project, "doctor").out
+    assert deputize(project, "restore", str(copy), "--force").code == 0
+    with served(project):
+        assert deputize(project, "ledger", "verify").code == 0
+
+
+def test_check_replays_open_and_ended_runs_beside_the_running_process(project: Path) -> None:
+    selling = project / "automations" / "selling.py"
+    with served(project):
+        greet(project, "Ada")
+        held = send(project, "item.paid", item="vase")
+        same = deputize(project, "check", "--json")
+        assert same.code == 0, same.out
+        assert same.json()["replayed"] == {"open": 1, "ended": 1, "stuck": [], "differs": [], "changed": []}
+
+        edit(selling, 'return done("held")', 'return done("kept")')
+        changed = deputize(project, "check")
+        assert changed.code == 0
+        assert "1 open run of hold began under other code, and match" in changed.out
+
+        edit(selling, 'event.data.item + "!"', 'event.data.item + "?"')
+        edit(project / "automations" / "greeting.py", '"guests"', '"visitors"')
+        stuck = deputize(project, "check")
+        assert stuck.code == 1
+        assert f"Would be stuck: run {held} of hold: at 1 the code now calls wait_for" in stuck.out
+        assert "Would go another way now" in stuck.out
+        assert (
+            '  the code:   {"page":"visitors"' in stuck.out and '  the record: {"page":"guests"' in stuck.out
+        )
+
+        selling.unlink()
+        gone = deputize(project, "check", "--json").json()
+        assert [one["run"] for one in gone["replayed"]["stuck"]] == [held]
+        assert "there is no automation 'hold'" in gone["replayed"]["stuck"][0]["reason"]
+
+
+def test_check_ends_an_automation_that_never_comes_back(project: Path) -> None:
+    with served(project):
+        run = greet(project, "Ada")
+    edit(project / "automations" / "greeting.py", "    line = ", "    while True: pass\n    line = ")
+    done = deputize(project, "check", "--within-s", "3")
+    assert done.code == 1
+    assert f"automations/greeting.py:25: still replaying run {run} after 3 s" in done.out
