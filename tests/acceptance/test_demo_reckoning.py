@@ -1,0 +1,117 @@
+"""The demo's reckoning: each way in which book and ledger can differ is found, and each check can fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deputize.demo.balance import FAULT_KINDS, Known, checks, differences
+from deputize.demo.tale import Tale
+from deputize.money import Money
+
+EUR_80 = Money(8000, "EUR")
+AT = "2026-11-22T10:00:00.000000Z"
+
+
+def effect(key: str | None, minor: int = 8000) -> dict[str, Any]:
+    return {
+        "service": "payments",
+        "operation": "refund",
+        "key": key,
+        "amount_minor": minor,
+        "currency": "EUR",
+    }
+
+
+def told(*entries: tuple[str, dict[str, Any]]) -> Tale:
+    """A tale of one run that answered event `ev-1`, and then of these entries."""
+    began = {"event": {"id": "ev-1", "type": "shop.return.requested"}, "key": "order:o-1", "state": "ready"}
+    tale = Tale()
+    for seq, (kind, body) in enumerate([("began", began), *entries], 1):
+        tale.take({"seq": seq, "run": "r1", "type": kind, "at": AT, "body": body})
+    return tale
+
+
+INTENT = {
+    "path": "3",
+    "op": "payments.refund",
+    "key": "k1",
+    "args": {"charge": "ch", "amount": {"minor": 8000, "currency": "EUR"}},
+}
+RECEIPT = {"path": "3", "was": "open", "by": "answer"}
+ENDED = {"kind": "done", "label": "refunded", "reason": ""}
+GOOD = (("intent", INTENT), ("receipt", RECEIPT), ("ended", ENDED))
+
+
+def known(**changed: Any) -> Known:
+    good = Known(
+        book=[effect("k1")],
+        expected=[{"seq": 1, "event_id": "ev-1", "type": "shop.return.requested", "outcome": "refunded"}],
+        faults={f"shop.get_order.{kind}": 1 for kind in FAULT_KINDS},
+        feed={"name": "demo-1", "total": 1, "accepted": 1, "done": True},
+    )
+    return replace(good, **changed)
+
+
+def failed(town: Known, tale: Tale) -> list[str]:
+    return [check.name for check in checks(town, tale) if not check.holds]
+
+
+def test_a_book_like_the_ledger_has_no_differences() -> None:
+    assert differences([effect("k1")], {("payments.refund", "k1"): EUR_80}) == []
+
+
+@pytest.mark.parametrize(
+    ("book", "effects", "said"),
+    [
+        ([effect("k1"), effect("k1")], {"k1": EUR_80}, "twice"),
+        ([effect("k1"), effect(None)], {"k1": EUR_80}, "in the book and not in the ledger"),
+        ([], {"k1": EUR_80}, "in the ledger and not in the book"),
+        ([effect("k1", 8001)], {"k1": EUR_80}, "80.01 EUR in the book, 80.00 EUR in the ledger"),
+    ],
+)
+def test_every_difference_is_named(book: list[dict[str, Any]], effects: dict[str, Money], said: str) -> None:
+    [found] = differences(book, {("payments.refund", key): money for key, money in effects.items()})
+    assert said in found
+
+
+def test_a_demo_in_which_all_went_well_fails_no_check() -> None:
+    assert failed(known(), told(*GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("town", "name"),
+    [
+        (known(book=[effect("k1", 7999)]), "book_and_ledger_agree"),
+        (known(feed={"name": "demo-1", "total": 2, "accepted": 1}), "every_event_answered"),
+        (
+            known(expected=[{"seq": 1, "event_id": "ev-1", "type": "t", "outcome": "declined"}]),
+            "outcomes_as_expected",
+        ),
+        (known(faults={"shop.get_order.lost": 3}), "every_fault_met"),
+    ],
+)
+def test_each_check_can_fail_by_itself(town: Known, name: str) -> None:
+    assert failed(town, told(*GOOD)) == [name]
+
+
+def test_an_open_doubt_fails_and_a_resolved_one_does_not() -> None:
+    doubt = ("doubt", {"path": "3", "evidence": "no answer"})
+    assert "no_doubt_left" in failed(known(), told(("intent", INTENT), doubt))
+    found = ("receipt", RECEIPT | {"was": "doubtful", "by": "look-up"})
+    tale = told(("intent", INTENT), doubt, found, ("ended", ENDED))
+    assert failed(known(), tale) == []
+    assert tale.resolved == {"by asking": 1}
+    assert "though an answer was lost" in tale.stories[-1]
+
+
+def test_an_unreadable_answer_that_a_person_explained_counts_once() -> None:
+    drift = ("drift", {"path": "3", "was": "open", "reason": "not as its contract says"})
+    answered = ("receipt", RECEIPT | {"was": "drifted", "by": {"person": "maya"}})
+    waiting = told(("intent", INTENT), drift)
+    assert waiting.states() == {"with a person": 1}
+    tale = told(("intent", INTENT), drift, answered, ("ended", ENDED))
+    assert tale.cards_answered == 1 and tale.moved() == {"EUR": 8000}
+    assert failed(known(), tale) == []
