@@ -231,7 +231,7 @@ async def asks_for_the_loop(event: Event[Ask]) -> Outcome:
 async def creates_a_task(event: Event[Ask]) -> Outcome:
     coroutine = asyncio.sleep(0)
     try:
-        asyncio.create_task(coroutine)  # type: ignore[unused-awaitable]  # here
+        asyncio.create_task(coroutine)  # type: ignore[unused-awaitable]  # noqa: RUF006 # here
     finally:
         coroutine.close()
     return done()

@@ -41,6 +41,7 @@ class _Thread:
         self.done: list[Stepped] = []
         self.now: LiveRun | None = None
         self.serial = 0
+        self.cpu_s = 0.0
         self.thread: threading.Thread | None = None
 
 
@@ -100,6 +101,7 @@ class Driver:
         """Until a signal says to stop, or the watch gives this thread up."""
         while state.signal.get():
             state.woken = False
+            state.cpu_s = _cpu_s()
             while state.given:
                 run = state.given.popleft()
                 state.serial += 1
@@ -115,22 +117,13 @@ class Driver:
                     evict(run)
                     return
                 if self._clock.monotonic() - began_s >= HELD_S_MAX and stepped is not None:
-                    stepped = self._unseen(run, stepped)
+                    stepped = _unseen(state, stepped)
                 state.now = None
                 if stepped is not None:
                     state.done.append(stepped)
             done, state.done = state.done, []
             if done and self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._deliver, done)
-
-    def _unseen(self, run: LiveRun, stepped: Stepped) -> Stepped:
-        """A long step that the watch could not see, because it let no other thread run."""
-        if _cpu_s() - self._cpu_s < HELD_S_MAX:
-            return stepped
-        where = stepped.leaves[0].awaiting.where if isinstance(stepped, Asks) else run.automation.where
-        run.discarded = True
-        evict(run)
-        return Sticks(run, _held(f"before {where}"))
 
     async def _watch_forever(self) -> None:
         """Look at intervals; a step seen by looks that are themselves on time is a step that holds."""
@@ -140,7 +133,7 @@ class Driver:
             state, now, cpu_s = self._current, self._clock.monotonic(), _cpu_s()
             # A look that comes late says that the whole process stood still (a stopped machine,
             # a debugger), and nothing about the step; unless the processor was busy meanwhile.
-            elapsed = min(now - before, max(2 * WATCH_EVERY_S, cpu_s - self._cpu_s))
+            elapsed = min(now - before, max(WATCH_EVERY_S, cpu_s - self._cpu_s))
             before, self._cpu_s = now, cpu_s
             if state.now is None or state.serial != seen:
                 seen, held_s = state.serial, 0.0
@@ -167,6 +160,18 @@ class Driver:
         self._held = [held for held in self._held if held.is_alive()] + [thread]
         if len(self._held) >= HELD_MAX:
             self._restart(f"{len(self._held)} automations hold their threads; the last at {where}")
+
+
+def _unseen(state: _Thread, stepped: Stepped) -> Stepped:
+    """A long step that the watch could not see, because it let no other thread run."""
+    if _cpu_s() - state.cpu_s < HELD_S_MAX:
+        # The process stood still meanwhile, or the step waited and the watch is at it.
+        return stepped
+    run = stepped.run
+    where = run.leaves[0].awaiting.where if isinstance(stepped, Asks) else run.automation.where
+    run.discarded = True
+    evict(run)
+    return Sticks(run, _held(f"before {where}"))
 
 
 def _held(where: str) -> str:
