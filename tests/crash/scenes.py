@@ -31,7 +31,9 @@ def everything(town: Town, name: str) -> Events:
     town.plant(f"{name}-1", 5_000)
     town.plant(f"{name}-2", 5_000)
     town.plant(f"{name}-3", 5_000, status="placed")
-    charge = f"ch-{name}-1"
+    # Charges of their own: a doubt that is for a person keeps its lease, and others out, until then.
+    town.plant(f"{name}-4", 5_000)
+    town.plant(f"{name}-5", 5_000)
     return [
         event("crash.return", f"{name}-return", order_id=f"{name}-1"),
         event("crash.return", f"{name}-return-again", order_id=f"{name}-1"),
@@ -41,8 +43,8 @@ def everything(town: Town, name: str) -> Events:
         event("crash.open", f"{name}-open", order_id=f"{name}-2"),
         event("crash.write", f"{name}-write", to=f"{name}@write.example"),
         event("crash.parent", f"{name}-parent", to=f"{name}@parent.example"),
-        event("crash.briefly", f"{name}-briefly", charge=charge),
-        event("crash.by_key", f"{name}-by-key", charge=charge),
+        event("crash.briefly", f"{name}-briefly", charge=f"ch-{name}-4"),
+        event("crash.by_key", f"{name}-by-key", charge=f"ch-{name}-5"),
     ]
 
 

@@ -66,7 +66,7 @@ BOUNDARIES: dict[str, str] = {
     "cancel.in": "a cancellation is about to be thrown, and that is not committed",
     "cancel.after": "the cancellation is durable, and not thrown",
     # people
-    "people.answered": "a person's answer is durable, and the owner has not taken it in",
+    "people.answered": "a person's answer is written, and not committed",
     "people.taking": "an answer is being taken in, and nothing is committed",
     "people.taken": "the answer is taken in, and nobody was told",
     "people.wished": "a person's wish to cancel is durable, and the run does not know",

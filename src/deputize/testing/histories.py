@@ -100,7 +100,7 @@ def _begun(rounds: list[Round], run_id: str, entry: Entry, body: Mapping[str, An
     if rounds:
         rounds[-1].released = True
         rounds[-1].released_spent = body["released"]["spend"]
-        answered = int("a person says" in body["because"])
+        answered = int("asks for it again" in body["because"])
     return Round(
         entry.stream,
         run_id,

@@ -4,6 +4,7 @@ import os
 
 from agents import desk
 from connectors import mail, payments, shop
+
 from deputize import (
     Event,
     EventData,

@@ -1,0 +1,111 @@
+"""The harness is tested itself: bugs are planted in the process under test, and each is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from deputize.testing.crash import CrashHarness, HarnessError
+from deputize.testing.plants import PLANTS
+from deputize.town import Town
+from tests.crash.scenes import Events, Faults, a_card, died, everything, fault
+
+Play = Callable[[CrashHarness, str, Events], None]
+
+LOST = (fault("lost", "payments", "refund"),)
+LATE = (fault("late", "payments", "refund"),)
+BUSY = (fault("too_many", "payments", "refund"),)
+NOT_OPENED = (fault("cut_before", "shop", "open_return", 2),)
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """Where a bug shows: its name, what is sent (the endings of events), and the check that catches it."""
+
+    plant: str
+    caught_by: str
+    events: tuple[str, ...]
+    play: Play
+    faults: Faults = ()
+
+
+def in_one_life(harness: CrashHarness, plant: str, events: Events) -> None:
+    """No crash is needed."""
+    harness.recover(events, plants=[plant])
+
+
+def over_a_crash(at: str, *, died_with: bool = True) -> Play:
+    """A crash there, and a recovery."""
+
+    def play(harness: CrashHarness, plant: str, events: Events) -> None:
+        harness.crash_at(at, events, plants=[plant] if died_with else [])
+        harness.recover(plants=[plant])
+
+    return play
+
+
+def left_after_a_crash(at: str) -> Play:
+    """A crash there, with nothing repaired."""
+
+    def play(harness: CrashHarness, plant: str, events: Events) -> None:
+        harness.crash_at(at, events, plants=[plant])
+
+    return play
+
+
+def answered_then_crashed(harness: CrashHarness, plant: str, events: Events) -> None:
+    """A person asks for it again, and that round ends in a crash."""
+    life = harness.life("send.before:2", plants=[plant])
+    card = a_card(harness, life, events)
+    life.tell("answer", card=card, kind="do_again", result=None, person="maya", reason="")
+    died(life)
+    harness.recover(plants=[plant], answering=lambda card: None)
+
+
+HUNTS = (
+    Hunt("send_before_commit", "every_send_has_an_intent", ("by-key",), left_after_a_crash("t2.in:1")),
+    Hunt("resend_after_recovery", "every_send_is_recorded_before_it", ("return",),
+         over_a_crash("send.answered:1")),
+    Hunt("sent_twice", "every_send_is_recorded_before_it", ("hold",), in_one_life),
+    Hunt("lease_freed_on_doubt", "leases_are_those_of_unsettled_actions", ("open",),
+         left_after_a_crash("resolve.card:1"), (fault("lost", "shop", "open_return"),)),
+    Hunt("held_money_forgotten", "holds_are_those_of_unsettled_actions", ("return",), in_one_life),
+    Hunt("fact_kept_on_declined", "facts_count_what_happened", ("declined",), in_one_life),
+    Hunt("answer_used_twice", "answers_are_used_once", ("open",), answered_then_crashed, NOT_OPENED),
+    Hunt("versions_unchecked", "one_outcome_per_action", ("hold",), in_one_life),
+    Hunt("key_of_each_attempt", "every_send_has_an_intent", ("by-key",), in_one_life, BUSY),
+    Hunt("no_settle_time", "repeats_are_lawful", ("return",), in_one_life, LATE),
+    Hunt("key_good_for_ever", "repeats_are_lawful", ("briefly",), over_a_crash("send.answered:1")),
+    Hunt("receipt_forgotten", "nothing_ends_with_an_open_action", ("hold",), in_one_life),
+    Hunt("projection_beside_the_fold", "projections_equal_a_rebuild", ("hold",), in_one_life),
+    Hunt("attempts_not_recorded", "every_send_is_recorded_before_it", ("by-key",), in_one_life, BUSY),
+    Hunt("accepted_at_once", "accepted_events_are_kept", ("hold",), left_after_a_crash("intake.in:1")),
+    Hunt("chain_without_links", "the_chain_is_whole", ("hold",), in_one_life),
+)  # fmt: skip
+
+
+def test_every_planted_bug_is_hunted() -> None:
+    assert {hunt.plant for hunt in HUNTS} == set(PLANTS) - {"overtaken_writer"}
+
+
+@pytest.mark.parametrize("hunt", HUNTS, ids=[hunt.plant for hunt in HUNTS])
+def test_a_planted_bug_is_caught_by_the_check_for_it(harness: CrashHarness, town: Town, hunt: Hunt) -> None:
+    events = [
+        one
+        for one in everything(town, f"planted-{hunt.plant}")
+        if any(one["id"].endswith(f"{hunt.plant}-{ending}") for ending in hunt.events)
+    ]
+    town.set_faults(*hunt.faults)
+    try:
+        hunt.play(harness, hunt.plant, events)
+    except HarnessError as error:
+        pytest.fail(f"{hunt.plant} kept the harness from its check: {error}")
+    assert hunt.caught_by in {broken.check for broken in harness.broken(quiet=False)}
+
+
+def test_an_overtaken_writer_is_turned_away_and_breaks_nothing(harness: CrashHarness, town: Town) -> None:
+    """The condition in which the unchecked version shows is harmless while it is checked."""
+    harness.recover(everything(town, "overtaken"), plants=["overtaken_writer"])
+    assert harness.broken() == []
