@@ -31,9 +31,16 @@ EXIT_AT_ONCE = 130
 async def serve(system: System, *, ready: Callable[[str], None], stop: asyncio.Event | None = None) -> None:
     """Start the system, serve it, and stop it on SIGTERM or SIGINT (or when `stop` is set).
 
-    `ready` is told the base address once recovery is over. Raises `ProjectError` for an address that
-    others can reach without a token, and for one that is taken.
+    `ready` is told the base address once recovery is over. The system is stopped in every case.
+    Raises `ProjectError` for an address that others can reach without a token, or that is taken.
     """
+    try:
+        await _serve(system, ready, stop)
+    finally:
+        await system.stop()
+
+
+async def _serve(system: System, ready: Callable[[str], None], stop: asyncio.Event | None) -> None:
     settings = system.project.settings
     if settings.token is None and not is_loopback(settings.host):
         raise ProjectError(
@@ -45,12 +52,12 @@ async def serve(system: System, *, ready: Callable[[str], None], stop: asyncio.E
     listener = _listen(settings.host, settings.port)
     stopping = stop or asyncio.Event()
     server = _Server(_config(build_app(system, readiness, token=token)), stopping)
+    system.sources.on_trouble = lambda name, what: complain(
+        system, "a source could not be asked", source=name, reason=what
+    )
     with _signals(stopping) if stop is None else contextlib.nullcontext(), _complaints(system):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         url = _url(settings.host, listener)
-        system.sources.on_trouble = lambda name, what: complain(
-            system, "a source could not be asked", source=name, reason=what
-        )
         try:
             await system.start()
             readiness.state = "ready"
@@ -61,7 +68,6 @@ async def serve(system: System, *, ready: Callable[[str], None], stop: asyncio.E
         finally:
             stopping.set()
             await serving
-            await system.stop()
 
 
 class _Server(uvicorn.Server):
