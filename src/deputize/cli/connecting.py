@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from deputize.cli.here import Here, Said
 from deputize.cli.process import find_process
+from deputize.cli.says import progress
 from deputize.config import Settings
 
 REACH_S_MAX = 3.0
@@ -28,7 +29,8 @@ def described(here: Here) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = process.get("v1", "connectors")["connectors"]
     else:
         found = _on_disk(here)
-    reached = reach(here.settings)
+    with progress("reaching the services"):
+        reached = reach(here.settings)
     for one in found:
         base, says = reached.get(one["name"], (None, ""))
         one |= {"base": base, "reachable": says}

@@ -19,7 +19,7 @@ from deputize.cli.checking import check_project
 from deputize.cli.connecting import reach
 from deputize.cli.here import Here, Said
 from deputize.cli.process import find_process
-from deputize.cli.says import count
+from deputize.cli.says import count, progress
 from deputize.clock import SystemClock, iso
 from deputize.config import Settings
 from deputize.connectors.secret import Secrets
@@ -221,7 +221,9 @@ def _handles_of(table: ConnectorSettings) -> Iterator[str]:
 
 
 def _connections(_here: Here, settings: Settings) -> Iterator[Finding]:
-    for name, (base, says) in reach(settings).items():
+    with progress("reaching the services"):
+        reached = reach(settings)
+    for name, (base, says) in reached.items():
         if says == "yes":
             yield Finding("ok", f"{name} can be reached at {base}")
         elif base is not None:

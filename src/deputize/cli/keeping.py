@@ -59,8 +59,7 @@ def doctor(ctx: typer.Context) -> None:
     from deputize.cli.doctor import examine
 
     here: Here = ctx.obj
-    with progress("looking"):
-        findings = examine(here)
+    findings = examine(here)
     ok = all(finding.level != "bad" for finding in findings)
     if here.json:
         say_json({"ok": ok, "findings": [finding.shown() for finding in findings]})

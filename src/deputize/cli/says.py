@@ -18,6 +18,9 @@ from rich.text import Text
 CELL_CHARS_MAX = 60
 PIPE_WIDTH = 160
 
+_FREE = ("REASON", "DATA", "WHAT", "ID", "SOURCE", "OUTCOME", "TERMS", "REACHABLE", "WHAT IS WRONG")
+"""Columns that are cut first in a narrow terminal: never a name that another command is given."""
+
 _COLOURS = {
     "ended": "dim",
     "ok": "green",
@@ -64,10 +67,15 @@ def made_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The table itself, for a live picture."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, no_wrap=True)
+        made.add_column(column, no_wrap=column not in _FREE)
     for row in rows:
-        made.add_row(*(Text(text := cut(value), style=_COLOURS.get(text, "")) for value in row))
+        made.add_row(*map(_cell, row))
     return made
+
+
+def _cell(value: Any) -> Text:
+    text = cut(value)
+    return Text(text, style=_COLOURS.get(text, ""), no_wrap=True, overflow="ellipsis")
 
 
 def cut(value: Any) -> str:
