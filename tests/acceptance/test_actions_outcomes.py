@@ -85,9 +85,7 @@ async def test_a_service_that_is_not_there_is_not_done_and_never_doubtful(tmp_pa
         assert not app.entries(run, "doubt")
 
 
-async def test_retry_after_is_honoured_and_holds_the_whole_connection_off(
-    tmp_path: Path, desk: Desk
-) -> None:
+async def test_retry_after_is_honoured_and_holds_the_whole_connection_off(tmp_path: Path, desk: Desk) -> None:
     desk.faults.append(fault("status", 429, b"{}", "Retry-After: 1"))
     # One at a time, so that the second comes only after the answer to the first.
     async with running(project(tmp_path, desk, desk_settings="concurrent_max = 1")) as app:

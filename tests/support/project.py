@@ -57,8 +57,11 @@ async def pay(call: Call, account: str, amount: Money) -> Item:
 @connector.operation(effect="write", resource=("item:{{a}}", "item:{{b}}"), **KEYED)
 async def both(call: Call, a: str, b: str) -> Item:
     return Item.model_validate((await call.post("/items", json={{"item": a + b}})).json())
-'''.replace("async def find(", "async def find_pay(call: Call, account: str, amount: Money) -> Item | None:\n"
-            "    return await find(call, account)\nasync def find(")
+'''.replace(
+    "async def find(",
+    "async def find_pay(call: Call, account: str, amount: Money) -> Item | None:\n"
+    "    return await find(call, account)\nasync def find(",
+)
 
 HEAD = """
 from deputize import *

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from deputize import canonical
 from deputize.clock import SystemClock
 from deputize.event import Occurrence
-from deputize.ledger import SYSTEM, Entry
+from deputize.ledger import Entry
 from deputize.store.protocol import ActionRow, CardRow, RunRow, View
 from deputize.system import System
 
@@ -102,9 +102,6 @@ class Running:
     def entries(self, run_id: str, *types: str) -> list[Entry]:
         found = self.read(lambda view: view.entries(_no(view, run_id)))
         return [entry for entry in found if not types or entry.type in types]
-
-    def system_entries(self, type: str) -> list[Entry]:
-        return [entry for entry in self.read(lambda view: view.entries(SYSTEM)) if entry.type == type]
 
     def cards(self) -> list[CardRow]:
         return self.read(lambda view: view.cards())

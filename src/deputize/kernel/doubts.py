@@ -7,15 +7,18 @@ person. Line 13 of the specification.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal
 
 from deputize import canonical
+from deputize.action import Action
 from deputize.call import CallFailed
 from deputize.errors import StoreError
 from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.live import LiveRun
 from deputize.kernel.result import Result
-from deputize.kernel.start import Begun, start_again, start_within_s
+from deputize.kernel.start import Begun, RefusedStart, Request, start_again, start_within_s
+from deputize.kernel.turns import Turn, scopes_of
 from deputize.ledger import Draft
 from deputize.operation import Contract, Operation
 from deputize.store.protocol import ActionRow, Tx
@@ -23,23 +26,38 @@ from deputize.store.protocol import ActionRow, Tx
 LOOK_UP_EVERY_S = 0.5
 LOOK_UP_EVERY_S_MAX = 60.0
 LOOK_UPS_BEFORE_CARD = 6
+ASK_AGAIN_S_MAX = 30.0
 
 
 class Doubts:
-    """Resolves doubts, one small task each. `deliver` is told of each result by run and path."""
+    """Resolves doubts, one small task each. `deliver` is told of each result by run and path;
+    `stand_in` gives a run as the ledger has it, for judging, or None where its automation is gone."""
 
-    def __init__(self, parts: Parts, gate: Gate, deliver: Callable[[int, str, Result | None], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        gate: Gate,
+        deliver: Callable[[int, str, Result | None], None],
+        stand_in: Callable[[Tx, int], LiveRun | None],
+    ) -> None:
         self._parts = parts
         self._gate = gate
         self._deliver = deliver
+        self._stand_in = stand_in
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
 
     def watch(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
         """Take up a doubt."""
-        place = (begun.run_no, begun.path)
-        task = asyncio.get_running_loop().create_task(self._resolve(begun, operation, evidence))
-        self._tasks[place] = task
-        task.add_done_callback(lambda done: self._forget(place, done))
+        self._spawn(begun, self._resolve(begun, operation, evidence))
+
+    def put_before_people(self, begun: Begun, name: str, evidence: str) -> None:
+        """A doubt about an operation that the project has no more: only a person can know."""
+        self._spawn(begun, self._card(begun, name, f"{evidence}, and the project has no {name} any more"))
+
+    def send_round(self, begun: Begun, operation: Operation[..., Any]) -> None:
+        """Send a round that `start_round` has made durable."""
+        send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
+        self._spawn(begun, self._send_round(begun, operation, send_by))
 
     def leave(self, run_no: int, path: str) -> None:
         """Someone else has resolved it."""
@@ -54,14 +72,22 @@ class Doubts:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _spawn(self, begun: Begun, coroutine: Coroutine[Any, Any, None]) -> None:
+        place = (begun.run_no, begun.path)
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks[place] = task
+        task.add_done_callback(lambda done: self._forget(place, done))
+
     def _forget(self, place: tuple[int, str], task: asyncio.Task[None]) -> None:
         if self._tasks.get(place) is task:
             del self._tasks[place]
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, StoreError):
+            raise error
 
     async def _resolve(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
         contract = operation.contract
         if contract.effect == "read":
-            await self._ask_anew(begun, operation)
+            await self._ask_anew(begun, operation, evidence)
             return
         settled_at = begun.give_up_at + int(contract.settle_s * 1_000_000)
         repeat_at = begun.give_up_at if contract.repeatable else settled_at
@@ -72,7 +98,7 @@ class Doubts:
             if operation.lookup is not None:
                 found, told = await self._look_up(operation, begun)
                 if found is not None:
-                    self._settle(begun, found)
+                    await self._settle(begun, found)
                     return
                 look_ups += 1
                 if told and settled and contract.lookup_conclusive:
@@ -86,7 +112,7 @@ class Doubts:
             waits = self._now() < settled_at or self._may_repeat_later(contract, begun, repeat_at)
             if not carded and (not waits or look_ups >= LOOK_UPS_BEFORE_CARD) and self._now() >= settled_at:
                 carded = True
-                await self._card(begun, operation, evidence)
+                await self._card(begun, operation.name, evidence)
             if operation.lookup is None and not waits:
                 return
             await asyncio.sleep(self._pause_s(look_ups, operation, settled_at, repeat_at))
@@ -123,71 +149,118 @@ class Doubts:
         finally:
             lane.leave()
 
-    def _settle(self, begun: Begun, found: bytes) -> None:
+    async def _settle(self, begun: Begun, found: bytes) -> None:
         self._parts.boundary("resolve.found")
-        run = self._parts.live.get(begun.run_no)
-        result = self._gate.post_receipt(run, begun, found, by="look-up", was="doubtful")
-        self._deliver(begun.run_no, begun.path, result)
+        result = await self._gate.settle(begun, "receipt", found, by="look-up")
+        if result is not None:
+            self._deliver(begun.run_no, begun.path, result)
 
     async def _proved_absent(self, operation: Operation[..., Any], begun: Begun) -> None:
         """The service knows of no such action after the longest time for a late effect: not done."""
         self._parts.boundary("resolve.absent")
-        if begun.attempt >= operation.contract.attempts_max:
-            reason = f"not done after {begun.attempt} attempts, as the service says when asked"
-            result = self._gate.post_refused(begun, reason, was="doubtful")
-            self._deliver(begun.run_no, begun.path, result)
+        if begun.attempt < operation.contract.attempts_max:
+            await self._repeat(operation, begun, "the look-up found nothing, which proves it was not done")
             return
-        await self._repeat(operation, begun, "the look-up found nothing, which proves it was not done")
+        reason = f"not done after {begun.attempt} attempts, as the service says when asked"
+        result = await self._gate.settle(begun, "refused", reason, by="look-up")
+        if result is not None:
+            self._deliver(begun.run_no, begun.path, result)
 
     async def _repeat(self, operation: Operation[..., Any], begun: Begun, because: str) -> None:
         self._parts.boundary("resolve.repeat")
-        lane = self._parts.lane_of(f"connector:{operation.contract.connector}")
-        await self._parts.stops.wait(f"connector:{operation.contract.connector}")
-        await lane.enter(0, "")
+        turn = self._turn(begun, operation)
+        await turn.enter()
         try:
             send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
             again = await self._gate.attempt(operation, begun, because, was="doubtful")
             if again is None:
                 return
             # From here it is an open action again; should it end in doubt, that is a new doubt.
-            result = await self._gate.send_again(operation, again, send_by)
+            run = self._parts.live.get(begun.run_no)
+            result = await self._gate.send(run, operation, again, send_by, turn)
         finally:
-            lane.leave()
+            turn.leave()
         if result is not None:
             self._deliver(begun.run_no, begun.path, result)
 
-    async def _ask_anew(self, begun: Begun, operation: Operation[..., Any]) -> None:
-        """A priced read: what it may have cost counts as spent, and it is asked again."""
-        await self.again(begun, operation, "the answer was lost; a read may be asked again", spend=True)
-
-    async def again(self, begun: Begun, operation: Operation[..., Any], because: str, *, spend: bool) -> None:
-        """Start the next round of an action that is in doubt, by T2."""
-
-        def work(tx: Tx) -> Begun | None:
-            row = tx.action(begun.run_no, begun.path)
-            if row is None or row.state != "doubtful" or row.round != begun.round:
-                return None
-            intent = tx.entry(row.intent)
-            if intent is None or intent.body is None:
-                return None
-            again, body = start_again(
-                tx, operation, begun, intent.body, self._parts.store.ledger_id, because, spend=spend
-            )
-            self._gate.append(tx, begun.run_no, [Draft("intent", body)])
-            self._parts.boundary("resolve.again")
-            return again
-
-        try:
-            send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
-            again = await self._parts.store.write(work)
-        except StoreError:
+    async def _ask_anew(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
+        """A priced read: what it may have cost counts as spent, and it is asked again, so many times."""
+        if begun.round >= operation.contract.attempts_max:
+            await self._card(begun, operation.name, evidence)
             return
-        if again is not None:
-            result = await self._gate.send_again(operation, again, send_by)
-            if result is not None:
-                self._deliver(begun.run_no, begun.path, result)
+        await asyncio.sleep(min(0.1 * 2.0**begun.round, ASK_AGAIN_S_MAX))
+        turn = self._turn(begun, operation)
+        because = "the answer was lost; a read may be asked again"
+        while True:
+            await turn.enter()
+            try:
+                send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
+                started = await self._gate.written(
+                    lambda tx: self._unless_stopped(tx, turn, begun, operation, because)
+                )
+                if isinstance(started, Begun):
+                    await self._send_round(started, operation, send_by, turn)
+                    return
+            finally:
+                turn.leave()
+            if started is None:
+                return
+            if isinstance(started, Result):
+                self._deliver(begun.run_no, begun.path, started)
+                return
 
-    async def _card(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
+    def _unless_stopped(
+        self, tx: Tx, turn: Turn, begun: Begun, operation: Operation[..., Any], because: str
+    ) -> Begun | Result | Literal["stopped"] | None:
+        if self._parts.stops.in_way(*turn.scopes) is not None:
+            return "stopped"
+        return self.start_round(tx, begun, operation, because, spend=True)
+
+    def start_round(
+        self, tx: Tx, begun: Begun, operation: Operation[..., Any], because: str, *, spend: bool
+    ) -> Begun | Result | None:
+        """T2 for the next round of an action in doubt: what to send, or its refusal; None where it is in
+        doubt no more."""
+        row = tx.action(begun.run_no, begun.path)
+        if row is None or row.state != "doubtful" or row.round != begun.round:
+            return None
+        intent, run = tx.entry(row.intent), self._stand_in(tx, begun.run_no)
+        if intent is None or intent.body is None or run is None:
+            return None
+        action: Action[Any] = Action(operation, begun.args).because(intent.body["why"])
+        action.expects = begun.expects
+        args = canonical.decode(begun.args)
+        request = Request(run, begun.path, action, args, operation.amount(args))
+        force, ledger_id = self._parts.force, self._parts.store.ledger_id
+        again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend)
+        self._gate.append(tx, begun.run_no, [draft])
+        self._parts.boundary("resolve.again")
+        if isinstance(again, RefusedStart):
+            return Result("refused", b"null", again.reason, again.at_us)
+        return again
+
+    async def _send_round(
+        self, begun: Begun, operation: Operation[..., Any], send_by: float, turn: Turn | None = None
+    ) -> None:
+        entered, turn = turn is not None, turn or self._turn(begun, operation)
+        try:
+            if not entered:
+                await turn.enter()
+            run = self._parts.live.get(begun.run_no)
+            result = await self._gate.send(run, operation, begun, send_by, turn)
+        finally:
+            turn.leave()
+        if result is not None:
+            self._deliver(begun.run_no, begun.path, result)
+
+    def _turn(self, begun: Begun, operation: Operation[..., Any]) -> Turn:
+        """A turn for an action whose run may have left memory."""
+        row = self._parts.store.read(lambda view: view.run_no(begun.run_no))
+        agent, automation = (row.agent, row.automation) if row is not None else ("", "")
+        scopes = scopes_of(agent, operation.contract.connector, automation, begun.run_id)
+        return self._gate.turn(scopes, 0, automation)
+
+    async def _card(self, begun: Begun, name: str, evidence: str) -> None:
         self._parts.boundary("resolve.card")
 
         def work(tx: Tx) -> None:
@@ -197,8 +270,8 @@ class Doubts:
             body = {
                 "path": begun.path,
                 "kind": "doubt",
-                "title": f"Nobody knows whether {operation.name} happened: {evidence}",
-                "op": operation.name,
+                "title": f"Nobody knows whether {name} happened: {evidence}",
+                "op": name,
                 "args": canonical.decode(begun.args),
                 "key": begun.key,
                 "attempts": begun.attempt,
@@ -207,10 +280,7 @@ class Doubts:
             self._gate.append(tx, begun.run_no, [Draft("card", body)])
             self._parts.boundary("resolve.carding")
 
-        try:
-            await self._parts.store.write(work)
-        except StoreError:
-            return
+        await self._gate.written(work)
 
     def _pause_s(
         self, look_ups: int, operation: Operation[..., Any], settled_at: int, repeat_at: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from deputize import canonical
@@ -13,13 +15,19 @@ from deputize.store.protocol import RunRow, Tx
 from deputize.waits import RunEnded
 
 RUN_SOURCE = "/runs/"
+Append = Callable[[Tx, int, list[Draft]], None]
 
 
-def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> tuple[list[Arrival], int | None]:
-    """End a run, tell the run that sent its event, and go on where it said `continue_with`.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the end of a run has set going: events that arrived by it, and the run that was behind it."""
 
-    Returns the events that arrived by it, and the run that was behind it, if any.
-    """
+    arrivals: tuple[Arrival, ...]
+    next_ready: int | None
+
+
+def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
+    """End a run, tell the run that sent its event, and go on where it said `continue_with`."""
     body: dict[str, Any] = {
         "kind": step.kind,
         "label": step.outcome.label,
@@ -32,23 +40,52 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> tuple[list[Arri
         "carded": run.carded,
     }
     run.version = tx.append(run.no, run.version, [Draft("ended", body)])
-    arrivals = []
-    if run.event.source.startswith(RUN_SOURCE):
-        told = RunEnded(
-            run_id=run.id,
-            event_id=run.event.id,
-            automation=run.automation.name,
-            outcome=step.kind,
-            label=step.outcome.label,
-        )
-        data = canonical.encode(told.model_dump(mode="json"))
-        occurrence = Occurrence(f"{RUN_SOURCE}{run.id}", "ended", RunEnded.event_type, "", tx.at_us, data)
-        arrivals.append(intake.arrive(tx, occurrence))
+    arrivals = _tell_sender(tx, intake, run.event, run.id, body)
     if step.state is not None:
         type, data = step.state
         occurrence = Occurrence(f"{RUN_SOURCE}{run.id}", "continued", type, run.event.subject, tx.at_us, data)
         arrivals.append(intake.arrive(tx, occurrence))
-    return arrivals, tx.next_with_key(run.automation.name, run.key) if run.key is not None else None
+    return Ended(tuple(arrivals), _next(tx, body))
+
+
+def end_by_hand(tx: Tx, run: RunRow, reason: str, intake: Intake, append: Append) -> Ended:
+    """End a run, in memory or not, on a person's word. `append` is the gate's."""
+    body: dict[str, Any] = {
+        "kind": "cancelled",
+        "label": "",
+        "details": {},
+        "reason": reason,
+        "causes": [],
+        "automation": run.automation,
+        "key": run.key,
+        "waited": True,
+        "carded": True,
+    }
+    append(tx, run.no, [Draft("ended", body)])
+    kept = tx.event(run.event)
+    arrivals = _tell_sender(tx, intake, kept.occurrence, run.id, body) if kept is not None else []
+    return Ended(tuple(arrivals), _next(tx, body))
+
+
+def _tell_sender(
+    tx: Tx, intake: Intake, event: Occurrence, run_id: str, body: Mapping[str, Any]
+) -> list[Arrival]:
+    if not event.source.startswith(RUN_SOURCE):
+        return []
+    told = RunEnded(
+        run_id=run_id,
+        event_id=event.id,
+        automation=body["automation"],
+        outcome=body["kind"],
+        label=body["label"],
+    )
+    data = canonical.encode(told.model_dump(mode="json"))
+    occurrence = Occurrence(f"{RUN_SOURCE}{run_id}", "ended", RunEnded.event_type, "", tx.at_us, data)
+    return [intake.arrive(tx, occurrence)]
+
+
+def _next(tx: Tx, body: Mapping[str, Any]) -> int | None:
+    return tx.next_with_key(body["automation"], body["key"]) if body["key"] is not None else None
 
 
 def stick_run(

@@ -61,6 +61,7 @@ class Intake:
         self._boundary = boundary
         self._arriving = 0
         self._by_type: dict[str, list[Automation]] = {}
+        self.automations = automations
         for automation in automations.values():
             self._by_type.setdefault(automation.on.event_type, []).append(automation)
 
@@ -130,6 +131,16 @@ class Intake:
             self._fresh(run)
         for no, path, result in arrival.woken:
             self._woken(no, path, result)
+
+    def stand_in(self, tx: Tx, no: int) -> LiveRun | None:
+        """A run as the ledger has it, to judge by; None where its automation is not in the project."""
+        row = tx.run_no(no)
+        automation = self.automations.get(row.automation) if row is not None else None
+        kept = tx.event(row.event) if row is not None else None
+        if row is None or automation is None or kept is None:
+            return None
+        event = kept.occurrence
+        return self.live_run(no, row.id, automation, event, row.event, {}, row.key, row.began_at)
 
     def live_run(
         self,

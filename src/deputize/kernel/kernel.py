@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -100,7 +101,8 @@ class Kernel:
         self.scheduler.runner = self.runner
         self.gate = Gate(self.parts, lambda b, o, e: self.doubts.watch(b, o, e), self.runner.lose)
         self.runner.gate = self.gate
-        self.doubts = Doubts(self.parts, self.gate, self.runner.deliver)
+        self.gate.on_late = self.scheduler.ready
+        self.doubts = Doubts(self.parts, self.gate, self.runner.deliver, self.intake.stand_in)
         self.people = People(
             self.parts,
             self.gate,
@@ -114,11 +116,14 @@ class Kernel:
         self._next_due: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waking = False
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Recover, and begin. Halts that were in force stay so."""
         store = self.parts.store
         await store.write(self._opened)
+        self.parts.time.on_back = self._clock_back
+        self.parts.time.now_us()
         self.parts.boundary("recovery.opened")
         self.driver.start()
         await doubt_open_intents(self.parts)
@@ -135,7 +140,11 @@ class Kernel:
         if self._timer is not None:
             self._timer.cancel()
         self.parts.stops.stop("all", "stopping")
+        self.parts.time.on_back = lambda no_repeat_before: None
+        for task in list(self._noting):
+            task.cancel()
         await self.doubts.stop()
+        await self.gate.stop()
         await self.runner.stop()
         await self.driver.stop()
 
@@ -155,6 +164,22 @@ class Kernel:
             source = {"digest": self.parts.force.rules.digest, "source": self.parts.force.rules.source()}
             tx.append(SYSTEM, tx.version(SYSTEM), [Draft("rules", source)])
             tx.set_setting("ruleset", self.parts.force.rules.digest)
+
+    def _clock_back(self, no_repeat_before: int) -> None:
+        """The clock was set back: from now on, and for every later owner, no older key is repeated."""
+
+        def work(tx: Tx) -> None:
+            body = {"no_repeat_before": no_repeat_before}
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("clock_back", body)])
+            tx.set_setting("clock_back", str(no_repeat_before))
+
+        async def written() -> None:
+            with suppress(StoreError):
+                await self.gate.written(work)
+
+        task = asyncio.get_running_loop().create_task(written())
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
 
     def _fresh(self, run: LiveRun) -> None:
         self._known[run.no] = (run.priority, run.automation.name)

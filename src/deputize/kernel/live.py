@@ -62,6 +62,10 @@ class LiveRun:
     discarded: bool = False
     """Appends failed, or it was evicted: what is still under way for it is not delivered."""
 
+    def is_over(self) -> bool:
+        """Whether nothing new of it may start: it is being cancelled, or has left memory."""
+        return bool(self.cancel) or self.discarded
+
     @property
     def priority(self) -> int:
         """0 is first."""

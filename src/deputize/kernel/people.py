@@ -14,10 +14,12 @@ from pydantic import ValidationError
 from deputize import canonical
 from deputize.errors import DeputizeError
 from deputize.kernel.doubts import Doubts, begun_of
+from deputize.kernel.ending import Ended
 from deputize.kernel.gate import Gate, Parts
-from deputize.kernel.result import Result
+from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.runner import Runner
 from deputize.kernel.start import Begun, settled_part
+from deputize.kernel.turns import scopes_of
 from deputize.ledger import SYSTEM, Draft
 from deputize.operation import Operation
 from deputize.store.protocol import ActionRow, RunRow, Tx
@@ -38,7 +40,8 @@ class _Taken:
     path: str
     result: Result | None = None
     again: tuple[Begun, Operation[..., Any]] | None = None
-    ended: bool = False
+    ended: Ended | None = None
+    freed: tuple[str, ...] = ()
 
 
 class People:
@@ -69,38 +72,39 @@ class People:
         """
         run_id, _, path = card.partition("/")
 
-        def record(tx: Tx) -> None:
+        def record(tx: Tx) -> list[_Taken]:
             run = tx.run(run_id)
             if run is None:
                 raise NotAnswerable(f"there is no run {run_id!r}; `deputize inbox` lists what waits")
             self._check(tx, run, path, kind, result)
-            body = {"result": result, "reason": reason}
-            tx.answer(run.no, path, kind, body, person)
+            tx.answer(run.no, path, kind, {"result": result, "reason": reason}, person)
+            self._parts.boundary("people.answered")
+            # Taken in at once, so that nothing can come between an answer and what it does.
+            return self._take_all(tx)
 
-        await self._parts.store.write(record)
-        self._parts.boundary("people.answered")
-        await self.take_in()
+        self._tell(await self._parts.store.write(record))
 
     async def take_in(self) -> None:
-        """Take in every answer that is not yet; also at start."""
-        taken = await self._parts.store.write(self._take_all)
+        """Take in every answer that is not yet; at start."""
+        self._tell(await self._parts.store.write(self._take_all))
+
+    def _tell(self, taken: list[_Taken]) -> None:
         self._parts.boundary("people.taken")
         for one in taken:
             self._doubts.leave(one.run_no, one.path)
+            self._parts.leases.freed(one.freed)
             if one.again is not None:
-                begun, operation = one.again
-                await self._doubts.again(
-                    begun,
-                    operation,
-                    "a person says that it did not happen, and asks for it again",
-                    spend=False,
-                )
-            elif one.ended:
-                run = self._parts.live.get(one.run_no)
-                if run is not None:
-                    self._runner.leave(run)
+                self._doubts.send_round(*one.again)
+            elif one.ended is not None:
+                self._tell_ended(one.run_no, one.ended)
             else:
                 self._runner.deliver(one.run_no, one.path, one.result)
+
+    def _tell_ended(self, run_no: int, ended: Ended) -> None:
+        run = self._parts.live.get(run_no)
+        if run is not None:
+            self._runner.leave(run)
+        self._runner.after(ended)
 
     def _take_all(self, tx: Tx) -> list[_Taken]:
         taken = []
@@ -112,8 +116,7 @@ class People:
                 continue
             by = {"person": answer.person, "reason": answer.body.get("reason", "")}
             if not answer.path:
-                self._end(tx, run, by)
-                taken.append(_Taken(run.no, "", ended=True))
+                taken.append(_Taken(run.no, "", ended=self._end(tx, run, by)))
                 continue
             row = tx.action(answer.run, answer.path)
             if row is None or row.state not in ("doubtful", "drifted"):
@@ -132,33 +135,34 @@ class People:
             part |= {"leased": False, "holds": [], "counted": []}
         if kind == "happened":
             stored = self._stored(row, result)
-            self._gate.append(tx, run.no, [Draft("receipt", part | {"result": tx.place(stored)})])
-            return _Taken(run.no, row.path, Result("value", stored, "", at))
+            unmet = unmet_of(begun.expects, canonical.decode(stored))
+            more = {"unmet": unmet} if unmet else {}
+            self._gate.append(tx, run.no, [Draft("receipt", part | {"result": tx.place(stored)} | more)])
+            got = Result("unmet" if unmet else "value", stored, unmet_sentence(unmet), at)
+            return _Taken(run.no, row.path, got, freed=begun.leases)
         if kind == "did_not":
             reason = f"{by['person']} says that it did not happen" + (
                 f": {by['reason']}" if by["reason"] else ""
             )
             self._gate.append(tx, run.no, [Draft("refused", part | {"reason": reason})])
-            return _Taken(run.no, row.path, Result("refused", b"null", reason, at))
+            return _Taken(run.no, row.path, Result("refused", b"null", reason, at), freed=begun.leases)
         if kind == "do_again":
-            return _Taken(run.no, row.path, again=(begun, self._operations[row.operation]))
+            operation = self._operations[row.operation]
+            because = f"{by['person']} says that it did not happen, and asks for it again"
+            again = self._doubts.start_round(tx, begun, operation, because, spend=False)
+            if isinstance(again, Begun):
+                return _Taken(run.no, row.path, again=(again, operation))
+            return _Taken(run.no, row.path, again, freed=begun.leases)
         self._gate.append(tx, run.no, [Draft("abandoned", part)])
-        self._end(tx, run, by)
-        return _Taken(run.no, row.path, ended=True)
+        return _Taken(run.no, row.path, ended=self._end(tx, run, by), freed=begun.leases)
 
-    def _end(self, tx: Tx, run: RunRow, by: Mapping[str, Any]) -> None:
-        body: dict[str, Any] = {
-            "kind": "cancelled",
-            "label": "",
-            "details": {},
-            "reason": f"ended by {by['person']}" + (f": {by['reason']}" if by["reason"] else ""),
-            "causes": [],
-            "automation": run.automation,
-            "key": run.key,
-            "waited": True,
-            "carded": True,
-        }
-        self._gate.append(tx, run.no, [Draft("ended", body)])
+    def _end(self, tx: Tx, run: RunRow, by: Mapping[str, Any]) -> Ended:
+        live = self._parts.live.get(run.no)
+        if live is not None:
+            # Seen by every start that is in line behind this work: nothing of the run begins any more.
+            live.cancel = "ended"
+        reason = f"ended by {by['person']}" + (f": {by['reason']}" if by["reason"] else "")
+        return self._runner.end_by_hand(tx, run, reason)
 
     def _check(self, tx: Tx, run: RunRow, path: str, kind: str, result: Any) -> None:
         if not path:
@@ -177,8 +181,19 @@ class People:
             raise NotAnswerable("the service says that it was done; say what came of it, or abandon the run")
         if kind == "happened":
             self._stored(row, result)
-        if kind == "do_again" and row.operation not in self._operations:
-            raise NotAnswerable(f"there is no operation {row.operation} any more to do it again with")
+        if kind == "do_again":
+            self._check_again(run, row)
+
+    def _check_again(self, run: RunRow, row: ActionRow) -> None:
+        operation = self._operations.get(row.operation)
+        if operation is None or run.automation not in self._runner.automations:
+            raise NotAnswerable(
+                f"there is no {row.operation} or {run.automation} any more to do it again with"
+            )
+        scopes = scopes_of(run.agent, operation.contract.connector, run.automation, run.id)
+        stopped = self._parts.stops.in_way(*scopes)
+        if stopped is not None:
+            raise NotAnswerable(f"nothing starts while {stopped} is halted; resume it and answer again")
 
     def _stored(self, row: ActionRow, result: Any) -> bytes:
         operation = self._operations.get(row.operation)
@@ -209,29 +224,32 @@ class People:
         Returns a sentence that says which. Raises `NotAnswerable` for a run that is not there or ended.
         """
 
-        def work(tx: Tx) -> tuple[int, str]:
+        def work(tx: Tx) -> tuple[int, str | Ended]:
             run = tx.run(run_id)
             if run is None:
                 raise NotAnswerable(f"there is no run {run_id!r}")
             if run.state == "ended":
                 raise NotAnswerable(f"run {run.id} has ended already: {run.label}")
-            if run.state in ("behind", "stuck"):
-                self._end(tx, run, {"person": person, "reason": ""})
-                return run.no, "ended"
+            unsettled = any(row.state in ("open", "doubtful") for row in tx.actions(run.no))
+            if run.state in ("behind", "stuck") and not unsettled:
+                return run.no, self._end(tx, run, {"person": person, "reason": ""})
             tx.set_wish(run.no, "cancel")
             return run.no, run.state
 
         no, state = await self._parts.store.write(work)
         self._parts.boundary("people.wished")
-        if state == "ended":
+        if isinstance(state, Ended):
+            self._tell_ended(no, state)
             return "cancelled"
         live = self._parts.live.get(no)
         if live is not None:
             live.cancel = "cancel"
+            self._parts.stops.look_again()
             self._runner.look(live)
-        elif state == "waiting":
+        else:
+            # In line as it began, or waiting: it is loaded, and its wish with it.
             self._runner.bring_in(no)
-        if state == "doubtful":
+        if state in ("doubtful", "stuck"):
             return "will be cancelled once its doubt is resolved; `deputize inbox` shows what waits"
         return "is being cancelled"
 

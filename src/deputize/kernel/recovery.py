@@ -44,6 +44,8 @@ def watch_doubts(parts: Parts, doubts: Doubts, operations: Mapping[str, Operatio
             operation = operations.get(row.operation)
             if operation is not None:
                 doubts.watch(begun_of(row, intent), operation, EVIDENCE)
+            else:
+                doubts.put_before_people(begun_of(row, intent), row.operation, EVIDENCE)
         if len(rows) < CHUNK:
             return
         after = (rows[-1][0].run, rows[-1][0].path)

@@ -17,7 +17,7 @@ from deputize.automation import Automation
 from deputize.errors import StoreError
 from deputize.event import Occurrence
 from deputize.kernel.driver import Driver
-from deputize.kernel.ending import end_run, stick_run
+from deputize.kernel.ending import Ended, end_by_hand, end_run, stick_run
 from deputize.kernel.gate import Gate, Parts
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
@@ -25,7 +25,7 @@ from deputize.kernel.result import Known, Result, read_record, value
 from deputize.kernel.stepping import digest_of, name_of
 from deputize.kernel.waiting import register_wait
 from deputize.ledger import Draft
-from deputize.store.protocol import Tx
+from deputize.store.protocol import RunRow, Tx
 from deputize.waits import Send, Sleep, WaitFor
 
 RETRY_LOST_S = 1.0
@@ -97,6 +97,10 @@ class Runner:
                     tx, no, row.version, f"there is no automation {row.automation!r} in this project", row
                 )
                 continue
+            flaw = tx.flaw(no)
+            if flaw is not None:
+                stick_run(tx, no, row.version, f"its record was changed from outside: {flaw.what}", row)
+                continue
             entries = tx.entries(no)
             seqs = {
                 e.body["event"]["seq"] for e in entries if e.type == "woke" and e.body and "event" in e.body
@@ -131,6 +135,8 @@ class Runner:
             run.stepping = False
             if isinstance(step, Asks):
                 if run.discarded:
+                    # It left memory in mid-step: its coroutine is taken apart where it was driven.
+                    self._driver.give_up(run)
                     continue
                 self._ask(run, step.leaves)
             elif isinstance(step, Ends):
@@ -141,8 +147,7 @@ class Runner:
 
     def _ask(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> None:
         if run.was_stuck:
-            run.was_stuck = False
-            self._post_unstuck(run)
+            self._unstick(run, fresh)
         for leaf in fresh:
             run.busy += 1
             awaiting = leaf.awaiting
@@ -288,36 +293,45 @@ class Runner:
     async def _end(self, run: LiveRun, step: Ends) -> None:
         self.parts.boundary("ended.before")
         try:
-            arrivals, next_ready = await self.parts.store.write(
-                lambda tx: end_run(tx, run, step, self._intake)
-            )
+            ended = await self.parts.store.write(lambda tx: end_run(tx, run, step, self._intake))
             self.parts.boundary("ended.after")
         except StoreError:
             self.lose(run)
             return
         self._gone(run)
-        for arrival in arrivals:
+        self.after(ended)
+
+    def end_by_hand(self, tx: Tx, row: RunRow, reason: str) -> Ended:
+        """End a run inside a person's work; call `after` with what it returns once that is committed."""
+        return end_by_hand(tx, row, reason, self._intake, self.gate.append)
+
+    def after(self, ended: Ended) -> None:
+        """After the commit: what the end of a run has set going."""
+        for arrival in ended.arrivals:
             self._intake.begun(arrival)
-        if next_ready is not None:
-            self._ready(next_ready)
+        if ended.next_ready is not None:
+            self._ready(ended.next_ready)
 
     async def _stick(self, run: LiveRun, step: Sticks) -> None:
-        if run.was_stuck:
-            # Still stuck; the card that says so is there.
-            self._gone(run)
-            return
-
-        def work(tx: Tx) -> None:
-            stick_run(tx, run.no, tx.version(run.no), step.reason, ours=step.ours, theirs=step.theirs)
+        def work(tx: Tx) -> Ended | None:
+            row = tx.run_no(run.no)
+            unsettled = any(action.state in ("open", "doubtful") for action in tx.actions(run.no))
+            if row is not None and tx.wish(run.no) and not unsettled:
+                # Nothing can be thrown into it any more, and nothing of it is under way.
+                return end_by_hand(tx, row, "cancelled by a person", self._intake, self.gate.append)
+            stick_run(tx, run.no, tx.version(run.no), step.reason, row, ours=step.ours, theirs=step.theirs)
+            return None
 
         try:
             self.parts.boundary("stuck.before")
-            await self.parts.store.write(work)
+            ended = await self.parts.store.write(work)
             self.parts.boundary("stuck.after")
         except StoreError:
             self.lose(run)
             return
         self._gone(run)
+        if ended is not None:
+            self.after(ended)
 
     def _gone(self, run: LiveRun) -> None:
         if self.parts.live.get(run.no) is run:
@@ -325,9 +339,18 @@ class Runner:
         run.discarded = True
         self._left(run)
 
-    def _post_unstuck(self, run: LiveRun) -> None:
+    def _unstick(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> None:
+        """Its replay matches again. What it awaits says where it stands; a drift still needs a person."""
+        pending = {known.state for leaf in run.leaves if (known := run.record.get(leaf.path)) is not None}
+        if "drifted" in pending:
+            return
+        run.was_stuck = False
+        state = "doubtful" if pending & {"open", "doubtful"} else "ready"
+        if "waiting" in pending and not fresh and state == "ready":
+            state = "waiting"
+
         def work(tx: Tx) -> None:
-            run.version = tx.append(run.no, run.version, [Draft("unstuck", {"state": "ready"})])
+            run.version = tx.append(run.no, run.version, [Draft("unstuck", {"state": state})])
             self.parts.boundary("unstuck.in")
 
         self.parts.store.write(work).add_done_callback(

@@ -19,8 +19,6 @@ LIVE_MAX = 512
 AUTOMATION_SHARE = 2
 LOAD_TOGETHER_MAX = 64
 
-_Item = tuple[int, LiveRun | None]
-
 
 class Scheduler:
     """Brings runs into memory as places free up. `priority_of` gives (priority, automation) by number."""
@@ -32,8 +30,10 @@ class Scheduler:
         self._stops = stops
         self._live = live
         self._priority_of = priority_of
-        self._queue: TurnQueue[_Item] = TurnQueue()
-        self._queued: set[int] = set()
+        self._queue: TurnQueue[int] = TurnQueue()
+        # Those in line, each with the run itself where it need not be loaded.
+        self._queued: dict[int, LiveRun | None] = {}
+        self._paused: dict[int, LiveRun | None] = {}
         self._held: dict[int, str] = {}
         # Woken while loading or in memory: what woke them may be later than the record that was read.
         self._again: set[int] = set()
@@ -51,10 +51,13 @@ class Scheduler:
         self._push(run.no, run.priority, run.automation.name, run)
 
     def ready(self, no: int) -> None:
-        """A run that can go on from its record."""
-        if no not in self._queued:
-            priority, automation = self._priority_of(no)
-            self._push(no, priority, automation, None)
+        """A run that can go on from its record; one that is in line as it began is loaded after all."""
+        self._paused.pop(no, None)
+        if no in self._queued:
+            self._queued[no] = None
+            return
+        priority, automation = self._priority_of(no)
+        self._push(no, priority, automation, None)
 
     def left(self, run: LiveRun) -> None:
         """A run has left memory."""
@@ -63,13 +66,17 @@ class Scheduler:
 
     def stops_changed(self) -> None:
         """Look again at what was passed over."""
+        paused, self._paused = self._paused, {}
+        for no, run in paused.items():
+            priority, automation = self._priority_of(no)
+            self._push(no, priority, automation, run)
         self._soon()
 
     def _push(self, no: int, priority: int, automation: str, run: LiveRun | None) -> None:
         if no in self._queued:
             return
-        self._queued.add(no)
-        self._queue.push(priority, automation, (no, run))
+        self._queued[no] = run
+        self._queue.push(priority, automation, no)
         self._soon()
 
     def _soon(self) -> None:
@@ -82,13 +89,15 @@ class Scheduler:
         self._pending = False
         to_load: list[int] = []
         while len(self._live) + self._loading + len(to_load) < LIVE_MAX and len(to_load) < LOAD_TOGETHER_MAX:
-            item = self._queue.pop(full=self._full())
-            if item is None:
+            no = self._queue.pop(full=self._full())
+            if no is None:
                 break
-            no, run = item
-            self._queued.discard(no)
+            run = self._queued.pop(no)
             if no in self._live or no in self._held:
                 self._again.add(no)
+                continue
+            if run is not None and f"run:{run.id}" in self._stops.scopes:
+                self._paused[no] = run
                 continue
             automation = run.automation.name if run is not None else self._priority_of(no)[1]
             self._held[no] = automation

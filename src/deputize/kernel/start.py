@@ -5,8 +5,8 @@ the intent is written with all that it takes, or nothing is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from deputize import canonical
 from deputize.action import Action
@@ -15,7 +15,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.time import Calendar
 from deputize.ledger import Draft
 from deputize.money import Money
-from deputize.operation import Contract, Operation
+from deputize.operation import Contract
 from deputize.rule import Question, RuleSet, Verdict
 from deputize.store.protocol import Count, Hold, Tx
 
@@ -106,8 +106,20 @@ class StoppedStart:
 Started = Begun | RefusedStart | Busy | StoppedStart
 
 
+class Books(Protocol):
+    """What is judged on: facts and the use of budgets."""
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        """A fact's value."""
+        ...
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        """A budget's held and spent in a window."""
+        ...
+
+
 def verdict_of(
-    tx: Tx | None, request: Request, force: InForce, at_us: int
+    tx: Books | None, request: Request, force: InForce, at_us: int
 ) -> tuple[Verdict, tuple[Count, ...], dict[str, int]]:
     """Judge on current facts. Returns the verdict, what to count if it starts, and the facts."""
     rules, action, run = force.rules, request.action, request.run
@@ -260,7 +272,7 @@ def refuse(
     return RefusedStart(reason, at_us)
 
 
-def _holds(tx: Tx, request: Request, force: InForce, at_us: int) -> tuple[tuple[Hold, ...], str]:
+def _holds(tx: Books, request: Request, force: InForce, at_us: int) -> tuple[tuple[Hold, ...], str]:
     """What every budget above the agent must hold at worst, or why one of them cannot."""
     run, contract = request.run, request.action.operation.contract
     holds: list[Hold] = []
@@ -291,37 +303,49 @@ def settled_part(begun: Begun, was: str) -> dict[str, Any]:
     }
 
 
+class _Released:
+    """The books as they are once an earlier round has let go of what it held."""
+
+    def __init__(self, tx: Tx, before: Begun, spend: bool) -> None:
+        self._tx, self._before, self._spend = tx, before, spend
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        place = (counter, subject, window)
+        own = 0 if self._spend else sum(n for *at, n in self._before.counted if tuple(at) == place)
+        return self._tx.counted(counter, subject, window) - own
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        held, spent = self._tx.used(budget, window)
+        own = sum(amount for name, at, amount in self._before.holds if (name, at) == (budget, window))
+        return held - own, spent + (own if self._spend else 0)
+
+
 def start_again(
-    tx: Tx,
-    operation: Operation[..., Any],
-    before: Begun,
-    intent: Mapping[str, Any],
-    ledger_id: str,
-    because: str,
-    *,
-    spend: bool,
-) -> tuple[Begun, dict[str, Any]]:
-    """The next round of an action: what the earlier one held is let go (or counted as spent, for a
-    priced read), and the same is held anew under a new key. Returns it and its intent's body.
+    tx: Tx, request: Request, before: Begun, force: InForce, ledger_id: str, because: str, *, spend: bool
+) -> tuple[Begun | RefusedStart, Draft]:
+    """T2 for the next round of an action in doubt, under a new key, and the entry that says so.
+
+    What the earlier round held is let go (or counted as spent, for a priced read), and all is judged
+    and held anew; where that cannot be, the action is refused.
     """
-    at = tx.at_us
+    action, at = request.action, tx.at_us
+    contract, agent = action.operation.contract, request.run.automation.agent
+    books = _Released(tx, before, spend)
+    verdict, counted, facts = verdict_of(books, request, force, at)
+    holds, reason = _holds(books, request, force, at)
+    if agent.may is not None and contract.name not in agent.may:
+        reason = f"the agent {agent.name} may not use {contract.name}"
+    elif verdict.decision != "allow":
+        reason = verdict.sentence()
+    rules = [rule.id for rule in verdict.rules]
+    if reason:
+        body = settled_part(before, "doubtful") | {"reason": reason, "spend": spend, "at": at}
+        return RefusedStart(reason, at), Draft("refused", body | {"rules": rules, "facts": dict(facts)})
     round = before.round + 1
-    again = replace(
-        before,
-        key=canonical.name(ledger_id, before.run_id, before.path, round),
-        round=round,
-        attempt=1,
-        first_sent=at,
-        give_up_at=at + give_up_after_us(operation.contract),
-        connector_version=operation.contract.version,
-    )
-    body = {**intent} | {
-        "key": again.key,
-        "round": round,
-        "version": again.connector_version,
-        "first_sent": at,
-        "start_by": at + int(start_within_s(operation.contract) * 1_000_000),
-        "give_up_at": again.give_up_at,
+    again = begin(request.run, before.path, action, round, at, ledger_id, before.leases, holds, counted)
+    body = intent_body(
+        again, tx.place(again.args), action, request, verdict, facts, force.rules.digest, at
+    ) | {
         "because": because,
         "released": {
             "leased": bool(before.leases),
@@ -330,4 +354,4 @@ def start_again(
             "spend": spend,
         },
     }
-    return again, body
+    return again, Draft("intent", body)

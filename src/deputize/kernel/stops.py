@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 ALL = "all"
 
@@ -19,8 +20,12 @@ class Stops:
         self.scopes[scope] = reason
 
     def lift(self, scope: str) -> None:
-        """Let those that wait look again."""
+        """From now on things start in this scope again."""
         self.scopes.pop(scope, None)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Let those that wait look again."""
         if self._changed is not None:
             self._changed.set()
             self._changed = None
@@ -31,39 +36,101 @@ class Stops:
             return None
         return next((s for s in (ALL, *scopes) if s in self.scopes), None)
 
-    async def wait(self, *scopes: str) -> None:
-        """Wait until none of these is stopped."""
-        while self.in_way(*scopes) is not None:
+    async def wait(self, *scopes: str, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait until none of these is stopped, or `unless` holds when looking again."""
+        while self.in_way(*scopes) is not None and not unless():
             if self._changed is None:
                 self._changed = asyncio.Event()
             await self._changed.wait()
 
 
 class LeaseLine:
-    """Those that wait for a resource, in line. Woken when a lease on it is let go."""
+    """Those that wait for resources, each in the line of one at a time and by when it first came.
+
+    Nobody in a line holds anything, so no circle of waiting can close. Whoever leaves a line without
+    having taken what came free wakes the next.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[str, list[asyncio.Future[None]]] = {}
+        self._lines: dict[str, dict[int, asyncio.Future[None]]] = {}
+        self._tickets = 0
 
-    async def wait(self, resource: str, timeout_s: float) -> None:
-        """Wait until the resource was let go once, or the time is up (a lease let go elsewhere)."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(resource, []).append(turn)
-        try:
-            await asyncio.wait_for(turn, timeout_s)
-        except TimeoutError:
-            return
-        finally:
-            line = self._lines.get(resource, [])
-            if turn in line:
-                line.remove(turn)
-            if not line:
-                self._lines.pop(resource, None)
+    @property
+    def waiting(self) -> bool:
+        """Whether anyone waits."""
+        return bool(self._lines)
+
+    def place(self) -> Place:
+        """A place for one action, in no line yet."""
+        return Place(self)
 
     def freed(self, resources: tuple[str, ...] | list[str]) -> None:
         """Wake the first in each line."""
         for resource in resources:
-            for turn in self._lines.get(resource, ()):
-                if not turn.done():
-                    turn.set_result(None)
-                    break
+            line = self._lines.get(resource)
+            if line:
+                first = line[min(line)]
+                if not first.done():
+                    first.set_result(None)
+
+    def ticket(self) -> int:
+        """A number above all that were given."""
+        self._tickets += 1
+        return self._tickets
+
+    def stand(self, resource: str, ticket: int) -> asyncio.Future[None]:
+        """Stand in a line. The future is done when it is this one's turn to look again."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lines.setdefault(resource, {})[ticket] = turn
+        return turn
+
+    def step_out(self, resource: str, ticket: int) -> None:
+        """Leave a line."""
+        line = self._lines.get(resource, {})
+        line.pop(ticket, None)
+        if not line:
+            self._lines.pop(resource, None)
+
+    def first(self, resource: str) -> int | None:
+        """The ticket of the first in a line."""
+        line = self._lines.get(resource)
+        return min(line) if line else None
+
+
+class Place:
+    """One action's place: its ticket is given when it first has to wait, and kept."""
+
+    __slots__ = ("_line", "_resource", "_ticket")
+
+    def __init__(self, line: LeaseLine) -> None:
+        self._line = line
+        self._resource = ""
+        self._ticket = 0
+
+    def behind(self, resources: tuple[str, ...]) -> str | None:
+        """The first of these resources for which someone waits who came before."""
+        for resource in resources:
+            first = self._line.first(resource)
+            if first is not None and (not self._ticket or first < self._ticket):
+                return resource
+        return None
+
+    async def wait(self, resource: str, timeout_s: float) -> bool:
+        """Wait for the turn to look again; False where the time was up before.
+
+        The place in the line is kept until `leave`, or until this waits for another resource.
+        """
+        if self._resource != resource:
+            self.leave(next_too=True)
+        self._ticket = self._ticket or self._line.ticket()
+        self._resource = resource
+        done, _ = await asyncio.wait((self._line.stand(resource, self._ticket),), timeout=timeout_s)
+        return bool(done)
+
+    def leave(self, *, next_too: bool = False) -> None:
+        """Leave the line; `next_too` where what may have come free was not taken."""
+        if self._resource:
+            resource, self._resource = self._resource, ""
+            self._line.step_out(resource, self._ticket)
+            if next_too:
+                self._line.freed((resource,))

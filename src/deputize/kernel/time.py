@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from deputize.clock import Clock, to_datetime
@@ -18,12 +19,15 @@ class LedgerTime:
         self.clock = clock
         self._last_us = last_us
         self.no_repeat_before = no_repeat_before
+        self.on_back: Callable[[int], None] = lambda no_repeat_before: None
+        """Told once of each step back, to make it durable."""
 
     def now_us(self) -> int:
         """Microseconds since the epoch, never less than before."""
         now = self.clock.now_us()
-        if now < self._last_us - STEP_BACK_US:
+        if now < self._last_us - STEP_BACK_US and self.no_repeat_before < self._last_us:
             self.no_repeat_before = self._last_us
+            self.on_back(self._last_us)
         self._last_us = max(self._last_us, now)
         return self._last_us
 
@@ -37,27 +41,24 @@ class Calendar:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._minute = -1
-        self._starts: dict[Window, int] = {}
-        self._of_day = (0, 0)
+        # Read by the loop and by the writer: replaced as a whole, so that neither sees half a turn.
+        self._now: tuple[int, dict[Window, int], tuple[int, int]] = (-1, {}, (0, 0))
 
     def start(self, window: Window, at_us: int) -> int:
         """When the window that holds `at_us` began, in ledger time."""
-        self._turn(at_us)
-        found = self._starts.get(window)
+        _, starts, _ = self._turn(at_us)
+        found = starts.get(window)
         if found is None:
-            found = self._starts[window] = window_start(window, at_us, self.zone)
+            found = starts[window] = window_start(window, at_us, self.zone)
         return found
 
     def time_of_day(self, at_us: int) -> tuple[int, int]:
         """Minute of the day and weekday (Monday is 0)."""
-        self._turn(at_us)
-        return self._of_day
+        return self._turn(at_us)[2]
 
-    def _turn(self, at_us: int) -> None:
-        minute = at_us // 60_000_000
-        if minute != self._minute:
-            self._minute = minute
-            self._starts = {}
+    def _turn(self, at_us: int) -> tuple[int, dict[Window, int], tuple[int, int]]:
+        now, minute = self._now, at_us // 60_000_000
+        if minute != now[0]:
             local = to_datetime(at_us).astimezone(self.zone)
-            self._of_day = (local.hour * 60 + local.minute, local.weekday())
+            now = self._now = (minute, {}, (local.hour * 60 + local.minute, local.weekday()))
+        return now

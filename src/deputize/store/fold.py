@@ -60,6 +60,7 @@ def _ended(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> No
 
 def _stuck(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("UPDATE run SET state='stuck', reason=? WHERE no=?", (body["reason"], run))
+    sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='stuck' AND state='open'", (run,))
     _open_card(sql, seq, run, run_id, "", "stuck", body["reason"], body, at)
 
 
@@ -160,7 +161,8 @@ def _declined(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) ->
 
 
 def _refused(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _settle(sql, run, body, at, "refused", spend=False)
+    # A priced read that is not asked anew counts as spent all the same.
+    _settle(sql, run, body, at, "refused", spend=body.get("spend", False))
 
 
 def _doubt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:

@@ -228,6 +228,10 @@ class Tx(View, Protocol):
         """Canonical JSON for a body: inline, or by digest where it is large."""
         ...
 
+    def flaw(self, stream: int) -> Flaw | None:
+        """The first thing that is wrong with one stream's chain; erased bodies are not looked for."""
+        ...
+
     def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
         """A lease that is in the way: resource, run, path."""
         ...

@@ -20,6 +20,7 @@ from deputize.ledger import (
     SYSTEM,
     SYSTEM_NAME,
     Draft,
+    Flaw,
     body_digest,
     entry_hash,
 )
@@ -111,6 +112,24 @@ class SqliteTx(SqliteView):
         digest = canonical.digest(clean)
         self._sql("INSERT INTO blob VALUES (?,?) ON CONFLICT DO NOTHING", (digest, clean))
         return {"$blob": digest}
+
+    def flaw(self, stream: int) -> Flaw | None:
+        name, before, expected = self.stream_name(stream), GENESIS, 0
+        rows = self._sql(
+            "SELECT e.version, e.type, e.at, e.digest, e.hash, b.salt, b.body FROM entry e"
+            " LEFT JOIN body b ON b.seq=e.seq WHERE e.stream=? ORDER BY e.version",
+            (stream,),
+        )
+        for version, type, at, digest, hash, salt, body in rows:
+            expected += 1
+            if version != expected:
+                return Flaw(name, expected, f"entry {expected} is missing")
+            if entry_hash(before, self._ledger_id, name, version, type, at, digest) != hash:
+                return Flaw(name, version, f"entry {version}, or the one before it, was changed")
+            if body is not None and body_digest(salt, body) != digest:
+                return Flaw(name, version, f"the body of entry {version}, or its salt, was changed")
+            before = hash
+        return None
 
     def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
         for resource in resources:
