@@ -14,7 +14,7 @@ order_desk = agent(
         *(shop.release_order, shop.hold_order, shop.cancel_order),
         *(payments.refund, mail.send),
     ],
-    budgets=[budget("50000.00 EUR", per="day", name="refunds for what is sold out")],
+    budgets=[budget("100000.00 EUR", per="day", name="refunds for what is sold out")],
 )
 
 returns_desk = agent(
@@ -24,7 +24,7 @@ returns_desk = agent(
         *(payments.get_charge, payments.refund, mail.send),
     ],
     budgets=[
-        budget("400000.00 EUR", per="day", name="refunds for returns and damage"),
+        budget("900000.00 EUR", per="day", name="refunds for returns and damage"),
         budget("2000 actions", per="day", operations="shop.send_replacement", name="replacements"),
     ],
 )

@@ -42,13 +42,18 @@ class Hall:
         """The id of the town's process, or None when there is none."""
         return self._town.pid
 
+    def read_book(self) -> None:
+        """Read the effects that are new in its book."""
+        known = self.known
+        with _asking():
+            known.book += self._town.book(known.book[-1]["seq"] if known.book else 0)
+
     def look(self) -> None:
-        """Read what is new."""
+        """Read everything else: faults, expectations, the feed."""
         known = self.known
         with _asking():
             known.faults = self._town.faults_met()
             known.expected += self._town.expected(known.expected[-1]["seq"] if known.expected else 0)
-            known.book += self._town.book(known.book[-1]["seq"] if known.book else 0)
             known.feed = self._town.feed_status()
 
     def feed(self, url: str, days: int, per_second: float, *, following: bool = False) -> None:

@@ -114,6 +114,7 @@ class Stage:
     def _read(self, product: Product, now_s: float) -> None:
         for entry in product.entries(self.tale.seq):
             self.tale.take(entry)
+        self.hall.read_book()  # after the ledger: what that says happened is in here
         self._rates.append((now_s, self.tale.actions))
         while now_s - self._rates[0][0] > RATE_OVER_S:
             self._rates.popleft()
