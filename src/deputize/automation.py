@@ -123,6 +123,8 @@ def automation(*, on: type[D], agent: Agent, key: str | None = None, name: str =
     def decorate(handler: Handler) -> Automation:
         where = caller_line()
         own = name or getattr(handler, "__name__", "automation")
+        if not isinstance(agent, Agent):
+            raise ProjectError(f"{where}: {own}: agent must be made by agent(…), and is {agent!r:.100}")
         if inspect.isasyncgenfunction(handler):
             raise ProjectError(f"{where}: {own} has a `yield`; an automation awaits, and returns once")
         if not inspect.iscoroutinefunction(handler):

@@ -95,6 +95,9 @@ def wait_for(kind: type[D], *, matching: Mapping[str, Any], within: timedelta) -
 
     Raises `Expired` where none came `within` that time.
     """
+    given: object = kind
+    if not (isinstance(given, type) and issubclass(given, EventData)):
+        raise CodeError(f"{caller_line()}: wait_for() takes a kind of event, and got {kind!r:.100}")
     for field in matching:
         if field not in kind.model_fields:
             raise CodeError(
@@ -114,6 +117,8 @@ def send(data: EventData, *, subject: str = "") -> Awaiting[Sent]:
 
     Each of those sends `RunEnded` when it ends, which can be waited for by `event_id`.
     """
+    if not isinstance(data, EventData):
+        raise CodeError(f"{caller_line()}: send() takes an event, and got a {type(data).__name__}")
     stored = canonical.encode(data.model_dump(mode="json"))
     if len(stored) > EVENT_BYTES_MAX or len(subject) > ATTRIBUTE_CHARS_MAX:
         raise CodeError(
@@ -148,6 +153,8 @@ def _step(name: str) -> Step:
 
 
 def _span(duration: timedelta) -> int:
+    if not isinstance(duration, timedelta):
+        raise CodeError(f"{caller_line()}: a wait is a timedelta, like seconds(5), and not {duration!r:.100}")
     span_us = int(duration.total_seconds() * 1_000_000)
     if not 0 <= span_us <= WAIT_US_MAX:
         raise CodeError(f"{caller_line()}: a wait must last between 0 and 10 years, and not {duration}")

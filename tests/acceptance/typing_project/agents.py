@@ -1,0 +1,3 @@
+from deputize import agent
+
+clerk = agent("clerk")
