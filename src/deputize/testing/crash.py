@@ -54,13 +54,14 @@ class Life:
         project: Path,
         *,
         crashes: Sequence[str] = (),
+        pauses: Sequence[str] = (),
         plants: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         shift_s: float = 0.0,
         seed: int = 0,
     ) -> None:
         self._command = [sys.executable, "-m", "deputize.testing.crash_child", "--project", str(project)]
-        for name, values in (("--crash", crashes), ("--plant", plants)):
+        for name, values in (("--crash", crashes), ("--pause", pauses), ("--plant", plants)):
             for value in values:
                 self._command += [name, value]
         self._command += ["--shift-s", repr(shift_s), "--seed", str(seed)]
@@ -123,6 +124,10 @@ class Life:
         for reader in self._readers:
             reader.join(within_s)
         return code
+
+    def go_on(self) -> None:
+        """Let a process that is stopped at a boundary go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it in an orderly way, and wait for that."""
@@ -200,11 +205,22 @@ class CrashHarness:
         for life in self.lives:
             life.kill()
 
-    def life(self, *crashes: str, plants: Sequence[str] = (), shift_s: float = 0.0, **environ: str) -> Life:
-        """Start a process that will die at the first of these (`NAME:NTH`) that it reaches."""
+    def life(
+        self,
+        *crashes: str,
+        pauses: Sequence[str] = (),
+        plants: Sequence[str] = (),
+        shift_s: float = 0.0,
+        **environ: str,
+    ) -> Life:
+        """Start a process that will die at the first of these (`NAME:NTH`) that it reaches.
+
+        At `pauses` it is stopped, and says so; `go_on` lets it go on. `shift_s` sets its clock off.
+        """
         life = Life(
             self.root,
             crashes=crashes,
+            pauses=pauses,
             plants=plants,
             environ={**self.environ, **environ},
             shift_s=shift_s,

@@ -54,24 +54,28 @@ class ShiftedClock(SystemClock):
 class DeadlyBoundary:
     """Kills this process at the nth time that a name is reached, on whatever thread that is.
 
-    `reached` is called with every name that the process survives.
+    At `pauses` it is stopped instead (SIGSTOP), until the parent lets it go on. `reached` is called
+    with every name that the process survives.
     """
 
-    def __init__(self, crashes: Sequence[tuple[str, int]]) -> None:
+    def __init__(self, crashes: Sequence[tuple[str, int]], pauses: Sequence[tuple[str, int]] = ()) -> None:
         self._crashes = dict(crashes)
+        self._pauses = dict(pauses)
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.reached: Callable[[str], None] = lambda name: None
 
     def __call__(self, name: str, /) -> None:
-        nth = self._crashes.get(name)
-        if nth is not None:
+        if name in self._crashes or name in self._pauses:
             with self._lock:
                 self._counts[name] += 1
-                if self._counts[name] == nth:
-                    tell("dies", at=name, nth=nth)
+                if self._counts[name] == self._crashes.get(name):
+                    tell("dies", at=name, nth=self._counts[name])
                     os.kill(os.getpid(), signal.SIGKILL)
                     signal.pause()
+                if self._counts[name] == self._pauses.get(name):
+                    tell("pauses", at=name, nth=self._counts[name])
+                    os.kill(os.getpid(), signal.SIGSTOP)
         self.reached(name)
 
 
@@ -181,7 +185,7 @@ def is_quiet(view: View) -> bool:
 
 async def live(options: argparse.Namespace) -> None:
     """Open the project, obey, and stop."""
-    boundary, clock = DeadlyBoundary(options.crash), ShiftedClock()
+    boundary, clock = DeadlyBoundary(options.crash, options.pause), ShiftedClock()
     clock.offset_us = int(options.shift_s * 1_000_000)
     for name in options.plant:
         PLANTS[name].put()
@@ -217,6 +221,9 @@ def main() -> None:
     parser.add_argument("--project", type=Path, required=True, help="the project's folder")
     parser.add_argument(
         "--crash", type=_crash, action="append", default=[], help="NAME:NTH of a boundary to die at"
+    )
+    parser.add_argument(
+        "--pause", type=_crash, action="append", default=[], help="NAME:NTH of a boundary to stop at"
     )
     parser.add_argument("--plant", choices=sorted(PLANTS), action="append", default=[], help="a bug to plant")
     parser.add_argument("--shift-s", type=float, default=0.0, help="begin with the clock shifted, in seconds")
