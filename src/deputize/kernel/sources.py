@@ -77,8 +77,10 @@ class Sources:
     def start(self) -> None:
         """Begin, on the running loop."""
         loop = asyncio.get_running_loop()
-        self._tasks += [loop.create_task(self._poll_forever(p)) for p in self._polls]
-        self._tasks += [loop.create_task(self._tick_forever(s)) for s in self._schedules]
+        for poll in self._polls:
+            self._watch(poll.name, loop.create_task(self._poll_forever(poll)))
+        for schedule in self._schedules:
+            self._watch(schedule.name, loop.create_task(self._tick_forever(schedule)))
 
     async def stop(self) -> None:
         """Leave them where they are; what is durable says where to go on."""
@@ -86,6 +88,17 @@ class Sources:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+    def _watch(self, name: str, task: asyncio.Task[None]) -> None:
+        """No source ends unseen."""
+
+        def ended(done: asyncio.Task[None]) -> None:
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                self._fail(name, f"it has ended by an error of ours: {type(error).__name__}: {error}")
+
+        task.add_done_callback(ended)
+        self._tasks.append(task)
 
     # -- polls ----------------------------------------------------------------------------------------
 
