@@ -67,6 +67,7 @@ class Server:
     def _start(self) -> str:
         announced = self._home.project / "data" / "server.json"
         with self._home.log.open("ab") as log, _without_ctrl_c():
+            before = log.tell()
             process = self._process = subprocess.Popen(
                 [sys.executable, "-m", "deputize.demo.server", str(self._home.project)],
                 stdin=subprocess.PIPE,
@@ -82,7 +83,7 @@ class Server:
                     return str(told["url"])
             pause(READY_EVERY_S)
         self.kill()
-        said = self._home.log.read_text("utf-8", "replace")[-2_000:].strip()
+        said = self._home.log.read_bytes()[before:].decode("utf-8", "replace")[-2_000:].strip()
         raise DemoError(f"the server did not start; {self._home.log} says: {said or 'nothing'}")
 
     def _reap(self) -> None:
