@@ -122,7 +122,11 @@ class Intake:
             event = EventRow(seq, occurrence, tx.at_us, "answered")
             if not answering:
                 tx.set_event_state(seq, "answered")
-            woken = [wake(tx, self._append, WaitRow(no, path, "event", None), event) for no, path in waiting]
+            # One event ends one wait of a run, the first; its others wait for the next.
+            first = {no: path for no, path in sorted(waiting, key=_place, reverse=True)}
+            woken = [
+                wake(tx, self._append, WaitRow(no, path, "event", None), event) for no, path in sorted(first.items())
+            ]
         return Arrival(seq, tuple(runs), tuple(woken))
 
     def begun(self, arrival: Arrival) -> None:
@@ -186,3 +190,9 @@ class Intake:
         if state != "ready":
             return None
         return self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)
+
+
+def _place(wait: tuple[int, str]) -> tuple[int, list[int]]:
+    """The order of waits: by run, and within it as they stand in its code."""
+    no, path = wait
+    return no, [int(part) for part in path.split(".")]

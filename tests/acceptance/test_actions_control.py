@@ -1,0 +1,253 @@
+"""Line 16: cancelling in every state, and halts under which nothing starts and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deputize.kernel.people import NotAnswerable
+from deputize.store.protocol import View
+from tests.support.desk import Desk, fault
+from tests.support.fixtures import desk as desk
+from tests.support.project import write_project
+from tests.support.running import Running, running
+
+# Says what was thrown into it, and cleans up by an action.
+CODE = """
+from deputize.kernel.stepping import RunCancelled
+thrown = []
+@automation(on=Ask, agent=worker, key="{item}")
+async def one(event: Event[Ask]) -> Outcome:
+    try:
+        await desk.plain(item=event.data.item)
+        await desk.plain(item=event.data.item + "2")
+        await sleep(hours(1))
+    except RunCancelled:
+        await desk.write(item="clean")
+        raise
+    return done()
+@automation(on=Word, agent=worker)
+async def waits(event: Event[Word]) -> Outcome:
+    try:
+        await sleep(hours(1))
+    finally:
+        await desk.write(item="clean")
+    return done()
+"""
+
+
+def project(tmp_path: Path, desk: Desk) -> Path:
+    return write_project(tmp_path, desk.base, CODE)
+
+
+async def cancelled_once(app: Running, run: str) -> None:
+    """The run ended as cancelled, was thrown into exactly once, and stays so."""
+    assert await app.label(run) == "cancelled"
+    assert len(app.entries(run, "cancelling")) == 1
+    with pytest.raises(NotAnswerable, match="ended already"):
+        await app.kernel.people.cancel(run, "maya")
+
+
+async def test_a_waiting_run_is_cancelled_at_once_and_its_cleaning_up_is_carried_out(
+    tmp_path: Path, desk: Desk
+) -> None:
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send(type="test.word")
+        await app.state(run, "waiting")
+        await app.kernel.people.cancel(run, "maya")
+        await cancelled_once(app, run)
+        assert [item["item"] for item in desk.effects.values()] == ["clean"]
+        assert app.read(lambda view: view.next_due()) is None
+
+
+async def test_a_ready_run_that_is_still_in_line_is_cancelled(tmp_path: Path, desk: Desk) -> None:
+    async with running(project(tmp_path, desk)) as app:
+        await app.kernel.people.stop("automation:one", "", "maya")
+        run = await app.send()
+        assert app.run(run).state == "ready"
+        await app.kernel.people.cancel(run, "maya")
+        await app.kernel.people.lift("automation:one", "maya")
+        assert await app.label(run) == "cancelled"
+        assert not [sent for sent in desk.writes if sent.path == "/plain"]
+
+
+async def test_an_open_action_is_awaited_before_the_cancellation_is_thrown(
+    tmp_path: Path, desk: Desk
+) -> None:
+    desk.hold = asyncio.Event()
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send(item="a")
+        await desk.seen_of(1)
+        await app.kernel.people.cancel(run, "maya")
+        assert not app.entries(run, "cancelling")
+        desk.hold.set()
+        await cancelled_once(app, run)
+        assert [e.type for e in app.entries(run)] == [
+            "began", "intent", "receipt", "cancelling", "intent", "receipt", "ended"
+        ]  # fmt: skip
+        assert [item["item"] for item in desk.unkeyed] == ["a"]
+
+
+async def test_a_doubtful_run_is_cancelled_once_its_doubt_is_resolved(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("lost"))
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send(item="a")
+        card = await app.card()
+        assert "once its doubt is resolved" in await app.kernel.people.cancel(run, "maya")
+        assert app.run(run).state == "doubtful"
+        await app.answer(card.id, "happened", {"item": "a", "key": ""})
+        await cancelled_once(app, run)
+        assert len(desk.unkeyed) == 1
+
+
+async def test_a_cancellation_survives_a_restart(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("lost"))
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send(item="a")
+        await app.card()
+        await app.kernel.people.cancel(run, "maya")
+    async with running(tmp_path) as app:
+        await app.answer(f"{run}/1", "did_not")
+        assert await app.label(run) in ("cancelled", "failed")
+        assert len(desk.unkeyed) == 1
+
+
+async def test_a_run_behind_another_is_cancelled_and_the_one_behind_it_goes_on(
+    tmp_path: Path, desk: Desk
+) -> None:
+    desk.hold = asyncio.Event()
+    async with running(project(tmp_path, desk)) as app:
+        first, second, third = await app.send_all([("test.ask", {"item": "a"})] * 3)
+        second, third = (row.id for row in app.read(lambda view: view.runs(states=["behind"])))
+        await app.kernel.people.cancel(second, "maya")
+        assert app.run(second).label == "cancelled" and app.run(third).state == "behind"
+        await app.kernel.people.cancel(first, "maya")
+        desk.hold.set()
+        await app.ended(first)
+        await app.state(third, "waiting")
+
+
+async def test_cancelling_a_stuck_run_lets_the_one_behind_it_go_on(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("body", 200, {"no": 1}))
+    async with running(project(tmp_path, desk)) as app:
+        first, _ = await app.send_all([("test.ask", {"item": "a"})] * 2)
+        await app.state(first, "stuck")
+        (behind,) = (row.id for row in app.read(lambda view: view.runs(states=["behind"])))
+        await app.kernel.people.cancel(first, "maya")
+        assert app.run(first).label == "cancelled"
+        await app.state(behind, "waiting")
+
+
+async def test_a_run_that_waits_at_a_halt_can_be_cancelled(tmp_path: Path, desk: Desk) -> None:
+    async with running(project(tmp_path, desk)) as app:
+        await app.kernel.people.stop("connector:desk", "", "maya")
+        run = await app.send()
+        await app.until(lambda view: run)
+        while not app.kernel.parts.live:
+            await asyncio.sleep(0)
+        await app.kernel.people.cancel(run, "maya")
+        await app.until(lambda view: view.runs(states=["ready"]) and _types(view, run)[-1] == "cancelling")
+        await app.kernel.people.lift("connector:desk", "maya")
+        await cancelled_once(app, run)
+
+
+def _types(view: View, run: str) -> list[str]:
+    row = view.run(run)
+    return [e.type for e in view.entries(row.no)] if row else []
+
+
+# -- halts --------------------------------------------------------------------------------------------
+
+LOAD = """
+@automation(on=Ask, agent=worker)
+async def load(event: Event[Ask]) -> Outcome:
+    for n in range(4):
+        await desk.write(item=f"{event.data.item}/{n}")
+    return done()
+"""
+
+
+@pytest.mark.parametrize("scope", ["all", "agent:worker", "connector:desk", "automation:load", "run:{run}"])
+async def test_after_a_halt_returned_nothing_starts_and_nothing_is_lost(
+    tmp_path: Path, desk: Desk, scope: str
+) -> None:
+    root = write_project(tmp_path, desk.base, LOAD, desk="concurrent_max = 8")
+    async with running(root) as app:
+        runs = await app.send_all([("test.ask", {"item": f"i{n}"}) for n in range(40)])
+        await desk.seen_of(20)
+        scope = scope.format(run=runs[-1])
+        await app.kernel.people.stop(scope, "looking", "maya")
+        halted = intents(app, runs, scope)
+        if not scope.startswith("run:"):
+            # What was under way is settled; then nothing more is written.
+            await app.until(lambda view: view.counts().get("actions.open", 0) == 0)
+        else:
+            await app.ended(*runs[:-1])
+        assert intents(app, runs, scope) == halted
+    async with running(root) as app:
+        assert intents(app, runs, scope) == halted
+        assert [e for e in app.read(lambda view: view.entries(0)) if e.type == "halted"]
+        await app.kernel.people.lift(scope, "maya")
+        await app.ended(*runs)
+        assert len(desk.effects) == 160
+        assert sum(desk.answered.values()) == 160
+
+
+def intents(app: Running, runs: list[str], scope: str) -> int:
+    stopped = runs[-1:] if scope.startswith("run:") else runs
+    return sum(len(app.entries(run, "intent")) for run in stopped)
+
+
+async def test_no_further_attempt_is_sent_under_a_halt(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("status", 429))
+    async with running(write_project(tmp_path, desk.base, LOAD)) as app:
+        run = await app.send(item="a")
+        await desk.seen_of(1)
+        await app.kernel.people.stop("agent:worker", "", "maya")
+        # Past the back-off of a first attempt, with something else to wait on.
+        await asyncio.sleep(0.4)
+        assert len(desk.writes) == 1 and app.actions(run)["1"].state == "open"
+        await app.kernel.people.lift("agent:worker", "maya")
+        await app.ended(run)
+        assert len(desk.effects) == 4
+
+
+async def test_no_doubt_is_repeated_under_a_halt(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("cut_before"))
+    async with running(write_project(tmp_path, desk.base, LOAD)) as app:
+        run = await app.send(item="a")
+        await app.state(run, "doubtful")
+        await app.kernel.people.stop("automation:load", "", "maya")
+        await asyncio.sleep(1)
+        assert len(desk.writes) == 1
+        await app.kernel.people.lift("automation:load", "maya")
+        await app.ended(run)
+        assert len(desk.effects) == 4
+
+
+async def test_a_halted_agent_does_not_keep_another_from_a_resource(tmp_path: Path, desk: Desk) -> None:
+    code = """
+@automation(on=Ask, agent=worker)
+async def one(event: Event[Ask]) -> Outcome:
+    await desk.write(item="shared")
+    return done()
+@automation(on=Word, agent=other)
+async def two(event: Event[Word]) -> Outcome:
+    await desk.write(item="shared")
+    return done()
+"""
+    desk.hold = asyncio.Event()
+    agents = 'worker = agent("worker")\nother = agent("other")'
+    async with running(write_project(tmp_path, desk.base, code, agents=agents)) as app:
+        holder = await app.send(type="test.word")
+        await desk.seen_of(1)
+        halted = await app.send()
+        await app.kernel.people.stop("agent:worker", "", "maya")
+        free = await app.send(type="test.word")
+        desk.hold.set()
+        await app.ended(holder, free)
+        assert app.run(halted).state == "ready"
+        await app.kernel.people.lift("agent:worker", "maya")
+        await app.ended(halted)
