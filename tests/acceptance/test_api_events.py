@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -218,3 +219,16 @@ async def test_runs_behind_another_with_their_key_are_named_too(tmp_path: Path, 
         assert served.app.run(second).state == "behind"
         await served.http.delete("/v1/stops/all")
         assert await served.app.label(first) == await served.app.label(second) == "done(a)"
+
+
+async def test_the_bound_holds_for_events_that_come_at_the_same_moment(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deputize.kernel.intake, "BACKLOG_MAX", 10)
+    await served.http.post("/v1/stops", json={"scope": "automation:one"})
+    batches = [[cloudevent(f"{i}-{j}", item=f"{i}-{j}") for j in range(3)] for i in range(12)]
+    answers = await asyncio.gather(*(post(served, batch, BATCH) for batch in batches))
+    accepted = [one for a in answers if a.status_code == 202 for one in a.json()["accepted"]]
+    assert {a.status_code for a in answers} == {202, 429} and len(accepted) == kept(served) <= 10
+    await served.http.delete("/v1/stops/automation:one")
+    await served.app.ended(*(one["runs"][0] for one in accepted))
