@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deputize.demo.balance import FAULT_KINDS, Known, checks, differences
+from deputize.demo.home import Home
+from deputize.demo.stage import Stage
 from deputize.demo.tale import Tale
 from deputize.money import Money
 
@@ -100,6 +104,7 @@ def test_each_check_can_fail_by_itself(town: Known, name: str) -> None:
 def test_an_open_doubt_fails_and_a_resolved_one_does_not() -> None:
     doubt = ("doubt", {"path": "3", "evidence": "no answer"})
     assert "no_doubt_left" in failed(known(), told(("intent", INTENT), doubt))
+    assert "no_doubt_left" in failed(known(), told(("intent", INTENT), doubt, ("ended", ENDED)))
     found = ("receipt", RECEIPT | {"was": "doubtful", "by": "look-up"})
     tale = told(("intent", INTENT), doubt, found, ("ended", ENDED))
     assert failed(known(), tale) == []
@@ -115,3 +120,45 @@ def test_an_unreadable_answer_that_a_person_explained_counts_once() -> None:
     tale = told(("intent", INTENT), drift, answered, ("ended", ENDED))
     assert tale.cards_answered == 1 and tale.moved() == {"EUR": 8000}
     assert failed(known(), tale) == []
+
+
+class Steps:
+    """A clock that is 20 s later each time that it is read."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def now_us(self) -> int:
+        return int(self.now_s * 1e6)
+
+    def monotonic(self) -> float:
+        self.now_s += 20.0
+        return self.now_s
+
+
+class Mute:
+    """A server that lives and does not answer, in a town that has nothing to say."""
+
+    pid, url = 1, "http://127.0.0.1:9"
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.urls: Mapping[str, str] = dict.fromkeys(("shop", "payments", "mail"), self.url)
+        self.alive = False  # it is started once
+
+    def start(self) -> None:
+        self.alive = True
+
+    def feed(self, *_: Any, **__: Any) -> None:
+        self.known.feed = {"name": "demo-1", "total": 3, "accepted": 0, "done": False}
+
+
+def test_a_server_that_lives_and_never_answers_ends_an_unattended_demo(tmp_path: Path) -> None:
+    mute: Any = Mute()
+    home = Home(tmp_path)
+    home.project.mkdir()
+    stage = Stage(home, mute, mute, Steps(), lambda _: None, days=1, per_second=1.0, ends=True)
+    turns = next(turn for turn in range(20) if stage.turn())
+    stage.close()
+    assert turns > 1
+    assert "every_event_answered" in [check.name for check in stage.checks() if not check.holds]

@@ -18,9 +18,9 @@ READY_TRIES = 600
 READY_EVERY_S = 0.05
 STOP_S = 15.0
 START_TRIES = 5
+START_EVERY_S = 1.0
 CUSTOMERS = 2_000
 """So many that even months of the shop's days, played in one of ours, break no rule per customer and day."""
-START_EVERY_S = 1.0
 
 T = TypeVar("T")
 

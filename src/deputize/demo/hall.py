@@ -52,9 +52,10 @@ class Hall:
         """Read everything else: faults, expectations, the feed."""
         known = self.known
         with _asking():
+            # The feed first: what it calls done is wholly in what is read after it.
+            known.feed = self._town.feed_status()
             known.faults = self._town.faults_met()
             known.expected += self._town.expected(known.expected[-1]["seq"] if known.expected else 0)
-            known.feed = self._town.feed_status()
 
     def feed(self, url: str, days: int, per_second: float, *, following: bool = False) -> None:
         """Send events to `url`: go on with the days under way, or begin the `following` ones."""

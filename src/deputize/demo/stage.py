@@ -61,17 +61,7 @@ class Stage:
     def turn(self) -> bool:
         """Keep both alive and read both; whether this is the end. Raises `DemoError`."""
         now_s = self._clock.monotonic()
-        try:
-            if not self._server.alive:
-                self._start_server()
-            assert self._product is not None
-            self._read(self._product, now_s)
-            return self._is_end(now_s)
-        except NotThere:
-            return False  # the next turn finds it dead, and starts it
-        except TownGone:
-            self._start_town()
-            return False
+        return self._turn(now_s) or self._stalled(now_s)
 
     def checks(self) -> list[Check]:
         """What holds now, and what does not."""
@@ -111,6 +101,19 @@ class Stage:
             hint=f"Try it: kill -9 {self._server.pid} (server) or {self.hall.pid} (town). Ctrl-C stops.",
         )
 
+    def _turn(self, now_s: float) -> bool:
+        try:
+            if not self._server.alive:
+                self._start_server()
+            assert self._product is not None
+            self._read(self._product, now_s)
+            return self._is_end(now_s)
+        except NotThere:
+            return False  # the next turn finds it dead, and starts it
+        except TownGone:
+            self._start_town()
+            return False
+
     def _read(self, product: Product, now_s: float) -> None:
         for entry in product.entries(self.tale.seq):
             self.tale.take(entry)
@@ -133,6 +136,9 @@ class Stage:
             known = self.hall.known
             agreed = self.hall.quiet() and not balance.differences(known.book, self.tale.effects)
             return agreed or now_s > self._settle_s
+        return False
+
+    def _stalled(self, now_s: float) -> bool:
         progress = (self.tale.seq, self.hall.known.sent)
         if progress != self._progress:
             self._progress, self._progress_s = progress, now_s

@@ -59,17 +59,18 @@ class Tale:
     cards_answered: int = 0
     outcomes: dict[str, str] = field(default_factory=dict)
     """How each event was answered, by its id."""
-    ended: Counter[str] = field(default_factory=Counter)
     open: dict[str, Run] = field(default_factory=dict)
     effects: dict[tuple[str, str], Money | None] = field(default_factory=dict)
     """Every effect that the ledger says happened, by operation and key, with the money it moved."""
     stories: deque[str] = field(default_factory=lambda: deque(maxlen=STORIES))
+    _left: int = 0
+    """Doubts of runs that have ended all the same."""
     _intents: dict[Place, tuple[str, str, Money | None]] = field(default_factory=dict)
 
     @property
     def doubts_open(self) -> int:
         """Actions of which nobody knows yet whether they happened."""
-        return sum(len(run.doubts) for run in self.open.values())
+        return self._left + sum(len(run.doubts) for run in self.open.values())
 
     def states(self) -> Counter[str]:
         """Runs by state, for people."""
@@ -146,9 +147,9 @@ class Tale:
 
     def _end(self, run: Run, run_id: str, body: Mapping[str, Any], at: str) -> None:
         del self.open[run_id]
+        self._left += len(run.doubts)
         label = body["label"] or body["kind"]
         self.outcomes[run.event] = label
-        self.ended[body["kind"]] += 1
         for path in [path for of, path in self._intents if of == run_id]:
             del self._intents[run_id, path]
         took_s = (datetime.fromisoformat(at) - run.began_at).total_seconds()
