@@ -159,11 +159,13 @@ write = partial(
 
 @read()
 async def calculate(call: Call, world: str, expression: str) -> Value:
+    """What an expression of numbers comes to."""
     return Value.model_validate(await _asked(call, world, expression=expression))
 
 
 @read()
 async def find_user_id_by_email(call: Call, world: str, email: str) -> UserId:
+    """The customer with this address."""
     return UserId.model_validate(await _asked(call, world, email=email))
 
 
@@ -171,43 +173,51 @@ async def find_user_id_by_email(call: Call, world: str, email: str) -> UserId:
 async def find_user_id_by_name_zip(
     call: Call, world: str, first_name: str, last_name: str, zip: str
 ) -> UserId:
+    """The customer of this name whose own address has this zip code."""
     found = await _asked(call, world, first_name=first_name, last_name=last_name, zip=zip)
     return UserId.model_validate(found)
 
 
 @read()
 async def get_order_details(call: Call, world: str, order_id: str) -> Order:
+    """An order as it is now."""
     return Order.model_validate(await _asked(call, world, order_id=order_id))
 
 
 @read()
 async def get_product_details(call: Call, world: str, product_id: str) -> Product:
+    """A product with all its variants."""
     return Product.model_validate(await _asked(call, world, product_id=product_id))
 
 
 @read()
 async def get_user_details(call: Call, world: str, user_id: str) -> User:
+    """A customer as the shop knows them."""
     return User.model_validate(await _asked(call, world, user_id=user_id))
 
 
 @read()
 async def list_all_product_types(call: Call, world: str) -> dict[str, str]:
+    """Product ids by name."""
     found: dict[str, str] = await _asked(call, world)
     return found
 
 
 @read()
 async def think(call: Call, world: str, thought: str) -> Message:
+    """Nothing happens."""
     return Message.model_validate(await _asked(call, world, thought=thought))
 
 
 @read()
 async def transfer_to_human_agents(call: Call, world: str, summary: str) -> Message:
+    """Hand the customer over; nothing in the shop changes."""
     return Message.model_validate(await _asked(call, world, summary=summary))
 
 
 @write(risk="irreversible", resource="order:{world}/{order_id}")
 async def cancel_pending_order(call: Call, world: str, order_id: str, reason: str) -> Cancelled:
+    """Cancel an order and refund what was paid."""
     return Cancelled.model_validate(await _done(call, world, order_id=order_id, reason=reason))
 
 
@@ -220,6 +230,7 @@ async def exchange_delivered_order_items(
     new_item_ids: list[str],
     payment_method_id: str,
 ) -> Exchange:
+    """Ask for items to be exchanged for others of the same product."""
     answer = await _done(
         call,
         world,
@@ -243,6 +254,7 @@ async def modify_pending_order_address(
     country: str,
     zip: str,
 ) -> Pending:
+    """Send an order to another address."""
     answer = await _done(
         call,
         world,
@@ -266,6 +278,7 @@ async def modify_pending_order_items(
     new_item_ids: list[str],
     payment_method_id: str,
 ) -> Modified:
+    """Change items for others of the same product and settle the difference; possible once."""
     answer = await _done(
         call,
         world,
@@ -281,6 +294,7 @@ async def modify_pending_order_items(
 async def modify_pending_order_payment(
     call: Call, world: str, order_id: str, payment_method_id: str
 ) -> Pending:
+    """Pay the whole of an order by another method."""
     answer = await _done(call, world, order_id=order_id, payment_method_id=payment_method_id)
     return Pending.model_validate(answer)
 
@@ -297,6 +311,7 @@ async def modify_user_address(
     country: str,
     zip: str,
 ) -> User:
+    """Replace a customer's own address."""
     answer = await _done(
         call,
         world,
@@ -315,6 +330,7 @@ async def modify_user_address(
 async def return_delivered_order_items(
     call: Call, world: str, order_id: str, item_ids: list[str], payment_method_id: str
 ) -> Return:
+    """Ask for items to be taken back."""
     answer = await _done(
         call, world, order_id=order_id, item_ids=item_ids, payment_method_id=payment_method_id
     )
