@@ -70,6 +70,44 @@ def test_a_killed_process_is_not_taken_for_a_running_one(project: Path) -> None:
         assert deputize(project, "halt").code == 0
 
 
+def test_the_note_of_a_killed_process_never_leads_to_another_project(project: Path, tmp_path: Path) -> None:
+    other = new_project(tmp_path, "other")
+    with served(project) as process:
+        run = greet(project, "Ada")
+        process.kill()
+        process.wait()
+    with served(other):
+        note = json.loads((project / "data" / "server.json").read_text())
+        note["url"] = json.loads((other / "data" / "server.json").read_text())["url"]
+        (project / "data" / "server.json").write_text(json.dumps(note))
+        assert deputize(project, "halt").code == 3
+        assert deputize(project, "show", run).code == 0
+        assert deputize(other, "resume", "all").code == 1
+
+
+def test_the_token_of_the_project_is_used_and_asked_for(project: Path) -> None:
+    edit(project / "deputize.toml", "port = 0", 'port = 0\ntoken = "env:DOOR_TOKEN"')
+    missing = deputize(project, "up")
+    assert missing.code == 1 and "the secret env:DOOR_TOKEN is not set" in missing.err
+    (project / ".env").write_text("DOOR_TOKEN=open-sesame-44\n")
+    with served(project):
+        assert greet(project, "Ada")
+        wrong = deputize(project, "halt", DOOR_TOKEN="not-this-one-44")
+        assert wrong.code == 1 and "send the project's token" in wrong.err
+
+
+def test_a_ledger_whose_pages_are_broken_is_told_in_a_line(project: Path, tmp_path: Path) -> None:
+    with served(project):
+        greet(project, "Ada")
+    ledger = project / "data" / "ledger.db"
+    broken = ledger.read_bytes()
+    ledger.write_bytes(broken[:4096] + b"\xff" * 4096 * 3 + broken[16384:])
+    for words in (["ledger", "verify"], ["ledger", "rebuild"], ["runs"], ["up"], ["check"]):
+        done = deputize(project, *words)
+        assert done.code == 1, words
+        assert "defect of ours" not in done.err and len(done.err.splitlines()) <= 2
+
+
 def test_an_ambiguous_prefix_lists_the_runs_that_begin_so(project: Path) -> None:
     with served(project):
         runs = [greet(project, str(number)) for number in range(3)]

@@ -69,6 +69,8 @@ def _unexpected(here: Here, error: Exception) -> int:
         raise error
     if isinstance(error, DeputizeError):
         return _tell(here, str(error), 1)
+    if isinstance(error, OSError) and error.strerror:
+        return _tell(here, f"{error.filename or 'the machine'}: {error.strerror}", 1)
     said = f"{type(error).__name__}: {error} (a defect of ours: the same with --debug shows where)"
     return _tell(here, said, 1)
 

@@ -30,7 +30,8 @@ def check_project(root: Path, within_s: float, *, code_only: bool = False) -> di
     Raises `ProjectError` for settings that cannot be read, `Said` for a child that ends without a word.
     """
     settings = read_settings(root.resolve())
-    command = [sys.executable, "-m", "deputize.cli.check_child", str(settings.root)]
+    # -P: a file of the project must not stand in for a module of the check itself.
+    command = [sys.executable, "-P", "-m", "deputize.cli.check_child", str(settings.root)]
     command += ["--code-only"] if code_only else []
     # Files, not pipes: whatever the project prints, and however much, the child never waits for us.
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors, progress("checking"):

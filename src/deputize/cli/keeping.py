@@ -81,7 +81,9 @@ def backup(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="The co
         else:
             from deputize.store.sqlite.offline import OfflineLedger
 
-            OfflineLedger(here.settings.ledger).backup(target)
+            ledger = OfflineLedger(here.settings.ledger)
+            ledger.close()
+            ledger.backup(target)
     size = target.stat().st_size
     if here.json:
         say_json({"backup": str(target), "bytes": size})

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx2
 
 from deputize.cli.here import UNREACHABLE, Here, Said
+from deputize.store.sqlite.offline import owner_of
 
 if TYPE_CHECKING:
     from deputize.config import Settings
@@ -67,32 +68,29 @@ class Process:
                 f"{self.url} does not answer in time; it may be busy: try again", UNREACHABLE
             ) from None
         except httpx2.RequestError as error:
-            raise Said(f"{self.url} cannot be reached ({error}): {NOT_RUNNING}", UNREACHABLE) from None
+            raise Said(f"{self.url} cannot be reached ({error}); try again", UNREACHABLE) from None
         if answer.is_success:
             return answer.json() if answer.content else {}
         raise Problem(answer.status_code, _detail(answer))
 
 
 def find_process(here: Here) -> Process | None:
-    """The process that runs this project, or None. A note that a killed process left is no process."""
-    note = _note(here.settings.data / NOTE)
-    if note is None:
+    """The process that runs this project, or None. A note that a killed process left is no process:
+    its port may be another project's by now."""
+    settings = here.settings
+    note = _note(settings.data / NOTE)
+    if note is None or owner_of(settings.ledger) != str(note.get("pid")):
         return None
-    process = Process(note["url"], _token(here.settings))
-    try:
-        process.get("healthz")
-    except Problem:
-        return process
-    except Said:
-        return None
-    return process
+    return Process(note["url"], _token(settings))
 
 
 def need_process(here: Here) -> Process:
     """The process that runs this project. Raises `Said`."""
     process = find_process(here)
     if process is None:
-        raise Said(NOT_RUNNING, UNREACHABLE)
+        owner = owner_of(here.settings.ledger)
+        said = f"the process {owner} has the ledger and does not serve (yet); try again, or stop it"
+        raise Said(said if owner else NOT_RUNNING, UNREACHABLE)
     return process
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,43 +38,48 @@ class OfflineLedger:
         self.path = path
         self._db = connect(path, write=False)
         try:
-            refuse_foreign(self._db, path)
-            self.schema = schema_of(self._db)
-            row = self._db.execute("SELECT value FROM setting WHERE name='ledger_id'").fetchone()
-            self.ledger_id = str(row[0]) if row else ""
-        except (StoreError, sqlite3.Error) as error:
+            with self._told():
+                refuse_foreign(self._db, path)
+                self.schema = schema_of(self._db)
+                row = self._db.execute("SELECT value FROM setting WHERE name='ledger_id'").fetchone()
+        except StoreError:
             self._db.close()
-            raise error if isinstance(error, StoreError) else _unreadable(path, error) from None
+            raise
+        self.ledger_id = str(row[0]) if row else ""
         self._view = SqliteView(self._db)
 
     def read(self, query: Callable[[View], T]) -> T:
         """Run a query on a snapshot."""
-        self._db.execute("BEGIN")
-        try:
-            return query(self._view)
-        except sqlite3.Error as error:
-            raise _unreadable(self.path, error) from None
-        finally:
-            self._db.execute("COMMIT")
+        with self._told():
+            self._db.execute("BEGIN")
+            try:
+                return query(self._view)
+            finally:
+                self._db.execute("ROLLBACK")
 
     def runs_like(self, prefix: str) -> list[str]:
         """The ids of some runs that begin so, at most `LIKE_MAX`."""
         sql = "SELECT id FROM run WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
-        rows = self._db.execute(sql, (prefix, prefix + "\U0010ffff", LIKE_MAX))
-        return [str(row[0]) for row in rows.fetchall()]
+        with self._told():
+            rows = self._db.execute(sql, (prefix, prefix + "\U0010ffff", LIKE_MAX)).fetchall()
+        return [str(row[0]) for row in rows]
 
     def stops(self, prefix: str) -> dict[str, str]:
         """The settings whose name starts with `prefix`, by the rest of their name."""
-        rows = self._db.execute("SELECT name, value FROM setting WHERE name GLOB ?", (prefix + "*",))
-        return {name.removeprefix(prefix): value for name, value in rows.fetchall()}
+        sql = "SELECT name, value FROM setting WHERE name GLOB ?"
+        with self._told():
+            rows = self._db.execute(sql, (prefix + "*",)).fetchall()
+        return {name.removeprefix(prefix): value for name, value in rows}
 
     def verify(self, progress: Callable[[int], None] | None = None) -> Iterator[Flaw]:
         """See `deputize.store.protocol.Store.verify`."""
-        return checks.verify(self.path, self.ledger_id, progress)
+        with self._told():
+            yield from checks.verify(self.path, self.ledger_id, progress)
 
     def compare(self) -> list[str]:
         """The differences of the projections from the entries. See `Store.rebuild`."""
-        return rebuild(self.path, replace=False)
+        with self._told():
+            return rebuild(self.path, replace=False)
 
     def backup(self, target: Path) -> None:
         """See `deputize.store.protocol.Store.backup`."""
@@ -83,6 +89,13 @@ class OfflineLedger:
         """Let go of the file."""
         self._db.close()
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path} cannot be read as a ledger: {error}") from None
+
 
 def owner_of(path: Path) -> str | None:
     """The pid of the process that owns a ledger (`unknown` where it does not say), or None."""
@@ -91,11 +104,25 @@ def owner_of(path: Path) -> str | None:
     except OSError:
         return None
     with lock:
+        pid = lock.read().strip()
+        # Asking takes the lock for a moment where it is free: not then, when someone may be starting.
+        if pid.isdigit() and not _alive(int(pid)):
+            return None
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return lock.read().strip() or "unknown"
+            return pid or "unknown"
     return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def copy_of(copy: Path, path: Path) -> Path:
@@ -148,7 +175,3 @@ def _free_name(path: Path) -> Path:
         if not kept.exists():
             return kept
     raise StoreError(f"{KEPT_MAX - 1} replaced ledgers are kept beside {path} already: remove some")
-
-
-def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(f"{path} cannot be read as a ledger: {error}")

@@ -62,8 +62,12 @@ class SqliteStore:
         self.ledger_id = self._file.ledger_id
         self.epoch = self._file.epoch
         self._heads = Heads()
-        self._tx = SqliteTx(self._file.db, self.ledger_id, self._heads, scrub)
-        self._last_at = self._tx.last_written_at()
+        try:
+            self._tx = SqliteTx(self._file.db, self.ledger_id, self._heads, scrub)
+            self._last_at = self._tx.last_written_at()
+        except sqlite3.Error as error:
+            self._file.close()
+            raise StoreError(f"{path} cannot be used as a ledger: {error}; restore a backup") from None
         self._on_lost = on_lost or _end_process
         self._boundary = boundary
         self._readers = threading.local()
