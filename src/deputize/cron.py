@@ -30,7 +30,7 @@ def check_cron(expression: str) -> None:
         next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
         raise ValueError(
-            f"{expression!r} is no cron expression ({error or 'it never comes'}); "
+            f"{expression!r} is no cron expression ({str(error) or 'it never comes'}); "
             "write minute hour day month weekday, like '0 8 * * MON-FRI'"
         ) from None
 

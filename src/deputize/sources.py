@@ -207,7 +207,7 @@ def schedule(
     return decorate
 
 
-def occurrence_of(source: str, id: str, data: EventData, at_us: int) -> Occurrence:
+def occurrence_of(source: str, id: Any, data: Any, at_us: int) -> Occurrence:
     """Typed data as an event. Raises `BadEvent` for what is none or too large."""
     if not isinstance(data, EventData):
         raise BadEvent(f"{source}: {id!r} is {type(data).__name__}, and must be an EventData")

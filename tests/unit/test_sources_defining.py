@@ -67,7 +67,7 @@ def test_a_mistake_in_a_source_is_told_with_its_line(define: Any, words: str) ->
 
 def test_a_polled_page_with_too_many_events_or_another_type_is_refused() -> None:
     with pytest.raises(BadEvent, match="must be an EventData"):
-        occurrence_of("/polls/x", "1", {"id": "1"}, 0)  # type: ignore[arg-type]
+        occurrence_of("/polls/x", "1", {"id": "1"}, 0)
     with pytest.raises(BadEvent, match="1 to 500"):
         occurrence_of("/polls/x", "", Order(id="1"), 0)
     with pytest.raises(BadEvent, match="at most 1,000,000"):
