@@ -12,7 +12,7 @@ import deputize
 from deputize.testing.boundaries import BOUNDARIES
 from deputize.testing.crash import CrashHarness, HarnessError
 from deputize.town import Town
-from tests.crash.scenes import SCENES, Scene, everything, fault
+from tests.crash.scenes import SCENES, Scene, everything, fault, only
 
 FAULTS = ("none", "lost", "cut_after", "cut_before", "late", "error_500", "too_many")
 EFFECTS = (("payments", "refund"), ("mail", "send"), ("shop", "open_return"), ("shop", "hold_order"))
@@ -44,7 +44,8 @@ def test_a_crash_at_this_boundary_loses_and_doubles_nothing(
     scene = SCENES.get(name, Scene())
     events = everything(town, f"{name}-{nth}")
     town.set_faults(*scene.faults)
-    died = scene.play(harness, f"{name}:{nth}", events)
+    before = only(events, scene.only) if scene.only else events
+    died = scene.play(harness, f"{name}:{nth}", before)
     assert died.died_at == name
     harness.recover(events)
     assert harness.broken() == [], harness.replay_note()
@@ -61,7 +62,7 @@ def test_a_crash_among_faults_loses_and_doubles_nothing(
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(2, 2 + SEEDS_FULL))
 @pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("name", [name for name in BOUNDARIES if name not in SCENES])
+@pytest.mark.parametrize("name", [name for name in BOUNDARIES if not SCENES.get(name, Scene()).special])
 def test_crashes_at_every_boundary_among_every_fault(
     harness: CrashHarness, town: Town, name: str, kind: str, seed: int
 ) -> None:

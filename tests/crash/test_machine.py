@@ -145,6 +145,28 @@ def test_a_clock_set_back_while_it_runs_keeps_the_ledgers_time_in_order(
     assert harness.broken() == []
 
 
+def test_a_repetition_that_a_halt_held_back_until_its_key_was_forgotten_becomes_a_card(
+    harness: CrashHarness, town: Town
+) -> None:
+    harness.same_clock = False
+    town.set_faults(fault("cut_before", "payments", "refund"))
+    life = harness.life()
+    life.send(by_key(town, "held-back"))
+    life.tell("until", automation="by_key", state="doubtful")
+    life.wait("there")
+    life.tell("halt", scope="connector:payments")
+    life.wait("halted")
+    stand_still()
+    life.tell("shift", seconds=2 * 86_400)
+    life.wait("shifted")
+    life.tell("lift", scope="connector:payments")
+    life.tell("quiet")
+    life.wait("quiet")
+    assert [card["kind"] for card in harness.cards()] == ["doubt"]
+    life.stop()
+    assert harness.broken() == []
+
+
 def test_a_process_whose_ledger_was_deleted_ends_itself_and_leaves_a_copy_to_go_on_from(
     harness: CrashHarness, town: Town
 ) -> None:

@@ -209,6 +209,10 @@ class View(Protocol):
         """Every lease: resource, run id, path."""
         ...
 
+    def cancelled_waits(self) -> list[int]:
+        """Runs that wait, and that a person has asked to cancel."""
+        ...
+
     def last_at(self) -> int:
         """The ledger's own time: that of its latest entry."""
         ...

@@ -163,6 +163,10 @@ class SqliteView:
         sql = "SELECT l.resource, r.id, l.path FROM lease l JOIN run r ON r.no = l.run ORDER BY l.resource"
         return self.db.execute(sql).fetchall()
 
+    def cancelled_waits(self) -> list[int]:
+        sql = "SELECT w.run FROM wish w JOIN run r ON r.no=w.run WHERE w.wish='cancel' AND r.state='waiting'"
+        return [int(no) for (no,) in self.db.execute(sql).fetchall()]
+
     def last_at(self) -> int:
         row = self.db.execute("SELECT at FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
         return int(row[0]) if row else 0

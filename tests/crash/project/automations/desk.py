@@ -23,7 +23,7 @@ from deputize import (
 )
 
 # What a changed version of the code asks for; a test changes it between two lives.
-TEMPLATE = os.environ.get("CRASH_TEMPLATE", "refunded")
+NAP_S = float(os.environ.get("CRASH_NAP_S", "0.2"))
 
 
 class Return(EventData, type="crash.return"):
@@ -71,7 +71,7 @@ async def give_back(event: Event[Return]) -> Outcome:
     )
     if not isinstance(refund, payments.Refund):
         return done(type(refund).__name__.lower())
-    await mail.send(to=order.email, template=TEMPLATE).because("they want to know")
+    await mail.send(to=order.email, template="refunded").because("they want to know")
     return done("refunded", refund=refund.id)
 
 
@@ -110,8 +110,8 @@ async def write(event: Event[Write]) -> Outcome:
 
 @automation(on=Nap, agent=desk)
 async def nap(event: Event[Nap]) -> Outcome:
-    await sleep(seconds(0.2))
-    await mail.send(to=event.data.to, template=TEMPLATE)
+    await sleep(seconds(NAP_S))
+    await mail.send(to=event.data.to, template="slept")
     return done("slept")
 
 
