@@ -159,18 +159,25 @@ class Doubts:
         """The service knows of no such action after the longest time for a late effect: not done."""
         self._parts.boundary("resolve.absent")
         if begun.attempt < operation.contract.attempts_max:
-            await self._repeat(operation, begun, "the look-up found nothing, which proves it was not done")
+            because = "the look-up found nothing, which proves it was not done"
+            await self._repeat(operation, begun, because, proved=True)
             return
         reason = f"not done after {begun.attempt} attempts, as the service says when asked"
         result = await self._gate.settle(begun, "refused", reason, by="look-up")
         if result is not None:
             self._deliver(begun.run_no, begun.path, result)
 
-    async def _repeat(self, operation: Operation[..., Any], begun: Begun, because: str) -> None:
+    async def _repeat(
+        self, operation: Operation[..., Any], begun: Begun, because: str, *, proved: bool = False
+    ) -> None:
         self._parts.boundary("resolve.repeat")
         turn = self._turn(begun, operation)
         await turn.enter()
         try:
+            if not proved and not self.may_repeat(operation.contract, begun):
+                # The turn came too late (a halt, a slow lane): its key is no longer good.
+                self.watch(begun, operation, "its key was forgotten while it waited for its turn")
+                return
             send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
             again = await self._gate.attempt(operation, begun, because, was="doubtful")
             if again is None:
