@@ -12,7 +12,7 @@ from deputize.store.protocol import View
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.running import Running, running
+from tests.support.running import Running, running, so
 
 # Says what was thrown into it, and cleans up by an action.
 CODE = """
@@ -144,9 +144,7 @@ async def test_a_run_that_waits_at_a_halt_can_be_cancelled(tmp_path: Path, desk:
     async with running(project(tmp_path, desk)) as app:
         await app.kernel.people.stop("connector:desk", "", "maya")
         run = await app.send()
-        await app.until(lambda view: run)
-        while not app.kernel.parts.live:
-            await asyncio.sleep(0)
+        await so(lambda: app.kernel.parts.live)
         await app.kernel.people.cancel(run, "maya")
         await app.until(lambda view: view.runs(states=["ready"]) and _types(view, run)[-1] == "cancelling")
         await app.kernel.people.lift("connector:desk", "maya")

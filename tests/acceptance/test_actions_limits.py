@@ -15,7 +15,7 @@ from deputize.clock import to_us
 from tests.support.desk import Desk, desk_service, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
-from tests.support.running import SetClock, running
+from tests.support.running import Running, SetClock, running, so
 
 TRY = """
 @automation(on=Ask, agent=worker)
@@ -216,6 +216,10 @@ async def test_may_never_widens_them(tmp_path: Path, desk: Desk, action: str) ->
 # -- leases -------------------------------------------------------------------------------------------
 
 
+def waiting_for_leases(app: Running) -> int:
+    return sum(map(len, app.kernel.parts.leases._lines.values()))
+
+
 async def test_a_lease_is_passed_on_in_the_order_of_asking(tmp_path: Path, desk: Desk) -> None:
     async with running(write_project(tmp_path, desk.base, WRITE)) as app:
         desk.hold = asyncio.Event()
@@ -223,9 +227,7 @@ async def test_a_lease_is_passed_on_in_the_order_of_asking(tmp_path: Path, desk:
         await desk.seen_of(1)
         for _ in range(20):
             runs.append(await app.send(item="same"))
-            want = len(runs) - 1
-            while sum(map(len, app.kernel.parts.leases._lines.values())) < want:
-                await asyncio.sleep(0)
+            await so(lambda: waiting_for_leases(app) == len(runs) - 1)
         desk.hold.set()
         await app.ended(*runs)
         receipts = [app.entries(run, "intent")[0].seq for run in runs]
@@ -238,8 +240,7 @@ async def test_a_lease_is_kept_in_doubt_and_passed_on_by_its_answer(tmp_path: Pa
         first = await app.send(item="same")
         await app.state(first, "doubtful")
         second = await app.send(item="same")
-        while not app.kernel.parts.leases.waiting:
-            await asyncio.sleep(0)
+        await so(lambda: app.kernel.parts.leases.waiting)
         assert not app.entries(second, "intent")
         began = asyncio.get_running_loop().time()
         await app.answer(f"{first}/1", "did_not")
@@ -249,22 +250,26 @@ async def test_a_lease_is_kept_in_doubt_and_passed_on_by_its_answer(tmp_path: Pa
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30), st.data())
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30))
 def test_any_sets_of_resources_all_finish_one_at_a_time(
-    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[int, int]], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[int, int]]
 ) -> None:
     code = TRY.format(action="desk.both(a=event.data.item[0], b=event.data.item[1])")
     root = tmp_path_factory.mktemp("leases")
 
     async def all_finish() -> None:
         async with desk_service() as service:
-            # Every resource has but one holder: never more under way than pairs that do not meet.
-            async with running(write_project(root, service.base, code)) as app:
-                began = asyncio.get_running_loop().time()
-                runs = await app.send_all([("test.ask", {"item": f"{a}{b}"}) for a, b in pairs])
-                await app.ended(*runs)
-                assert len(service.effects) == len(pairs) and service.in_flight_max <= 4
-                # Each is woken when its turn comes; nobody waits for the time to be up.
-                assert asyncio.get_running_loop().time() - began < 4
+            write_project(root, service.base, code)
+            await finish(service)
+
+    async def finish(service: Desk) -> None:
+        async with running(root) as app:
+            began = asyncio.get_running_loop().time()
+            runs = await app.send_all([("test.ask", {"item": f"{a}{b}"}) for a, b in pairs])
+            await app.ended(*runs)
+            # Four resources with one holder each: never more than four under way.
+            assert len(service.effects) == len(pairs) and service.in_flight_max <= 4
+            # Each is woken when its turn comes; nobody waits for the time to be up.
+            assert asyncio.get_running_loop().time() - began < 4
 
     asyncio.run(all_finish())

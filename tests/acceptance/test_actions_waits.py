@@ -216,7 +216,8 @@ async def test_attempts_inside_together_come_back_as_values_in_argument_order(
 @automation(on=Ask, agent=worker)
 async def one(event: Event[Ask]) -> Outcome:
     a, b, c = await together(
-        desk.write(item="a"), attempt(wait_for(Told, matching={}, within=short)), attempt(desk.read(item="c")))
+        desk.write(item="a"), attempt(wait_for(Told, matching={}, within=short)),
+        attempt(desk.read(item="c")))
     return done(f"{a.item} {type(b).__name__} {c.item}")
 """
     async with running(project(tmp_path, desk, code)) as app:

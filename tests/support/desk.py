@@ -54,6 +54,7 @@ class Desk:
     answered: Counter[str] = field(default_factory=Counter)
     hold: asyncio.Event | None = None
     """While set to an unset event, every write waits for it before it is done."""
+    latency_s: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -143,6 +144,8 @@ async def _answer(desk: Desk, sent: Sent) -> bytes | None:
         return _http(200, {"item": sent.path.rpartition("/")[2], "key": ""})
     if desk.hold is not None and not look:
         await desk.hold.wait()
+    if desk.latency_s:
+        await asyncio.sleep(desk.latency_s)
     if taken is None or taken.how == "do":
         return _http(200, _perform(desk, sent))
     if taken.how == "lost":

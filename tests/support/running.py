@@ -17,6 +17,7 @@ from deputize.system import System
 
 T = TypeVar("T")
 WAIT_S = 30.0
+LOOK_EVERY_S = 0.002
 
 
 class ShiftedClock(SystemClock):
@@ -37,6 +38,15 @@ class SetClock(SystemClock):
 
     def now_us(self) -> int:
         return self.at_us
+
+
+async def so(holds: Callable[[], object]) -> None:
+    """Wait until something in memory is so, of which no commit tells."""
+    for _ in range(int(WAIT_S / LOOK_EVERY_S)):
+        if holds():
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise TimeoutError
 
 
 class Running:
@@ -145,9 +155,7 @@ class Running:
 
     async def gone(self) -> None:
         """Wait until no run is in memory or in line: nothing more happens by itself."""
-        async with asyncio.timeout(WAIT_S):
-            while not self.kernel.idle():
-                await asyncio.sleep(0.002)
+        await so(self.kernel.idle)
 
     def sound(self) -> None:
         """Line 22: chains whole, projections equal a rebuild, holds and leases = open + doubtful actions."""

@@ -123,10 +123,9 @@ class Intake:
             if not answering:
                 tx.set_event_state(seq, "answered")
             # One event ends one wait of a run, the first; its others wait for the next.
-            first = {no: path for no, path in sorted(waiting, key=_place, reverse=True)}
-            woken = [
-                wake(tx, self._append, WaitRow(no, path, "event", None), event) for no, path in sorted(first.items())
-            ]
+            first = dict(sorted(waiting, key=_place, reverse=True))
+            waits = [WaitRow(no, first[no], "event", None) for no in sorted(first)]
+            woken = [wake(tx, self._append, wait, event) for wait in waits]
         return Arrival(seq, tuple(runs), tuple(woken))
 
     def begun(self, arrival: Arrival) -> None:

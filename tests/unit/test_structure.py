@@ -1,0 +1,220 @@
+"""The shape of the code, held: which way imports point, and who may do what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import deputize
+
+PACKAGE = Path(deputize.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+NOUNS = {
+    "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "cron", "event", "ledger",
+    "money", "operation", "rule", "signature", "sources", "suggest", "waits", "why", "window",
+}  # fmt: skip
+"""Plain data and pure functions, at the top of the package."""
+
+MAY_IMPORT = {
+    "errors": set(),
+    "clock": {"errors"},
+    "nouns": {"errors", "clock", "nouns"},
+    "rules": {"errors", "clock", "nouns"},
+    "store": {"errors", "clock", "nouns"},
+    "connectors": {"errors", "clock", "nouns"},
+    "kernel": {"errors", "clock", "nouns", "store.protocol"},
+    "town": {"errors", "clock", "nouns"},
+}
+"""Who may import what; `system`, `project`, `config`, `api`, `cli`, `demo` and `testing` stand above."""
+
+READS_ENVIRONMENT = {"config.py", "testing/crash.py"}
+PERFORMS = {"kernel/gate.py", "kernel/doubts.py"}
+LONG = {
+    "kernel/gate.py": "an action's way from asking to settling is read in one place",
+    "testing/store_suite.py": "a suite",
+}
+READS_CLOCK = {"time", "datetime.now", "datetime.utcnow", "datetime.today"}
+DOES_IO = {"socket", "subprocess", "sqlite3", "httpx2", "asyncio", "http", "urllib.request", "shutil"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def layer_of(module: str) -> str:
+    """The layer of `deputize.x.y`: its first part, `nouns` for a noun, `store.protocol` for itself."""
+    parts = module.removeprefix("deputize").strip(".").split(".")
+    if parts[:2] == ["store", "protocol"]:
+        return "store.protocol"
+    return "nouns" if parts[0] in NOUNS else parts[0]
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every module that is imported, inside functions and for checkers too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "deputize":
+                yield from ((f"deputize.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield node.module, node.lineno
+
+
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for path in FILES:
+        module = "deputize." + name_of(path).removesuffix(".py").replace("/", ".")
+        layer = layer_of(module)
+        allowed = MAY_IMPORT.get("store" if layer == "store.protocol" else layer)
+        if allowed is None:
+            continue
+        for imported, line in imports(tree_of(path)):
+            if not imported.startswith("deputize"):
+                continue
+            other = layer_of(imported)
+            same = other.partition(".")[0] == layer.partition(".")[0]
+            if not same and other not in allowed:
+                wrong.append(f"{name_of(path)}:{line} imports {imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_room_of_the_package_has_its_layer() -> None:
+    above = {
+        "__init__",
+        "api",
+        "cli",
+        "config",
+        "demo",
+        "latency",
+        "project",
+        "system",
+        "testing",
+        "templates",
+    }
+    known = above | NOUNS | set(MAY_IMPORT)
+    rooms = {name_of(path).partition("/")[0].removesuffix(".py") for path in FILES}
+    assert rooms - known == set(), "say in this test what it may import"
+
+
+def test_the_kernel_knows_no_adapter_and_no_database() -> None:
+    foreign = {"sqlite3", "httpx2", "fastapi", "starlette", "uvicorn", "typer", "rich", "cedarpy"}
+    wrong = [
+        f"{name_of(path)}:{line}"
+        for path in (PACKAGE / "kernel").rglob("*.py")
+        for module, line in imports(tree_of(path))
+        if module.partition(".")[0] in foreign
+    ]
+    assert not wrong
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    assert deputize.__all__ == [
+        "Action", "ActionError", "Agent", "Answer", "Automation", "Budget", "Call", "CallDeclined",
+        "CallFailed", "CallNotDone", "CallUnknown", "Connector", "Declined", "DeputizeError", "Event",
+        "EventData", "Expired", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded", "Sent",
+        "Unmet", "agent", "attempt", "automation", "budget", "continue_with", "days", "done", "gave_up",
+        "hmac_sha256", "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send",
+        "sleep", "together", "until", "wait_for", "webhook",
+    ]  # fmt: skip
+    assert all(hasattr(deputize, name) for name in deputize.__all__)
+
+
+def test_nouns_read_no_clock_and_do_no_io() -> None:
+    wrong = []
+    for noun in NOUNS:
+        path = PACKAGE / f"{noun}.py"
+        tree = tree_of(path)
+        wrong += [
+            f"{path.name}:{line} {name}"
+            for name, line in imports(tree)
+            if name in DOES_IO or name.partition(".")[0] in DOES_IO or name == "time"
+        ]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if (
+                    called in READS_CLOCK
+                    or called == "open"
+                    or called.endswith((".read_text", ".write_text"))
+                ):
+                    wrong.append(f"{path.name}:{node.lineno} {called}")
+    assert not wrong
+
+
+def test_nothing_but_the_settings_reads_the_environment() -> None:
+    found = set()
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            named = isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+            if named and isinstance(node.value, ast.Name) and node.value.id == "os":  # type: ignore[attr-defined]
+                found.add(name_of(path))
+    assert found <= READS_ENVIRONMENT
+
+
+def test_time_is_read_through_the_clock_alone() -> None:
+    """Of the product itself; the town and the shipped tests live beside it."""
+    wrong = []
+    for path in FILES:
+        if name_of(path).startswith(("town/", "testing/", "demo/", "cli/", "clock.py")):
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in (
+                    "time.time",
+                    "time.time_ns",
+                    "time.monotonic",
+                    "datetime.now",
+                    "datetime.utcnow",
+                ):
+                    wrong.append(f"{name_of(path)}:{node.lineno} {called}")
+    assert not wrong
+
+
+def test_only_the_gate_and_the_resolution_of_doubts_reach_a_service() -> None:
+    found = set()
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                base = ast.unparse(node.func.value)
+                if base == "performer" or base.endswith(".performer"):
+                    found.add(name_of(path))
+    assert found == PERFORMS
+
+
+def test_only_the_fold_writes_projections() -> None:
+    tables = ("run", "action", "wait", "lease", "budget_use", "fact", "inbox")
+    starts = tuple(
+        f"{verb} {table} " for table in tables for verb in ("INSERT INTO", "UPDATE", "DELETE FROM")
+    )
+    found = set()
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and text.strip().startswith(starts):
+                found.add(name_of(path))
+    found = {name for name in found if name.startswith(("store/", "kernel/", "system"))}
+    # Erasure blanks what was personal in them, and a rebuild moves a whole projection.
+    assert found <= {"store/fold.py", "store/sqlite/rebuilding.py", "store/sqlite/schema.py"}
+
+
+def test_a_file_is_a_room() -> None:
+    long = {name_of(path) for path in FILES if len(path.read_text().splitlines()) > 400}
+    assert long <= set(LONG), "look for the second idea"
+
+
+def test_nothing_prints() -> None:
+    wrong = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not wrong
