@@ -70,7 +70,7 @@ class Picture:
         """Show a frame; as a line now and then where there is no terminal."""
         if self._live is not None:
             self._live.update(_panel(frame), refresh=True)
-        elif now_s >= self._next_line_s:
+        elif frame.of and now_s >= self._next_line_s:
             self._next_line_s = now_s + LINE_EVERY_S
             self.say(_line(frame))
 
