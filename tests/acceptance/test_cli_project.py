@@ -171,3 +171,9 @@ def test_an_error_with_json_is_one_document_too(project: Path) -> None:
     done = deputize(project, "runs", "--json")
     assert done.code == 1
     assert "there is no ledger at" in done.json()["error"]
+
+
+def test_a_server_reads_in_nothing_of_what_only_commands_need() -> None:
+    question = "import sys, deputize.cli.up, deputize.system, deputize.api.server; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    assert not {"typer", "rich", "structlog"} & set(done.stdout.split())

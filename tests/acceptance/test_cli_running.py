@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +174,41 @@ def test_no_colour_and_no_cut_reaches_a_pipe(project: Path) -> None:
     for words in (["runs"], ["show", run], ["--help"], ["doctor"]):
         assert "\x1b" not in deputize(project, *words).out
     assert run in deputize(project, "runs").out
+
+
+def test_runs_are_watched_in_a_terminal_until_ctrl_c(project: Path) -> None:
+    run = greeted(project, "Watched")
+    terminal, other = pty.openpty()
+    command = [EXECUTABLE, "runs", "--watch", "--project", str(project)]
+    watching = subprocess.Popen(
+        command, stdin=other, stdout=other, stderr=other, env=os.environ | {"COLUMNS": "160"}
+    )
+    os.close(other)
+    seen = b""
+    while run.encode() not in seen:
+        seen += os.read(terminal, 65_536)
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(30) == 0
+    os.close(terminal)
+
+
+def test_a_stuck_run_is_shown_with_both_sides_and_given_up(project: Path, tmp_path: Path) -> None:
+    own = new_project(tmp_path, "own")
+    with served(own):
+        sent = deputize(own, "send", "item.paid", "--data", '{"item": "vase"}', "--json").json()
+        run = sent["runs"][0]
+    edit(own / "automations" / "selling.py", 'event.data.item + "!"', 'event.data.item + "?"')
+    with served(own):
+        deputize(own, "send", "item.asked", "--data", '{"item": "vase!"}')
+        for _ in range(60):
+            cards = deputize(own, "inbox", "--json").json()["cards"]
+            if any(card["kind"] == "stuck" for card in cards):
+                break
+        assert any(card["id"] == run and card["kind"] == "stuck" for card in cards), cards
+        wrong = deputize(own, "resolve", run, "did-not")
+        assert wrong.code == 1 and "it can only be abandoned" in wrong.err
+        assert deputize(own, "resolve", run[:12], "abandon").code == 0
+        assert deputize(own, "show", run, "--json").json()["run"]["state"] == "ended"
 
 
 def test_a_reader_that_goes_away_is_no_error(project: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -56,7 +57,11 @@ def _watch(rows: Callable[[], list[tuple[Any, ...]]]) -> None:
     from rich.live import Live
 
     screen = console()
-    with Live(made_table(_RUN_COLUMNS, rows()), console=screen, auto_refresh=False) as live:
+    with (
+        suppress(KeyboardInterrupt),
+        Live(made_table(_RUN_COLUMNS, rows()), console=screen, auto_refresh=False) as live,
+    ):
+        live.refresh()
         while True:  # until Ctrl-C
             time.sleep(WATCH_EVERY_S)
             live.update(made_table(_RUN_COLUMNS, rows()), refresh=True)

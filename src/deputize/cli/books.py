@@ -16,7 +16,6 @@ from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.telling import read_telling
 from deputize.why import why_action, why_run
 
-PAGE = 1_000
 NEWEST = 2**63 - 1
 PREFIX_CHARS_MIN = 4
 
