@@ -54,6 +54,7 @@ class Life:
         project: Path,
         *,
         crashes: Sequence[str] = (),
+        crashes_after: Sequence[str] = (),
         pauses: Sequence[str] = (),
         plants: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
@@ -61,7 +62,13 @@ class Life:
         seed: int = 0,
     ) -> None:
         self._command = [sys.executable, "-m", "deputize.testing.crash_child", "--project", str(project)]
-        for name, values in (("--crash", crashes), ("--pause", pauses), ("--plant", plants)):
+        given = {
+            "--crash": crashes,
+            "--crash-after": crashes_after,
+            "--pause": pauses,
+            "--plant": plants,
+        }
+        for name, values in given.items():
             for value in values:
                 self._command += [name, value]
         self._command += ["--shift-s", repr(shift_s), "--seed", str(seed)]
@@ -208,6 +215,7 @@ class CrashHarness:
     def life(
         self,
         *crashes: str,
+        crashes_after: Sequence[str] = (),
         pauses: Sequence[str] = (),
         plants: Sequence[str] = (),
         shift_s: float = 0.0,
@@ -215,11 +223,13 @@ class CrashHarness:
     ) -> Life:
         """Start a process that will die at the first of these (`NAME:NTH`) that it reaches.
 
-        At `pauses` it is stopped, and says so; `go_on` lets it go on. `shift_s` sets its clock off.
+        `crashes_after` are operations: it dies once one of them was answered. At `pauses` it is
+        stopped, and says so; `go_on` lets it go on. `shift_s` sets its clock off.
         """
         life = Life(
             self.root,
             crashes=crashes,
+            crashes_after=crashes_after,
             pauses=pauses,
             plants=plants,
             environ={**self.environ, **environ},

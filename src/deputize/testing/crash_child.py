@@ -30,7 +30,7 @@ from deputize.store.sqlite import file as store_file
 from deputize.system import System
 from deputize.testing.boundaries import BOUNDARIES
 from deputize.testing.plants import PLANTS
-from deputize.testing.watching import report_sending
+from deputize.testing.watching import die_after, report_sending
 
 LINE_BYTES_MAX = 4_000_000
 MOVING = ("ready", "waiting", "doubtful")
@@ -89,6 +89,7 @@ class Child:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits_for_quiet = False
         self._wanted: tuple[str, str] | None = None
+        self._followed: tuple[tuple[str, ...], str] | None = None
         self.stopped = asyncio.Event()
         boundary.reached = self._reached
 
@@ -148,16 +149,32 @@ class Child:
         self._wanted = (automation, state)
         self._look()
 
+    async def _do_follow(self, source: str, id: str, type: str, until: str) -> None:
+        """Say when the run that answers an event has ended, or (until "card") when it waits for a person."""
+        answering = [a.name for a in self._system.project.automations.values() if a.on.event_type == type]
+        ledger_id = self._system.store.ledger_id
+        self._followed = tuple(canonical.name(ledger_id, name, source, id) for name in answering), until
+        self._look()
+
     async def _do_quiet(self) -> None:
         self._waits_for_quiet = True
         self._look()
 
     def _reached(self, name: str) -> None:
-        if name == "group.after_commit" and (self._waits_for_quiet or self._wanted):
+        if name == "group.after_commit" and self._watches:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._look)
 
+    @property
+    def _watches(self) -> bool:
+        return bool(self._waits_for_quiet or self._wanted or self._followed)
+
     def _look(self) -> None:
+        if self._followed is not None:
+            told = self._system.store.read(lambda view: what_became_of(view, *self._followed))  # type: ignore[misc]
+            if told is not None:
+                self._followed = None
+                tell(**told)
         if self._wanted is not None:
             automation, state = self._wanted
             rows = self._system.store.read(lambda v: v.runs(states=[state], automation=automation, limit=1))
@@ -183,6 +200,23 @@ def is_quiet(view: View) -> bool:
         after = rows[-1].no
 
 
+def what_became_of(view: View, run_ids: Sequence[str], until: str) -> dict[str, Any] | None:
+    """How the first of these runs that is there ended, or the card that it waits with; None for neither."""
+    run = next((found for run_id in run_ids if (found := view.run(run_id)) is not None), None)
+    if run is None:
+        return None
+    if run.state == "ended":
+        ended = next(e.body for e in view.entries(run.no) if e.type == "ended")
+        fields = ("kind", "label", "details", "reason")
+        return {"now": "ended", "run": run.id, **{name: (ended or {}).get(name) for name in fields}}
+    if until == "card":
+        card = next((c for c in view.cards(limit=PAGE) if c.run == run.no), None)
+        return (
+            None if card is None else {"now": "card", "id": card.id, "kind": card.kind, "title": card.title}
+        )
+    return None
+
+
 async def live(options: argparse.Namespace) -> None:
     """Open the project, obey, and stop."""
     boundary, clock = DeadlyBoundary(options.crash, options.pause), ShiftedClock()
@@ -190,6 +224,8 @@ async def live(options: argparse.Namespace) -> None:
     for name in options.plant:
         PLANTS[name].put()
     report_sending(boundary)
+    for name in options.crash_after:
+        die_after(name, tell)
     system = System.open(options.project, clock=clock, boundary=boundary, seed=options.seed)
     child = Child(system, clock, boundary)
     await system.start()
@@ -224,6 +260,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--pause", type=_crash, action="append", default=[], help="NAME:NTH of a boundary to stop at"
+    )
+    parser.add_argument(
+        "--crash-after", action="append", default=[], help="die once this operation is answered"
     )
     parser.add_argument("--plant", choices=sorted(PLANTS), action="append", default=[], help="a bug to plant")
     parser.add_argument("--shift-s", type=float, default=0.0, help="begin with the clock shifted, in seconds")

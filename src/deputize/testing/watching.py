@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 
+from deputize.operation import Operation
+from deputize.system import ConnectorPerformer
 from deputize.testing.boundaries import ANSWERED, SENDING
 
 
@@ -30,3 +34,21 @@ def report_sending(boundary: Callable[[str], None]) -> None:
         return await handle(transport, request)
 
     httpx2.AsyncHTTPTransport.handle_async_request = watched  # type: ignore[assignment, method-assign]
+
+
+def die_after(name: str, tell: Callable[..., None]) -> None:
+    """Kill this process once the operation of this name was performed, whatever came of it."""
+    perform = ConnectorPerformer.perform
+
+    async def last(
+        self: ConnectorPerformer, operation: Operation[..., Any], args: bytes, *, key: str, attempt: int
+    ) -> bytes:
+        try:
+            return await perform(self, operation, args, key=key, attempt=attempt)
+        finally:
+            if operation.name == name:
+                tell("dies", at=name, nth=1)
+                os.kill(os.getpid(), signal.SIGKILL)
+                signal.pause()
+
+    ConnectorPerformer.perform = last  # type: ignore[method-assign]
