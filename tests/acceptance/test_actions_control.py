@@ -198,6 +198,28 @@ def intents(app: Running, runs: list[str], scope: str) -> int:
     return sum(len(app.entries(run, "intent")) for run in stopped)
 
 
+async def test_a_halt_that_comes_while_a_start_is_in_line_is_seen_by_it(tmp_path: Path, desk: Desk) -> None:
+    async with running(write_project(tmp_path, desk.base, LOAD)) as app:
+
+        def halt() -> None:
+            # Its turn is taken and its work is not given to the writer yet.
+            app.kernel.parts.stops.stop("all", "at the last moment")
+            app.hooks.clear()
+            app.hooks["t2.in"] = lambda: started.append(1)
+
+        started: list[int] = []
+        app.hooks["t2.before"] = halt
+        run = await app.send(item="a")
+        await app.until(lambda view: not app.hooks.get("t2.before"))
+        # The work that found the halt is behind us once a later one is.
+        await app.send(type="test.other")
+        await app.send(type="test.other")
+        assert not started and not app.entries(run, "intent")
+        app.kernel.parts.stops.lift("all")
+        await app.ended(run)
+        assert len(desk.effects) == 4
+
+
 async def test_no_further_attempt_is_sent_under_a_halt(tmp_path: Path, desk: Desk) -> None:
     desk.faults.append(fault("status", 429))
     async with running(write_project(tmp_path, desk.base, LOAD)) as app:

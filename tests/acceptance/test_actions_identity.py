@@ -244,6 +244,8 @@ async def one(event: Event[Ask]) -> Outcome:
             assert order == [f"{item}{n // 2}" for n in range(10)]
 
 
+# Python says of a coroutine that refuses to end that it refuses to end.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_evicted_run_runs_its_finally_and_goes_on_from_its_record(
     tmp_path: Path, desk: Desk
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.desk import Desk, fault
@@ -241,6 +242,21 @@ async def one(event: Event[Ask]) -> Outcome:
         await app.answer(card.id, "happened", {"item": "a", "key": ""})
         assert await app.label(run) == "cancelled"
         assert app.read(lambda view: view.next_due()) is None
+
+
+@pytest.mark.full
+async def test_a_waiting_run_costs_little_memory(tmp_path: Path, desk: Desk) -> None:
+    count, per_run_bytes_max = 20_000, 5_000
+    async with running(project(tmp_path, desk, WAIT), sound=False) as app:
+        await app.send(item="first")
+        await app.state(app.read(lambda view: view.runs())[0].id, "waiting")
+        before = psutil.Process().memory_info().rss
+        for start in range(0, count, 500):
+            await app.send_all([("test.ask", {"item": f"i{n}"}) for n in range(start, start + 500)])
+            await app.gone()
+        await app.until(lambda view: view.counts().get("runs.waiting") == count + 1, 120)
+        # The desk and the test live in this process as well.
+        assert psutil.Process().memory_info().rss - before < count * per_run_bytes_max
 
 
 @pytest.mark.slow

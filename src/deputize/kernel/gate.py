@@ -389,11 +389,14 @@ class Gate:
             if not self._is(tx, begun, "doubtful"):
                 return False
             body["by"] = by
+            self.parts.boundary("t3.in")
             self._append_settled(tx, begun, kind, "doubtful", body)
             return True
 
+        self.parts.boundary("t3.before")
         if not await self.written(work):
             return None
+        self.parts.boundary("t3.after")
         self.parts.leases.freed(begun.leases)
         return result
 
