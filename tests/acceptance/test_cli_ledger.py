@@ -250,6 +250,11 @@ def test_check_replays_open_and_ended_runs_beside_the_running_process(project: P
         assert changed.code == 0
         assert "1 open run of hold began under other code, and match" in changed.out
 
+        edit(project / "automations" / "greeting.py", 'done("greeted")', 'done("welcomed")')
+        other = deputize(project, "check")
+        assert other.code == 0
+        assert "it would now come to done(welcomed), and came to done(greeted)" in other.out
+
         edit(selling, 'event.data.item + "!"', 'event.data.item + "?"')
         edit(project / "automations" / "greeting.py", '"guests"', '"visitors"')
         stuck = deputize(project, "check")

@@ -104,7 +104,7 @@ def test_a_project_that_hangs_is_ended_and_the_line_is_told(project: Path) -> No
 
 def test_a_project_that_ends_or_floods_the_check_is_no_crash_of_ours(project: Path) -> None:
     noisy = project / "automations" / "noisy.py"
-    noisy.write_text("print('x' * 1_000_000)\n")
+    noisy.write_text("print('x' * 1_000_000)\nprint('1')\nprint('{\"report\": {}}')\n")
     assert deputize(project, "check", "--json").json()["ok"] is True
     noisy.write_text("import os\nos._exit(9)\n")
     done = deputize(project, "check")
