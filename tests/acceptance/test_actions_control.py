@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deputize.kernel import scheduler
 from deputize.kernel.people import NotAnswerable
 from deputize.store.protocol import View
 from tests.support.desk import Desk, fault
@@ -144,7 +145,7 @@ async def test_a_run_that_waits_at_a_halt_can_be_cancelled(tmp_path: Path, desk:
     async with running(project(tmp_path, desk)) as app:
         await app.kernel.people.stop("connector:desk", "", "maya")
         run = await app.send()
-        await so(lambda: app.kernel.parts.live)
+        await so(lambda: app.kernel.parts.stops.parked)
         await app.kernel.people.cancel(run, "maya")
         await app.until(lambda view: view.runs(states=["ready"]) and _types(view, run)[-1] == "cancelling")
         await app.kernel.people.lift("connector:desk", "maya")
@@ -215,7 +216,7 @@ async def test_a_halt_that_comes_while_a_start_is_in_line_is_seen_by_it(tmp_path
         await app.send(type="test.other")
         await app.send(type="test.other")
         assert not started and not app.entries(run, "intent")
-        app.kernel.parts.stops.lift("all")
+        await app.kernel.people.lift("all", "maya")
         await app.ended(run)
         assert len(desk.effects) == 4
 
@@ -245,6 +246,35 @@ async def test_no_doubt_is_repeated_under_a_halt(tmp_path: Path, desk: Desk) -> 
         await app.kernel.people.lift("automation:load", "maya")
         await app.ended(run)
         assert len(desk.effects) == 4
+
+
+async def test_halted_runs_take_no_place_from_others(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "LIVE_MAX", 8)
+    code = (
+        LOAD
+        + """
+@automation(on=Word, agent=other)
+async def free(event: Event[Word]) -> Outcome:
+    await desk.write(item="free")
+    return done()
+@automation(on=Ask, agent=worker)
+async def second(event: Event[Ask]) -> Outcome:
+    await desk.read(item="x")
+    return done()
+"""
+    )
+    agents = 'worker = agent("worker")\nother = agent("other")'
+    async with running(write_project(tmp_path, desk.base, code, agents=agents)) as app:
+        await app.kernel.people.stop("agent:worker", "", "maya")
+        await app.send_all([("test.ask", {"item": f"i{n}"}) for n in range(40)])
+        assert await app.label(await app.send(type="test.word")) == "done"
+        await so(lambda: len(app.kernel.parts.stops.parked) == 80)
+        assert not app.kernel.parts.live
+        await app.kernel.people.lift("agent:worker", "maya")
+        await app.until(lambda view: view.counts().get("runs.ended") == 81)
+        assert len(desk.effects) == 161
 
 
 async def test_a_halted_agent_does_not_keep_another_from_a_resource(tmp_path: Path, desk: Desk) -> None:

@@ -123,9 +123,8 @@ class Gate:
     async def _read(self, request: Request) -> Result | None:
         run, operation = request.run, request.action.operation
         turn = self._turn(request)
-        await turn.enter(run.is_over)
         try:
-            if run.is_over():
+            if not await self._may_go_on(run, turn):
                 return None
             refusal = await self._judge_read(request)
             if refusal is not None:
@@ -171,8 +170,7 @@ class Gate:
                 wait_s = self._back_off_s(operation, attempt, error)
                 turn.leave()
                 await asyncio.sleep(wait_s)
-                await turn.enter(request.run.is_over)
-                if request.run.is_over():
+                if not await self._may_go_on(request.run, turn):
                     return None
                 attempt += 1
                 continue
@@ -213,8 +211,7 @@ class Gate:
         patient = True
         try:
             while True:
-                await turn.enter(run.is_over)
-                if run.is_over():
+                if not await self._may_go_on(run, turn):
                     return None
                 busy = self._ahead(request, place) if patient else None
                 if busy is not None:
@@ -515,6 +512,13 @@ class Gate:
         """A turn, not entered."""
         lanes = tuple(self.parts.lane_of(scope) for scope in scopes[:2])
         return Turn(self.parts.stops, lanes, scopes, priority, group)
+
+    async def _may_go_on(self, run: LiveRun, turn: Turn) -> bool:
+        """Take the turn for something new. False where the run is over, or parked at a stop."""
+        if not run.is_over() and not await turn.enter_unless_stopped():
+            self.parts.stops.parked.add(run.no)
+            return False
+        return not run.is_over()
 
     def _turn(self, request: Request) -> Turn:
         return self.turn(self._scopes(request), request.run.priority, request.run.automation.name)

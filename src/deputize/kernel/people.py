@@ -244,7 +244,6 @@ class People:
         live = self._parts.live.get(no)
         if live is not None:
             live.cancel = "cancel"
-            self._parts.stops.look_again()
             self._runner.look(live)
         else:
             # In line as it began, or waiting: it is loaded, and its wish with it.

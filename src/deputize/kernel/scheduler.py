@@ -70,6 +70,10 @@ class Scheduler:
         for no, run in paused.items():
             priority, automation = self._priority_of(no)
             self._push(no, priority, automation, run)
+        parked = list(self._stops.parked)
+        self._stops.parked.clear()
+        for no in parked:
+            self.ready(no)
         self._soon()
 
     def _push(self, no: int, priority: int, automation: str, run: LiveRun | None) -> None:

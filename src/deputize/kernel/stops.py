@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 ALL = "all"
 
@@ -13,6 +12,8 @@ class Stops:
 
     def __init__(self) -> None:
         self.scopes: dict[str, str] = {}
+        self.parked: set[int] = set()
+        """Runs that wanted to start something and left memory; they are ready once a stop is lifted."""
         self._changed: asyncio.Event | None = None
 
     def stop(self, scope: str, reason: str) -> None:
@@ -22,10 +23,6 @@ class Stops:
     def lift(self, scope: str) -> None:
         """From now on things start in this scope again."""
         self.scopes.pop(scope, None)
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Let those that wait look again."""
         if self._changed is not None:
             self._changed.set()
             self._changed = None
@@ -36,9 +33,9 @@ class Stops:
             return None
         return next((s for s in (ALL, *scopes) if s in self.scopes), None)
 
-    async def wait(self, *scopes: str, unless: Callable[[], bool] = lambda: False) -> None:
-        """Wait until none of these is stopped, or `unless` holds when looking again."""
-        while self.in_way(*scopes) is not None and not unless():
+    async def wait(self, *scopes: str) -> None:
+        """Wait until none of these is stopped."""
+        while self.in_way(*scopes) is not None:
             if self._changed is None:
                 self._changed = asyncio.Event()
             await self._changed.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from deputize.kernel.lanes import Lane
 from deputize.kernel.stops import Stops
@@ -29,25 +28,26 @@ class Turn:
         self._group = group
         self._held: list[Lane] = []
 
-    async def enter(self, unless: Callable[[], bool] = lambda: False) -> None:
-        """Wait out every stop, then for a place in each lane. Returns at once, without a place,
-        where `unless` holds."""
-        stops = self._stops
-        while True:
-            if stops.scopes:
-                await stops.wait(*self.scopes, unless=unless)
-                if unless():
-                    return
-            for lane in self._lanes:
-                try:
-                    await lane.enter(self._priority, self._group)
-                except asyncio.CancelledError:
-                    self.leave()
-                    raise
-                self._held.append(lane)
-            if stops.in_way(*self.scopes) is None:
-                return
-            self.leave()
+    async def enter(self) -> None:
+        """Wait out every stop, then for a place in each lane: for what has been started already."""
+        while not await self.enter_unless_stopped():
+            await self._stops.wait(*self.scopes)
+
+    async def enter_unless_stopped(self) -> bool:
+        """Wait for a place in each lane. False, without one, where a stop is in the way."""
+        if self._stops.in_way(*self.scopes) is not None:
+            return False
+        for lane in self._lanes:
+            try:
+                await lane.enter(self._priority, self._group)
+            except asyncio.CancelledError:
+                self.leave()
+                raise
+            self._held.append(lane)
+        if self._stops.in_way(*self.scopes) is None:
+            return True
+        self.leave()
+        return False
 
     def leave(self) -> None:
         """Give the places back; harmless where none is held."""
