@@ -101,9 +101,8 @@ def resolve(
     if kind not in _KINDS:
         raise Said(f"say what came of it: {', '.join(_KINDS)} (and not {kind!r})", USAGE)
     if bool(result) != (kind == "happened"):
-        raise Said(
-            "happened takes --result JSON (what the service would have answered), and no other does", 2
-        )
+        said = "happened takes --result JSON (what the service would have answered), and no other does"
+        raise Said(said, USAGE)
     if again and kind != "did-not":
         raise Said("--again goes with did-not: what happened is not done again", USAGE)
     body: dict[str, Any] = {
@@ -126,7 +125,7 @@ def pause(
     """Let an automation or a run start nothing new; `deputize resume` lets it go on."""
     here: Here = ctx.obj
     process = need_process(here)
-    _stop(here, process, _scope_of(here, process, name), reason or "paused", person, "Paused")
+    _stop(here, process, _scope_of(process, name), reason or "paused", person, "Paused")
 
 
 def halt(
@@ -186,7 +185,8 @@ def read_json(text: str, option: str) -> Any:
         ) from None
 
 
-def _scope_of(here: Here, process: Process, name: str) -> str:
+def _scope_of(process: Process, name: str) -> str:
+    """An automation unless a run begins so; the process knows whether there is one of this name."""
     if name.startswith(("automation:", "run:")):
         return name
     try:
