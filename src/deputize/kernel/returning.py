@@ -45,6 +45,8 @@ def returned(run: LiveRun, value: Any) -> Ends:
     label: object = value.label
     if not isinstance(label, str) or len(label) > LABEL_CHARS_MAX:
         return failed(run, CodeError(f"{place}: a label is text of at most {LABEL_CHARS_MAX} characters"))
+    if not value.details:
+        return Ends(run, value.kind, Outcome(value.kind, readable(label)))
     # Made plain here, because it is the project's code that turns what it returned into text.
     details = canonical.encode(plain(value.details))
     if len(details) > DETAILS_BYTES_MAX:
