@@ -11,6 +11,7 @@ import pytest
 import deputize
 from deputize.testing.boundaries import BOUNDARIES
 from deputize.testing.crash import CrashHarness, HarnessError
+from deputize.testing.evidence import read_ledger
 from deputize.town import Town
 from tests.crash.scenes import SCENES, Scene, everything, fault, only
 
@@ -49,6 +50,7 @@ def test_a_crash_at_this_boundary_loses_and_doubles_nothing(
     assert died.died_at == name
     harness.recover(events)
     assert harness.broken() == [], harness.replay_note()
+    assert unfinished(harness) == []
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -86,6 +88,13 @@ def crash_among_faults(harness: CrashHarness, town: Town, name: str, kind: str, 
     again.kill()
     harness.recover(events)
     assert harness.broken() == [], harness.replay_note()
+    assert unfinished(harness) == []
+
+
+def unfinished(harness: CrashHarness) -> list[str]:
+    """Runs that have not ended, though every card was answered."""
+    ledger = read_ledger(harness.project.settings.ledger)
+    return [f"{run.automation} is {run.state}: {run.reason}" for run in ledger.runs if run.state != "ended"]
 
 
 def _called(node: ast.Call) -> str:

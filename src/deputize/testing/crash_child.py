@@ -25,7 +25,7 @@ from deputize import canonical
 from deputize.clock import SystemClock
 from deputize.errors import DeputizeError
 from deputize.event import Occurrence
-from deputize.store.protocol import View
+from deputize.store.protocol import RunRow, View
 from deputize.store.sqlite import file as store_file
 from deputize.system import System
 from deputize.testing.boundaries import BOUNDARIES
@@ -187,17 +187,24 @@ class Child:
 
 
 def is_quiet(view: View) -> bool:
-    """Whether nothing moves any more without a person: every run has ended, is stuck or has a card."""
+    """Whether nothing moves of itself: every run has ended, is stuck, or waits for a card or an event."""
+    if view.cancelled_waits():
+        return False
     after = 0
     while True:
         rows = view.runs(states=MOVING, after=after, limit=PAGE)
-        for row in rows:
-            doubts = [a for a in view.actions(row.no) if a.state == "doubtful"]
-            if row.state != "doubtful" or not all(view.has_card(row.no, a.path) for a in doubts):
-                return False
+        if any(_moves(view, row) for row in rows):
+            return False
         if len(rows) < PAGE:
             return True
         after = rows[-1].no
+
+
+def _moves(view: View, row: RunRow) -> bool:
+    if row.state == "waiting":
+        return any(wait.kind != "event" for wait in view.waits(row.no))
+    doubts = [action for action in view.actions(row.no) if action.state == "doubtful"]
+    return row.state != "doubtful" or not all(view.has_card(row.no, action.path) for action in doubts)
 
 
 def what_became_of(view: View, run_ids: Sequence[str], until: str) -> dict[str, Any] | None:
