@@ -376,6 +376,32 @@ async def test_an_answer_that_overtakes_a_look_up_is_the_only_one_taken(tmp_path
         assert app.budget() == (0, 0)
 
 
+async def test_a_doubt_outlives_its_run_and_is_answered_or_found_but_never_repeated(
+    tmp_path: Path, desk: Desk
+) -> None:
+    code = """
+@automation(on=Ask, agent=worker)
+async def one(event: Event[Ask]) -> Outcome:
+    await together(desk.plain(item="a"), desk.plain(item="b"), desk.write(item="c"))
+    return done()
+"""
+    desk.always = fault("cut_before")
+    async with running(write_project(tmp_path, desk.base, code, toml=BUDGET, settle_s=0.8)) as app:
+        run = await app.send()
+        await app.until(lambda view: len(view.cards()) == 2)
+        sent = len(desk.writes)
+        await app.answer(f"{run}/1.0", "abandon")
+        assert app.run(run).state == "ended"
+        assert [card.id for card in app.cards()] == [f"{run}/1.1"]
+        with pytest.raises(NotAnswerable, match="has ended"):
+            await app.answer(f"{run}/1.1", "do_again")
+        await app.answer(f"{run}/1.1", "did_not")
+        # Whether it was in doubt or open between two attempts: no more of it is sent than was begun.
+        await app.action(run, "1.2", "refused")
+        assert len([one for one in desk.writes[sent:] if one.path == "/plain"]) == 0
+        assert app.budget() == (0, 1) and not app.cards()
+
+
 # -- priced reads -------------------------------------------------------------------------------------
 
 

@@ -119,7 +119,7 @@ class Doubts:
 
     def may_repeat(self, contract: Contract, begun: Begun) -> bool:
         """Whether the same key and bytes may be sent again now."""
-        if begun.attempt >= contract.attempts_max:
+        if begun.attempt >= contract.attempts_max or self._ended(begun):
             return False
         if contract.repeatable:
             return True
@@ -132,6 +132,11 @@ class Doubts:
 
     def _may_repeat_later(self, contract: Contract, begun: Begun, repeat_at: int) -> bool:
         return self._now() < repeat_at and self.may_repeat(contract, begun)
+
+    def _ended(self, begun: Begun) -> bool:
+        """Whether a person has ended its run: then nothing of it is sent any more."""
+        row = self._parts.store.read(lambda view: view.run_no(begun.run_no))
+        return row is None or row.state == "ended"
 
     async def _look_up(self, operation: Operation[..., Any], begun: Begun) -> tuple[bytes | None, bool]:
         """What the look-up found, and whether the service told at all."""
@@ -158,7 +163,7 @@ class Doubts:
     async def _proved_absent(self, operation: Operation[..., Any], begun: Begun) -> None:
         """The service knows of no such action after the longest time for a late effect: not done."""
         self._parts.boundary("resolve.absent")
-        if begun.attempt < operation.contract.attempts_max:
+        if begun.attempt < operation.contract.attempts_max and not self._ended(begun):
             because = "the look-up found nothing, which proves it was not done"
             await self._repeat(operation, begun, because, proved=True)
             return
@@ -192,7 +197,7 @@ class Doubts:
 
     async def _ask_anew(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
         """A priced read: what it may have cost counts as spent, and it is asked again, so many times."""
-        if begun.round >= operation.contract.attempts_max:
+        if begun.round >= operation.contract.attempts_max or self._ended(begun):
             await self._card(begun, operation.name, evidence)
             return
         await asyncio.sleep(min(0.1 * 2.0**begun.round, ASK_AGAIN_S_MAX))

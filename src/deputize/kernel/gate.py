@@ -268,6 +268,9 @@ class Gate:
             turn.leave()
             await asyncio.sleep(sent.wait_s)
             await turn.enter()
+            row = self.parts.store.read(lambda view, no=begun.run_no: view.run_no(no))  # type: ignore[misc]
+            if row is None or row.state == "ended":
+                return self._post_settled(run, begun, "refused", f"its run has ended; {sent.because}")
             send_by = self.parts.time.monotonic() + start_within_s(operation.contract)
             again = await self.attempt(operation, begun, sent.because, was="open")
             if again is None:

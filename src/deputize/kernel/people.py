@@ -112,7 +112,7 @@ class People:
             tx.take_answer(answer.no)
             self._parts.boundary("people.taking")
             run = tx.run_no(answer.run)
-            if run is None or run.state == "ended":
+            if run is None or (run.state == "ended" and not answer.path):
                 continue
             by = {"person": answer.person, "reason": answer.body.get("reason", "")}
             if not answer.path:
@@ -154,6 +154,8 @@ class People:
                 return _Taken(run.no, row.path, again=(again, operation))
             return _Taken(run.no, row.path, again, freed=begun.leases)
         self._gate.append(tx, run.no, [Draft("abandoned", part)])
+        if run.state == "ended":
+            return _Taken(run.no, row.path, freed=begun.leases)
         return _Taken(run.no, row.path, ended=self._end(tx, run, by), freed=begun.leases)
 
     def _end(self, tx: Tx, run: RunRow, by: Mapping[str, Any]) -> Ended:
@@ -185,6 +187,8 @@ class People:
             self._check_again(run, row)
 
     def _check_again(self, run: RunRow, row: ActionRow) -> None:
+        if run.state == "ended":
+            raise NotAnswerable(f"run {run.id} has ended; say whether it happened, or abandon it")
         operation = self._operations.get(row.operation)
         if operation is None or run.automation not in self._runner.automations:
             raise NotAnswerable(

@@ -48,7 +48,13 @@ def _ended(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> No
     if body["waited"]:
         sql("DELETE FROM wait WHERE run=?", (run,))
     if body["carded"]:
-        sql("UPDATE inbox SET state='closed' WHERE run=? AND state='open'", (run,))
+        # What is in doubt stays before people: its holds and leases stay too.
+        sql(
+            "UPDATE inbox SET state='closed' WHERE run=? AND state='open' AND NOT EXISTS"
+            " (SELECT 1 FROM action WHERE action.run=inbox.run AND action.path=inbox.path"
+            " AND action.state='doubtful')",
+            (run,),
+        )
     if body["key"] is not None:
         sql(
             "UPDATE run SET state='ready' WHERE no=("
