@@ -43,11 +43,12 @@ class Action(Awaiting[R_co]):
 
     def because(self, why: str) -> Action[R_co]:
         """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""
-        if not isinstance(why, str) or len(why) > WHY_CHARS_MAX:
+        given: object = why
+        if not isinstance(given, str) or len(given) > WHY_CHARS_MAX:
             raise CodeError(
                 f"{self.where}: because() takes a sentence of at most {WHY_CHARS_MAX:,} characters"
             )
-        self.why = why.encode("utf-8", "backslashreplace").decode()
+        self.why = given.encode("utf-8", "backslashreplace").decode()
         return self
 
     def expecting(self, **fields: Any) -> Action[R_co]:

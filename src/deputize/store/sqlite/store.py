@@ -163,6 +163,7 @@ class SqliteStore:
         """One work in its savepoint; what it raises rolls back its own writes and no others'."""
         sql = self._file.db.execute
         self._heads.touched.clear()
+        mark = self._tx.new.mark()
         sql("SAVEPOINT work")
         try:
             value = work(self._tx)
@@ -170,6 +171,7 @@ class SqliteStore:
             if self._file.db.in_transaction:
                 sql("ROLLBACK TO work")
                 sql("RELEASE work")
+                self._tx.new.roll_back(mark)
                 self._tx.resync()
             self._heads.forget_touched()
             return None, _told(error)
@@ -177,6 +179,12 @@ class SqliteStore:
         return value, None
 
     def _finish(self, batch: list[_Given], results: list[_Result]) -> list[_Result]:
+        try:
+            self._tx.new.write()
+        except sqlite3.Error as error:
+            if self._file.db.in_transaction:
+                self._file.db.execute("ROLLBACK")
+            return self._rolled_back(batch, error)
         self._reach("group.before_commit")
         try:
             self._file.db.execute("COMMIT")
@@ -184,6 +192,7 @@ class SqliteStore:
             return self._lose(
                 StoreLost(f"a commit has an unknown outcome ({error}); restart to recover"), batch
             )
+        self._tx.new.forget()
         self.commits += 1
         self.works += len(batch)
         self._reach("group.after_commit")
@@ -194,6 +203,7 @@ class SqliteStore:
     def _rolled_back(self, batch: list[_Given], error: BaseException | None) -> list[_Result]:
         """SQLite gave the whole transaction up (a full disk): nothing in this commit was written."""
         self._heads.forget()
+        self._tx.new.forget()
         self._tx.resync()
         return [(future, None, _full(error or StoreFull())) for _, future in batch]
 
