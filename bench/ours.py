@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from bench.measure import WARM_UP_RUNS, Measure, WorkNotDone, main
-from deputize import canonical
+from deputize import canonical, longlived
 from deputize.event import Occurrence
 from deputize.kernel.live import LiveRun
 from deputize.ledger import Draft
@@ -99,6 +99,7 @@ def measure_throughput(runs: int, concurrency: int, directory: Path) -> float:
     async def work() -> float:
         bench = Bench(directory)
         await bench.system.start()
+        longlived.settle()
         await bench.run(WARM_UP_RUNS, concurrency)
         began = time.perf_counter()
         await bench.run(runs, concurrency)
@@ -116,6 +117,7 @@ def measure_latency(runs: int, concurrency: int, directory: Path) -> float:
     async def work() -> float:
         bench = Bench(directory)
         await bench.system.start()
+        longlived.settle()
         await bench.run(WARM_UP_RUNS, 1)
         times = []
         for _ in range(runs):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -106,6 +108,30 @@ def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loa
     assert set(project.operations) == {"payments.refund"}
     assert set(project.automations) == {"collect_photo"}
     assert len(project.rules.explain()) == 6
+
+
+def test_the_page_on_testing_tests_the_example(tmp_path: Path) -> None:
+    place = tmp_path / "shop"
+    shutil.copytree(
+        ROOT / "examples" / "returns", place, ignore=shutil.ignore_patterns("__pycache__", "tests")
+    )
+    (place / "conftest.py").unlink()
+    fixtures, survives, harness = blocks(ROOT / "docs" / "testing.md", "python")
+    (place / "conftest.py").write_text(fixtures)
+    imports = "from automations.returns import ReturnRequested\n"
+    (place / "test_survives.py").write_text(imports + survives)
+    imports = (
+        "from pathlib import Path\n"
+        "from deputize.town import Town\n"
+        "from deputize.testing.crash import CrashHarness, event\n"
+        "project = Path(__file__).parent\n"
+        "def test_harness(tmp_path):\n"
+    )
+    body = harness
+    (place / "test_harness.py").write_text(imports + textwrap.indent(body, "    "))
+    done = shell(f"{sys.executable} -m pytest -q -p no:cacheprovider {place}", place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
 
 
 def test_the_settings_on_the_operating_page_are_settings(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
+from deputize import longlived
 from deputize.api.app import build_app
 from deputize.api.here import Readiness
 from deputize.api.log import Complaints, complain
@@ -60,6 +61,7 @@ async def _serve(system: System, ready: Callable[[str], None], stop: asyncio.Eve
         url = _url(settings.host, listener)
         try:
             await system.start()
+            longlived.settle()
             readiness.state = "ready"
             with _announced(settings.data / FILE, url, iso(system.time.now_us())):
                 ready(url)
