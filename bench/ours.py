@@ -226,7 +226,7 @@ def measure_waiting_100k_mb(runs: int, concurrency: int, directory: Path) -> flo
     async def work() -> float:
         bench = Bench(directory)
         await bench.system.start()
-        wait_s = max(30, runs // 400)
+        wait_s = max(30, runs // 800)
         for first in range(0, runs, PARK_TOGETHER):
             data = [
                 canonical.encode({"item": f"i{n}", "for_s": wait_s})

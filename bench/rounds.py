@@ -17,7 +17,7 @@ class Results:
     readings: Mapping[Series, Sequence[Reading]]
 
     def values(self, series: Series) -> list[float]:
-        """The values of one series, a value a round."""
+        """The values of one series, a value a round in which it was read."""
         return [reading.value for reading in self.readings[series]]
 
     def medians(self) -> dict[str, float]:
@@ -44,6 +44,8 @@ def run_rounds(section: Section, rounds: int, on_reading: Callable[[str], None])
     readings: dict[Series, list[Reading]] = {series: [] for series in section.series}
     for number in range(1, rounds + 1):
         for series in section.series:
+            if number > series.rounds_max:
+                continue
             on_reading(f"{section.name}, round {number} of {rounds}: {series.key}")
             reading = read(series.contender, series.measure, series.runs, series.concurrency)
             readings[series].append(reading)

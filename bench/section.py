@@ -12,13 +12,17 @@ Medians = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One measure of one contender, read once a round; `runs` is the size of the work."""
+    """One measure of one contender, read once a round; `runs` is the size of the work.
+
+    `rounds_max` is for measures of ours alone that take minutes: they are read in the first rounds only.
+    """
 
     contender: Contender
     measure: str
     unit: str
     runs: int
     concurrency: int = 1
+    rounds_max: int = 1_000
 
     @property
     def key(self) -> str:

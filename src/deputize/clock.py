@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -27,6 +28,46 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+class SteadyClock:
+    """Ledger time: the wall time of another clock, made never to run back.
+
+    Where that clock is set back, this one goes on from where it was at the pace of monotonic time; a
+    step forward is followed. Safe to read from several threads.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._from_us, self._from_s = 0, clock.monotonic()
+
+    def go_on_from(self, at_us: int) -> None:
+        """Be no earlier than this from now on: the last time that a ledger holds."""
+        with self._lock:
+            if at_us > self._from_us:
+                self._from_us, self._from_s = at_us, self._clock.monotonic()
+
+    def now_us(self) -> int:
+        """Microseconds since the Unix epoch, never less than before."""
+        return self.now_and_wall_us()[0]
+
+    def now_and_wall_us(self) -> tuple[int, int]:
+        """This time, and the wall time that it was made of: how far that one is behind."""
+        clock = self._clock
+        with self._lock:
+            # On both sides of the wall time: a process that stood still between two of these readings
+            # must neither seem to have been set back nor run ahead from then on.
+            before_s = clock.monotonic()
+            wall_us = clock.now_us()
+            steady_us = self._from_us + int((before_s - self._from_s) * 1_000_000)
+            if wall_us > steady_us:
+                self._from_us, self._from_s = wall_us, clock.monotonic()
+            return max(wall_us, steady_us), wall_us
+
+    def monotonic(self) -> float:
+        """Seconds on the other clock's monotonic time."""
+        return self._clock.monotonic()
 
 
 def to_datetime(at_us: int) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 
 from deputize import canonical
 from deputize.agent import Agent
-from deputize.clock import Clock, SystemClock
+from deputize.clock import Clock, SteadyClock, SystemClock
 from deputize.connectors.connections import Connections
 from deputize.connectors.perform import look_up, perform
 from deputize.connectors.secret import Secrets
@@ -81,7 +81,7 @@ class System:
     ) -> None:
         self.project = project
         settings = project.settings
-        clock = clock or SystemClock()
+        clock = SteadyClock(clock or SystemClock())
         self.secrets = Secrets(settings.root, settings.environ)
         self.connections = Connections(settings.connectors, self.secrets, settings.environ, clock=clock)
         self.store: Store = SqliteStore(
@@ -91,7 +91,8 @@ class System:
             on_lost=on_lost,
             boundary=None if boundary is no_boundary else boundary,
         )
-        self.time = LedgerTime(clock, self.store.read(lambda view: view.last_at()))
+        clock.go_on_from(self.store.read(lambda view: view.last_at()))
+        self.time = LedgerTime(clock)
         for webhook in project.webhooks.values():
             self.secrets.resolve(webhook.verifier.secret)
         self.latencies = {name: Latency() for name in project.connectors}

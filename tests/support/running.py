@@ -31,13 +31,16 @@ class ShiftedClock(SystemClock):
 
 
 class SetClock(SystemClock):
-    """A clock whose wall time stands where it is set."""
+    """A clock that stands where it is set: ledger time would go on with a monotonic time that moves."""
 
     def __init__(self, at_us: int) -> None:
         self.at_us = at_us
 
     def now_us(self) -> int:
         return self.at_us
+
+    def monotonic(self) -> float:
+        return self.at_us / 1e6
 
 
 async def so(holds: Callable[[], object]) -> None:

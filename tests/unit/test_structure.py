@@ -32,7 +32,6 @@ MAY_IMPORT = {
 READS_ENVIRONMENT = {"config.py", "testing/crash.py"}
 PERFORMS = {"kernel/gate.py", "kernel/doubts.py"}
 LONG = {
-    "kernel/gate.py": "an action's way from asking to settling is read in one place",
     "testing/store_suite.py": "a suite",
 }
 READS_CLOCK = {"time", "datetime.now", "datetime.utcnow", "datetime.today"}

@@ -14,9 +14,12 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.call import CallFailed
 from deputize.errors import StoreError
-from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.gate import Gate
 from deputize.kernel.live import LiveRun
+from deputize.kernel.parts import Parts
+from deputize.kernel.recording import Recording
 from deputize.kernel.result import Result
+from deputize.kernel.settling import Settling
 from deputize.kernel.start import Begun, RefusedStart, Request, start_again, start_within_s
 from deputize.kernel.turns import Turn, scopes_of
 from deputize.ledger import Draft
@@ -36,11 +39,15 @@ class Doubts:
     def __init__(
         self,
         parts: Parts,
+        recording: Recording,
+        settling: Settling,
         gate: Gate,
         deliver: Callable[[int, str, Result | None], None],
         stand_in: Callable[[Tx, int], LiveRun | None],
     ) -> None:
         self._parts = parts
+        self._recording = recording
+        self._settling = settling
         self._gate = gate
         self._deliver = deliver
         self._stand_in = stand_in
@@ -156,7 +163,7 @@ class Doubts:
 
     async def _settle(self, begun: Begun, found: bytes) -> None:
         self._parts.boundary("resolve.found")
-        result = await self._gate.settle(begun, "receipt", found, by="look-up")
+        result = await self._settling.found(begun, found)
         if result is not None:
             self._deliver(begun.run_no, begun.path, result)
 
@@ -168,7 +175,7 @@ class Doubts:
             await self._repeat(operation, begun, because, proved=True)
             return
         reason = f"not done after {begun.attempt} attempts, as the service says when asked"
-        result = await self._gate.settle(begun, "refused", reason, by="look-up")
+        result = await self._settling.absent(begun, reason)
         if result is not None:
             self._deliver(begun.run_no, begun.path, result)
 
@@ -184,7 +191,7 @@ class Doubts:
                 self.watch(begun, operation, "its key was forgotten while it waited for its turn")
                 return
             send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
-            again = await self._gate.attempt(operation, begun, because, was="doubtful")
+            again = await self._settling.attempt(operation, begun, because, was="doubtful")
             if again is None:
                 return
             # From here it is an open action again; should it end in doubt, that is a new doubt.
@@ -207,7 +214,7 @@ class Doubts:
             await turn.enter()
             try:
                 send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
-                started = await self._gate.written(
+                started = await self._recording.written(
                     lambda tx: self._unless_stopped(tx, turn, begun, operation, because)
                 )
                 if isinstance(started, Begun):
@@ -245,7 +252,7 @@ class Doubts:
         request = Request(run, begun.path, action, args, operation.amount(args))
         force, ledger_id = self._parts.force, self._parts.store.ledger_id
         again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend)
-        self._gate.append(tx, begun.run_no, [draft])
+        self._recording.append(tx, begun.run_no, [draft])
         self._parts.boundary("resolve.again")
         if isinstance(again, RefusedStart):
             return Result("refused", b"null", again.reason, again.at_us)
@@ -289,10 +296,10 @@ class Doubts:
                 "attempts": begun.attempt,
                 "evidence": evidence,
             }
-            self._gate.append(tx, begun.run_no, [Draft("card", body)])
+            self._recording.append(tx, begun.run_no, [Draft("card", body)])
             self._parts.boundary("resolve.carding")
 
-        await self._gate.written(work)
+        await self._recording.written(work)
 
     def _pause_s(
         self, look_ups: int, operation: Operation[..., Any], settled_at: int, repeat_at: int

@@ -13,15 +13,18 @@ from deputize.automation import Automation
 from deputize.errors import StoreError
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
-from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Intake
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
+from deputize.kernel.parts import Parts
 from deputize.kernel.people import STOP_SETTING, People
 from deputize.kernel.ports import Boundary, Performer
+from deputize.kernel.recording import Recording
 from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubts
 from deputize.kernel.runner import Runner
 from deputize.kernel.scheduler import Scheduler
+from deputize.kernel.settling import Settling
 from deputize.kernel.start import InForce
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
@@ -76,6 +79,9 @@ class Kernel:
             lane_of=lane_of,
             live={},
         )
+        self.recording = Recording(
+            self.parts, lambda run: self.runner.lose(run), lambda no: self.scheduler.ready(no)
+        )
         self._known: dict[int, tuple[int, str]] = {}
         self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of)
         self.driver = Driver(given.time.clock, lambda steps: self.runner.take(steps), given.restart)
@@ -83,7 +89,7 @@ class Kernel:
             given.store,
             given.automations,
             given.params,
-            lambda tx, no, drafts: self.gate.append(tx, no, drafts),
+            self.recording.append,
             fresh=self._fresh,
             woken=lambda no, path, result: self.runner.deliver(no, path, result),
             backlog=lambda: self.scheduler.backlog,
@@ -94,18 +100,21 @@ class Kernel:
             given.automations,
             self.driver,
             self.intake,
+            self.recording.append,
             ready=self.scheduler.ready,
             left=self._left,
             due=self._due_at,
         )
         self.scheduler.runner = self.runner
-        self.gate = Gate(self.parts, lambda b, o, e: self.doubts.watch(b, o, e), self.runner.lose)
+        settling = Settling(self.parts, self.recording, lambda b, o, e: self.doubts.watch(b, o, e))
+        self.gate = Gate(self.parts, settling, self.runner.lose)
         self.runner.gate = self.gate
-        self.gate.on_late = self.scheduler.ready
-        self.doubts = Doubts(self.parts, self.gate, self.runner.deliver, self.intake.stand_in)
+        self.doubts = Doubts(
+            self.parts, self.recording, settling, self.gate, self.runner.deliver, self.intake.stand_in
+        )
         self.people = People(
             self.parts,
-            self.gate,
+            self.recording.append,
             self.doubts,
             self.runner,
             given.operations,
@@ -144,7 +153,7 @@ class Kernel:
         for task in list(self._noting):
             task.cancel()
         await self.doubts.stop()
-        await self.gate.stop()
+        await self.recording.stop()
         await self.runner.stop()
         await self.driver.stop()
 
@@ -175,7 +184,7 @@ class Kernel:
 
         async def written() -> None:
             with suppress(StoreError):
-                await self.gate.written(work)
+                await self.recording.written(work)
 
         task = asyncio.get_running_loop().create_task(written())
         self._noting.add(task)
@@ -227,7 +236,7 @@ class Kernel:
         try:
             while True:
                 self.parts.boundary("woke.before")
-                woken, due = await self.parts.store.write(lambda tx: wake_due(tx, self.gate.append))
+                woken, due = await self.parts.store.write(lambda tx: wake_due(tx, self.recording.append))
                 self.parts.boundary("woke.after")
                 for no, path, result in woken:
                     self.runner.deliver(no, path, result)

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from deputize import canonical
 from deputize.errors import DeputizeError
 from deputize.kernel.doubts import Doubts, begun_of
-from deputize.kernel.ending import Ended
-from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.ending import Append, Ended
+from deputize.kernel.parts import Parts
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.runner import Runner
 from deputize.kernel.start import Begun, settled_part
@@ -50,14 +50,14 @@ class People:
     def __init__(
         self,
         parts: Parts,
-        gate: Gate,
+        append: Append,
         doubts: Doubts,
         runner: Runner,
         operations: Mapping[str, Operation[..., Any]],
         lifted: Callable[[], None],
     ) -> None:
         self._parts = parts
-        self._gate = gate
+        self._append = append
         self._doubts = doubts
         self._runner = runner
         self._operations = operations
@@ -137,14 +137,14 @@ class People:
             stored = self._stored(row, result)
             unmet = unmet_of(begun.expects, canonical.decode(stored))
             more = {"unmet": unmet} if unmet else {}
-            self._gate.append(tx, run.no, [Draft("receipt", part | {"result": tx.place(stored)} | more)])
+            self._append(tx, run.no, [Draft("receipt", part | {"result": tx.place(stored)} | more)])
             got = Result("unmet" if unmet else "value", stored, unmet_sentence(unmet), at)
             return _Taken(run.no, row.path, got, freed=begun.leases)
         if kind == "did_not":
             reason = f"{by['person']} says that it did not happen" + (
                 f": {by['reason']}" if by["reason"] else ""
             )
-            self._gate.append(tx, run.no, [Draft("refused", part | {"reason": reason})])
+            self._append(tx, run.no, [Draft("refused", part | {"reason": reason})])
             return _Taken(run.no, row.path, Result("refused", b"null", reason, at), freed=begun.leases)
         if kind == "do_again":
             operation = self._operations[row.operation]
@@ -153,7 +153,7 @@ class People:
             if isinstance(again, Begun):
                 return _Taken(run.no, row.path, again=(again, operation))
             return _Taken(run.no, row.path, again, freed=begun.leases)
-        self._gate.append(tx, run.no, [Draft("abandoned", part)])
+        self._append(tx, run.no, [Draft("abandoned", part)])
         if run.state == "ended":
             return _Taken(run.no, row.path, freed=begun.leases)
         return _Taken(run.no, row.path, ended=self._end(tx, run, by), freed=begun.leases)

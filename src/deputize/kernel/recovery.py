@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deputize.kernel.doubts import Doubts, begun_of
-from deputize.kernel.gate import Parts
+from deputize.kernel.parts import Parts
 from deputize.ledger import Draft
 from deputize.operation import Operation
 from deputize.store.protocol import ActionRow, Tx, View

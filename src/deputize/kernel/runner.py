@@ -17,10 +17,11 @@ from deputize.automation import Automation
 from deputize.errors import StoreError
 from deputize.event import Occurrence
 from deputize.kernel.driver import Driver
-from deputize.kernel.ending import Ended, end_by_hand, end_run, stick_run
-from deputize.kernel.gate import Gate, Parts
+from deputize.kernel.ending import Append, Ended, end_by_hand, end_run, stick_run
+from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
+from deputize.kernel.parts import Parts
 from deputize.kernel.result import Known, Result, read_record, value
 from deputize.kernel.stepping import digest_of, name_of
 from deputize.kernel.waiting import register_wait
@@ -43,6 +44,7 @@ class Runner:
         automations: Mapping[str, Automation],
         driver: Driver,
         intake: Intake,
+        append: Append,
         *,
         ready: Callable[[int], None],
         left: Callable[[LiveRun], None],
@@ -53,6 +55,7 @@ class Runner:
         self.gate: Gate
         self._driver = driver
         self._intake = intake
+        self._append = append
         self._ready = ready
         self._left = left
         self._due = due
@@ -303,7 +306,7 @@ class Runner:
 
     def end_by_hand(self, tx: Tx, row: RunRow, reason: str) -> Ended:
         """End a run inside a person's work; call `after` with what it returns once that is committed."""
-        return end_by_hand(tx, row, reason, self._intake, self.gate.append)
+        return end_by_hand(tx, row, reason, self._intake, self._append)
 
     def after(self, ended: Ended) -> None:
         """After the commit: what the end of a run has set going."""
@@ -318,7 +321,7 @@ class Runner:
             unsettled = any(action.state in ("open", "doubtful") for action in tx.actions(run.no))
             if row is not None and tx.wish(run.no) and not unsettled:
                 # Nothing can be thrown into it any more, and nothing of it is under way.
-                return end_by_hand(tx, row, "cancelled by a person", self._intake, self.gate.append)
+                return end_by_hand(tx, row, "cancelled by a person", self._intake, self._append)
             stick_run(tx, run.no, tx.version(run.no), step.reason, row, ours=step.ours, theirs=step.theirs)
             return None
 

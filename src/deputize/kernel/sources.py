@@ -17,8 +17,8 @@ from deputize.call import CallFailed
 from deputize.cron import due_ticks, next_tick
 from deputize.errors import BadEvent, DeputizeError, StoreLost
 from deputize.event import Occurrence
-from deputize.kernel.gate import Parts
 from deputize.kernel.intake import Intake
+from deputize.kernel.parts import Parts
 from deputize.kernel.ports import Poller
 from deputize.sources import Poll, Schedule
 from deputize.store.protocol import Tx

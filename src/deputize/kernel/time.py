@@ -5,31 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from deputize.clock import Clock, to_datetime
+from deputize.clock import SteadyClock, to_datetime
 from deputize.window import Window, window_start
 
 STEP_BACK_US = 1_000_000
-"""A clock this far behind the ledger was set back; less is the jitter of a synchronised clock."""
+"""A clock that fell this far behind the ledger was set back; less is the jitter of a synchronised clock."""
 
 
 class LedgerTime:
     """The kernel's time. `no_repeat_before` is ledger time: keys first sent before it are not repeated."""
 
-    def __init__(self, clock: Clock, last_us: int, no_repeat_before: int = 0) -> None:
+    def __init__(self, clock: SteadyClock, no_repeat_before: int = 0) -> None:
         self.clock = clock
-        self._last_us = last_us
         self.no_repeat_before = no_repeat_before
         self.on_back: Callable[[int], None] = lambda no_repeat_before: None
         """Told once of each step back, to make it durable."""
+        # How far the wall time is known to be behind; more than that is another step back.
+        self._behind_us = 0
 
     def now_us(self) -> int:
         """Microseconds since the epoch, never less than before."""
-        now = self.clock.now_us()
-        if now < self._last_us - STEP_BACK_US and self.no_repeat_before < self._last_us:
-            self.no_repeat_before = self._last_us
-            self.on_back(self._last_us)
-        self._last_us = max(self._last_us, now)
-        return self._last_us
+        now, wall = self.clock.now_and_wall_us()
+        behind_us = now - wall
+        if behind_us > self._behind_us + STEP_BACK_US:
+            self._behind_us = behind_us
+            self.no_repeat_before = now
+            self.on_back(now)
+        elif behind_us < self._behind_us:
+            self._behind_us = behind_us
+        return now
 
     def monotonic(self) -> float:
         """Seconds, for waiting."""

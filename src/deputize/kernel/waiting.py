@@ -59,7 +59,7 @@ def wake_due(tx: Tx, append: Any) -> tuple[list[Woken], int | None]:
 
 
 def wake(tx: Tx, append: Any, wait: WaitRow, event: EventRow | None) -> Woken:
-    """End one wait, by an event or by time; the first to come wins. `append` is the gate's."""
+    """End one wait, by an event or by time; the first to come wins. `append` is that of `recording.py`."""
     body = woke_body(wait.path, wait.kind, event)
     append(tx, wait.run, [Draft("woke", body)])
     data = {event.seq: event.occurrence.data} if event is not None else {}

@@ -214,7 +214,7 @@ class View(Protocol):
         ...
 
     def last_at(self) -> int:
-        """The ledger's own time: that of its latest entry."""
+        """The ledger's own time: that of its latest entry or kept event, whichever is later."""
         ...
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deputize.errors import Conflict
-from deputize.kernel import doubts, gate, kernel, recovery
-from deputize.kernel.gate import Parts
+from deputize.kernel import doubts, gate, kernel, recovery, settling
 from deputize.kernel.intake import Intake
+from deputize.kernel.parts import Parts
 from deputize.kernel.start import Begun, start
 from deputize.ledger import GENESIS, Draft, entry_hash
 from deputize.operation import Operation
@@ -172,7 +172,7 @@ def _attempts_not_recorded() -> None:
     async def unrecorded(self: Any, operation: Any, begun: Any, because: str, *, was: str) -> Any:
         return replace(begun, attempt=begun.attempt + 1)
 
-    _set(gate.Gate, "attempt", unrecorded)
+    _set(settling.Settling, "attempt", unrecorded)
 
 
 def _accepted_at_once() -> None:

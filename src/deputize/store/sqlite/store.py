@@ -64,7 +64,7 @@ class SqliteStore:
         self._heads = Heads()
         try:
             self._tx = SqliteTx(self._file.db, self.ledger_id, self._heads, scrub)
-            self._last_at = self._tx.last_written_at()
+            self._last_at = self._tx.last_at()
         except sqlite3.Error as error:
             self._file.close()
             raise StoreError(f"{path} cannot be used as a ledger: {error}; restore a backup") from None

@@ -365,11 +365,6 @@ class SqliteTx(SqliteView):
     def _max(self, table: str, column: str) -> int:
         return int(self.db.execute(f"SELECT COALESCE(max({column}), 0) FROM {table}").fetchone()[0])
 
-    def last_written_at(self) -> int:
-        """The latest ledger time in the file, that of an event kept after the last entry included."""
-        row = self._sql("SELECT received_at FROM event ORDER BY seq DESC LIMIT 1").fetchone()
-        return max(self.last_at(), int(row[0]) if row else 0)
-
     def resync(self) -> None:
         """After a rollback: take the counters from the file again."""
         self._next_seq = self._max("entry", "seq") + 1

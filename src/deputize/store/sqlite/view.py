@@ -168,8 +168,9 @@ class SqliteView:
         return [int(no) for (no,) in self.db.execute(sql).fetchall()]
 
     def last_at(self) -> int:
-        row = self.db.execute("SELECT at FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-        return int(row[0]) if row else 0
+        entry = self.db.execute("SELECT at FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        event = self.db.execute("SELECT received_at FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        return max(int(row[0]) if row else 0 for row in (entry, event))
 
     def stream_name(self, stream: int) -> str:
         """A stream's name: its run's id, or `system`."""
