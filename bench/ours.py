@@ -329,7 +329,7 @@ class _server:
         self.url = ""
 
     def __enter__(self) -> "_server":
-        command = [sys.executable, "-m", "deputize.cli", "--project", str(self._root), "up"]
+        command = [str(Path(sys.executable).parent / "deputize"), "up", "--project", str(self._root)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         place = self._root / "data" / "server.json"
         for _ in range(10_000):
