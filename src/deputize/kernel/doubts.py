@@ -19,8 +19,9 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
 from deputize.kernel.result import Result
+from deputize.kernel.rounds import start_again
 from deputize.kernel.settling import Settling
-from deputize.kernel.start import Begun, RefusedStart, Request, start_again, start_within_s
+from deputize.kernel.start import Begun, RefusedStart, Request, start_within_s
 from deputize.kernel.turns import Turn, scopes_of
 from deputize.ledger import Draft
 from deputize.operation import Contract, Operation

@@ -18,7 +18,8 @@ from deputize.kernel.ending import Append, Ended
 from deputize.kernel.parts import Parts
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.runner import Runner
-from deputize.kernel.start import Begun, settled_part
+from deputize.kernel.settling import settled_part
+from deputize.kernel.start import Begun
 from deputize.kernel.turns import scopes_of
 from deputize.ledger import SYSTEM, Draft
 from deputize.operation import Operation

@@ -21,8 +21,9 @@ from deputize.kernel.ending import Append, Ended, end_by_hand, end_run, stick_ru
 from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
+from deputize.kernel.loading import load_runs
 from deputize.kernel.parts import Parts
-from deputize.kernel.result import Known, Result, read_record, value
+from deputize.kernel.result import Known, Result, value
 from deputize.kernel.stepping import digest_of, name_of
 from deputize.kernel.waiting import register_wait
 from deputize.ledger import Draft
@@ -30,9 +31,6 @@ from deputize.store.protocol import RunRow, Tx
 from deputize.waits import Send, Sleep, WaitFor
 
 RETRY_LOST_S = 1.0
-
-LOADABLE = ("ready", "stuck", "waiting")
-"""A waiting run comes into memory only to be cancelled."""
 
 
 class Runner:
@@ -76,8 +74,12 @@ class Runner:
 
     async def load(self, numbers: list[int]) -> list[LiveRun]:
         """Bring runs into memory from their records; those that cannot run now are left where they are."""
+
+        def work(tx: Tx) -> list[LiveRun]:
+            return load_runs(tx, numbers, self.parts.live, self.automations, self._intake)
+
         try:
-            return await self.parts.store.write(lambda tx: self._load(tx, numbers))
+            return await self.parts.store.write(work)
         except StoreError:
             asyncio.get_running_loop().call_later(RETRY_LOST_S, lambda: [self._ready(no) for no in numbers])
             return []
@@ -85,49 +87,6 @@ class Runner:
     def bring_in(self, run_no: int) -> None:
         """Load a waiting run, so that its cancellation can be thrown."""
         self._ready(run_no)
-
-    def _load(self, tx: Tx, numbers: list[int]) -> list[LiveRun]:
-        # In the writer, and into `live` there, so that no append can fall between reading and holding.
-        loaded = []
-        for no in numbers:
-            row = tx.run_no(no)
-            if row is None or row.state not in LOADABLE or no in self.parts.live:
-                continue
-            automation = self.automations.get(row.automation)
-            kept = tx.event(row.event)
-            if automation is None or kept is None:
-                stick_run(
-                    tx, no, row.version, f"there is no automation {row.automation!r} in this project", row
-                )
-                continue
-            flaw = tx.flaw(no)
-            if flaw is not None:
-                stick_run(tx, no, row.version, f"its record was changed from outside: {flaw.what}", row)
-                continue
-            entries = tx.entries(no)
-            seqs = {
-                e.body["event"]["seq"] for e in entries if e.type == "woke" and e.body and "event" in e.body
-            }
-            data = {seq: found.occurrence.data for seq in seqs if (found := tx.event(seq)) is not None}
-            first = entries[0].body or {}
-            run = self._intake.live_run(
-                no,
-                row.id,
-                automation,
-                kept.occurrence,
-                row.event,
-                first.get("params", {}),
-                row.key,
-                row.began_at,
-            )
-            run.version = row.version
-            run.record = read_record(entries, data)
-            run.cancel = tx.wish(no)
-            run.waited = run.carded = True
-            run.was_stuck = row.state == "stuck"
-            self.parts.live[no] = run
-            loaded.append(run)
-        return loaded
 
     # -- from step to step ----------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
-from deputize.kernel.start import Begun, Request, give_up_after_us, settled_part, start_within_s
+from deputize.kernel.start import Begun, Request, give_up_after_us, start_within_s
 from deputize.ledger import Draft, EntryType
 from deputize.operation import Operation
 from deputize.store.protocol import Tx
@@ -199,6 +199,17 @@ class Settling:
             self._parts.boundary("drift.in")
 
         self._recording.post(request.run, work)
+
+
+def settled_part(begun: Begun, was: str) -> dict[str, Any]:
+    """What every settling entry says of what it lets go."""
+    return {
+        "path": begun.path,
+        "was": was,
+        "leased": bool(begun.leases),
+        "holds": begun.holds,
+        "counted": begun.counted,
+    }
 
 
 def _got(expects: Mapping[str, Any], stored: bytes, at: int) -> tuple[dict[str, Any], Result]:

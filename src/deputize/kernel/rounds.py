@@ -1,0 +1,74 @@
+"""Later rounds: T2 once more for an action in doubt, under a new key.
+
+Only on a person's word that it did not happen, or for a priced read whose answer was lost.
+"""
+
+from __future__ import annotations
+
+from deputize.kernel.settling import settled_part
+from deputize.kernel.start import (
+    Begun,
+    InForce,
+    RefusedStart,
+    Request,
+    begin,
+    holds_of,
+    intent_body,
+    verdict_of,
+)
+from deputize.ledger import Draft
+from deputize.store.protocol import Tx
+
+
+def start_again(
+    tx: Tx, request: Request, before: Begun, force: InForce, ledger_id: str, because: str, *, spend: bool
+) -> tuple[Begun | RefusedStart, Draft]:
+    """T2 for the next round of an action in doubt, under a new key, and the entry that says so.
+
+    What the earlier round held is let go (or counted as spent, for a priced read), and all is judged
+    and held anew; where that cannot be, the action is refused.
+    """
+    action, at = request.action, tx.at_us
+    contract, agent = action.operation.contract, request.run.automation.agent
+    books = _Released(tx, before, spend)
+    verdict, counted, facts = verdict_of(books, request, force, at)
+    holds, reason = holds_of(books, request, force, at)
+    if agent.may is not None and contract.name not in agent.may:
+        reason = f"the agent {agent.name} may not use {contract.name}"
+    elif verdict.decision != "allow":
+        reason = verdict.sentence()
+    rules = [rule.id for rule in verdict.rules]
+    if reason:
+        body = settled_part(before, "doubtful") | {"reason": reason, "spend": spend, "at": at}
+        return RefusedStart(reason, at), Draft("refused", body | {"rules": rules, "facts": dict(facts)})
+    round = before.round + 1
+    again = begin(request.run, before.path, action, round, at, ledger_id, before.leases, holds, counted)
+    body = intent_body(
+        again, tx.place(again.args), action, request, verdict, facts, force.rules.digest, at
+    ) | {
+        "because": because,
+        "released": {
+            "leased": bool(before.leases),
+            "holds": before.holds,
+            "counted": before.counted,
+            "spend": spend,
+        },
+    }
+    return again, Draft("intent", body)
+
+
+class _Released:
+    """The books as they are once an earlier round has let go of what it held."""
+
+    def __init__(self, tx: Tx, before: Begun, spend: bool) -> None:
+        self._tx, self._before, self._spend = tx, before, spend
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        place = (counter, subject, window)
+        own = 0 if self._spend else sum(n for *at, n in self._before.counted if tuple(at) == place)
+        return self._tx.counted(counter, subject, window) - own
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        held, spent = self._tx.used(budget, window)
+        own = sum(amount for name, at, amount in self._before.holds if (name, at) == (budget, window))
+        return held - own, spent + (own if self._spend else 0)
