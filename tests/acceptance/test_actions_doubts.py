@@ -14,7 +14,7 @@ from deputize.store.protocol import View
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.running import ShiftedClock, running
+from tests.support.running import ShiftedClock, running, so
 
 ONE = """
 @automation(on=Ask, agent=worker)
@@ -399,6 +399,90 @@ async def one(event: Event[Ask]) -> Outcome:
         await app.action(run, "1.2", "refused")
         assert len([one for one in desk.writes[sent:] if one.path == "/plain"]) == 0
         assert app.budget() == (0, 1) and not app.cards()
+
+
+BOTH = """
+@automation(on=Ask, agent=worker)
+async def one(event: Event[Ask]) -> Outcome:
+    await together(desk.plain(item="a"), desk.{other})
+    return done()
+@automation(on=Word, agent=worker)
+async def after(event: Event[Word]) -> Outcome:
+    await desk.write(item="b")
+    return done()
+"""
+
+
+async def test_the_other_doubts_of_an_abandoned_run_keep_their_holds_and_leases_until_each_is_settled(
+    tmp_path: Path, desk: Desk
+) -> None:
+    extra = """
+@connector.operation(effect="write", resource="item:{item}", **QUICK)
+async def leased(call: Call, item: str) -> Item:
+    return Item.model_validate((await call.post("/plain", json={"item": item})).json())
+"""
+    root = write_project(
+        tmp_path, desk.base, BOTH.format(other='leased(item="b")'), toml=BUDGET, connector=extra
+    )
+    desk.faults.extend([fault("cut_before")] * 2)
+    async with running(root) as app:
+        run = await app.send()
+        await app.until(lambda view: len(view.cards()) == 2)
+        await app.answer(f"{run}/1.0", "abandon")
+        assert app.run(run).label == "cancelled" and app.budget() == (1, 1)
+        app.sound()
+    async with running(root) as app:
+        assert [card.id for card in app.cards()] == [f"{run}/1.1"]
+        assert app.read(lambda view: view.leases()) == [("item:b", run, "1.1")]
+        behind = await app.send(type="test.word")
+        await so(lambda: app.kernel.parts.leases.waiting)
+        await app.answer(f"{run}/1.1", "happened", {"item": "b", "key": ""})
+        await app.ended(behind)
+        assert app.run(run).label == "cancelled" and app.entries(run)[-1].type == "receipt"
+        assert app.budget() == (0, 3) and not app.cards() and len(desk.writes) == 3
+
+
+async def test_an_answer_that_does_not_fit_does_not_bring_an_ended_run_back(
+    tmp_path: Path, desk: Desk
+) -> None:
+    extra = """
+@connector.operation(effect="write", timeout_s=20)
+async def slow(call: Call, item: str) -> Item:
+    return Item.model_validate((await call.post("/items", json={"item": item})).json())
+"""
+    root = write_project(tmp_path, desk.base, BOTH.format(other='slow(item="b")'), connector=extra)
+    desk.hold, desk.always = asyncio.Event(), fault("body", 200, {"no": 1})
+    async with running(root) as app:
+        run = await app.send()
+        await app.answer((await app.card()).id, "abandon")
+        desk.hold.set()
+        await app.action(run, "1.1", "drifted")
+        assert app.run(run).state == "ended"
+        await app.answer((await app.card()).id, "happened", {"item": "b", "key": ""})
+        assert app.run(run).state == "ended" and not app.cards()
+
+
+@pytest.mark.parametrize(
+    ("other", "then"), [('write(item="b")', "refused"), ('think(item="b")', "doubtful")]
+)
+async def test_what_waits_at_a_halt_to_be_sent_again_is_not_once_its_run_was_abandoned(
+    tmp_path: Path, desk: Desk, other: str, then: str
+) -> None:
+    desk.always = fault("cut_before")
+    async with running(write_project(tmp_path, desk.base, BOTH.format(other=other))) as app:
+        run = await app.send()
+        while len([sent for sent in desk.seen if sent.path != "/keys/"]) < 2:
+            desk.changed.clear()
+            await desk.changed.wait()
+        await app.kernel.people.stop("connector:desk", "", "maya")
+        await so(lambda: app.kernel.parts.stops._changed)
+        await app.answer((await app.card()).id, "abandon")
+        sent = len([one for one in desk.seen if not one.path.startswith("/keys/")])
+        await app.kernel.people.lift("connector:desk", "maya")
+        if then == "doubtful":
+            assert (await app.card()).id == f"{run}/1.1"
+        await app.action(run, "1.1", then)
+        assert len([one for one in desk.seen if not one.path.startswith("/keys/")]) == sent == 2
 
 
 # -- priced reads -------------------------------------------------------------------------------------

@@ -187,9 +187,9 @@ class Doubts:
         turn = self._turn(begun, operation)
         await turn.enter()
         try:
-            if not proved and not self.may_repeat(operation.contract, begun):
-                # The turn came too late (a halt, a slow lane): its key is no longer good.
-                self.watch(begun, operation, "its key was forgotten while it waited for its turn")
+            if self._ended(begun) or not (proved or self.may_repeat(operation.contract, begun)):
+                # The turn came too late (a halt, a slow lane): its key is no longer good, or its run ended.
+                self.watch(begun, operation, "its turn to be sent again came too late")
                 return
             send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
             again = await self._settling.attempt(operation, begun, because, was="doubtful")
@@ -214,6 +214,9 @@ class Doubts:
         while True:
             await turn.enter()
             try:
+                if self._ended(begun):
+                    await self._card(begun, operation.name, evidence)
+                    return
                 send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
                 started = await self._recording.written(
                     lambda tx: self._unless_stopped(tx, turn, begun, operation, because)

@@ -158,7 +158,7 @@ def _receipt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> 
 
 def _drift(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     _settle(sql, run, body, at, "drifted", spend=True)
-    sql("UPDATE run SET state='stuck', reason=? WHERE no=?", (body["reason"], run))
+    sql("UPDATE run SET state='stuck', reason=? WHERE no=? AND state<>'ended'", (body["reason"], run))
     _open_card(sql, seq, run, run_id, body["path"], "drift", body["reason"], body, at)
 
 
