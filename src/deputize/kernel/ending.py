@@ -49,7 +49,7 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
 
 
 def end_by_hand(tx: Tx, run: RunRow, reason: str, intake: Intake, append: Append) -> Ended:
-    """End a run, in memory or not, on a person's word. `append` is the gate's."""
+    """End a run, in memory or not, on a person's word. `append` is that of `recording.py`."""
     body: dict[str, Any] = {
         "kind": "cancelled",
         "label": "",
