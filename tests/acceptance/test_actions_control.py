@@ -152,6 +152,75 @@ async def test_a_run_that_waits_at_a_halt_can_be_cancelled(tmp_path: Path, desk:
         await cancelled_once(app, run)
 
 
+@pytest.mark.parametrize("lane", ["connector", "agent"])
+async def test_a_run_in_line_at_a_lane_that_is_held_off_is_cancelled_at_once(
+    tmp_path: Path, desk: Desk, lane: str
+) -> None:
+    code = """
+@automation(on=Ask, agent=worker)
+async def one(event: Event[Ask]) -> Outcome:
+    await together(desk.plain(item="a"), desk.read(item="b"))
+    return done()
+@automation(on=Word, agent=worker)
+async def last(event: Event[Word]) -> Outcome:
+    await desk.plain(item="c")
+    return done()
+"""
+    async with running(write_project(tmp_path, desk.base, code)) as app:
+        held = app.kernel.parts.lane_of("connector:desk" if lane == "connector" else "agent:worker")
+        held.hold_off(3_600)
+        run, other = await app.send_all([("test.ask", {}), ("test.word", {})])
+        await so(lambda: held.waiting == 3)
+        assert await app.kernel.people.cancel(run, "maya") == "is being cancelled"
+        await cancelled_once(app, run)
+        assert held.waiting == 1 and not desk.seen and not app.actions(run)
+        # Those that were called off take no start from those that still wait.
+        held._next_start = 0.0
+        held._serve()
+        assert await app.label(other) == "done"
+
+
+async def test_what_is_under_way_is_not_called_off_by_a_cancellation(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("status", 429, b"{}", "Retry-After: 1"))
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send(item="a")
+        await desk.seen_of(1)
+        await app.kernel.people.cancel(run, "maya")
+        await cancelled_once(app, run)
+        # It was proved not done, with its holds kept: it is sent once more before anything is thrown.
+        assert [item["item"] for item in desk.unkeyed] == ["a"]
+
+
+@pytest.mark.parametrize("where", ["in line", "parked"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_run_of_a_paused_automation_is_cancelled_while_it_is_paused(
+    tmp_path: Path, desk: Desk, where: str, restarted: bool
+) -> None:
+    root = write_project(tmp_path, desk.base, LOAD)
+    async with running(root) as app:
+        if where == "in line":
+            await app.kernel.people.stop("automation:load", "", "maya")
+        else:
+            app.hooks["ask"] = lambda: app.kernel.parts.stops.stop("automation:load", "")
+        run, other = await app.send_all([("test.ask", {"item": "a"}), ("test.ask", {"item": "b"})])
+        if where == "parked":
+            await so(lambda: len(app.kernel.parts.stops.parked) == 2)
+            await app.kernel.people.stop("automation:load", "", "maya")
+        if restarted:
+            # The process ends between the person's word and what it does.
+            await app.system.store.write(lambda tx: tx.set_wish(tx.run(run).no, "cancel"))
+        else:
+            await app.kernel.people.cancel(run, "maya")
+            await cancelled_once(app, run)
+    async with running(root) as app:
+        await cancelled_once(app, run)
+        assert app.run(other).state == "ready" and not desk.seen
+        await app.kernel.people.lift("automation:load", "maya")
+        assert await app.label(other) == "done"
+        await app.gone()
+        assert len(desk.writes) == 4
+
+
 def _types(view: View, run: str) -> list[str]:
     row = view.run(run)
     return [e.type for e in view.entries(row.no)] if row else []

@@ -462,9 +462,7 @@ async def slow(call: Call, item: str) -> Item:
         assert app.run(run).state == "ended" and not app.cards()
 
 
-@pytest.mark.parametrize(
-    ("other", "then"), [('write(item="b")', "refused"), ('think(item="b")', "doubtful")]
-)
+@pytest.mark.parametrize(("other", "then"), [('write(item="b")', "refused"), ('think(item="b")', "doubtful")])
 async def test_what_waits_at_a_halt_to_be_sent_again_is_not_once_its_run_was_abandoned(
     tmp_path: Path, desk: Desk, other: str, then: str
 ) -> None:

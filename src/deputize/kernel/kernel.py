@@ -102,6 +102,7 @@ class Kernel:
             self.intake,
             self.recording.append,
             ready=self.scheduler.ready,
+            cancelled=self.scheduler.cancelled,
             left=self._left,
             due=self._due_at,
         )
@@ -138,6 +139,8 @@ class Kernel:
         await doubt_open_intents(self.parts)
         await self.people.take_in()
         watch_doubts(self.parts, self.doubts, self.given.operations)
+        for no in store.read(lambda view: view.to_cancel()):
+            self.scheduler.cancelled(no)
         for no, priority, automation in store.read(ready_runs):
             self._known[no] = (priority, automation)
             self.scheduler.ready(no)

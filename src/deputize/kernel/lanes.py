@@ -69,26 +69,39 @@ class Lane:
         self._every_s = 1.0 / per_second_max if per_second_max else 0.0
         self._under_way = 0
         self._next_start = 0.0
-        self._waiting: TurnQueue[asyncio.Future[None]] = TurnQueue()
+        self._waiting: TurnQueue[asyncio.Future[bool]] = TurnQueue()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
         """How many wait here."""
-        return len(self._waiting)
+        return sum(1 for place in self._waiting if not place.done())
 
     async def enter(self, priority: int, automation: str) -> None:
         """Wait for a turn; pair with `leave`."""
+        if not self.take():
+            await self.wait(self.stand(priority, automation))
+
+    def take(self) -> bool:
+        """Take a turn if there is one now and nobody waits; pair with `leave`."""
         if self._under_way < self._concurrent_max and not self._waiting and self._may_start():
             self._under_way += 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.push(priority, automation, turn)
+            return True
+        return False
+
+    def stand(self, priority: int, automation: str) -> asyncio.Future[bool]:
+        """Stand in line, and then `wait`. Whoever calls it off sets the result to False."""
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.push(priority, automation, place)
         self._serve()
+        return place
+
+    async def wait(self, place: asyncio.Future[bool]) -> bool:
+        """Wait for the turn of a place in line, and pair it with `leave`. False where it was called off."""
         try:
-            await turn
+            return await place
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if place.done() and not place.cancelled() and place.result():
                 self.leave()
             raise
 
@@ -117,12 +130,18 @@ class Lane:
             if not self._may_start():
                 self._serve_later()
                 return
-            turn = self._waiting.pop()
-            if turn is None:
+            place = self._next()
+            if place is None:
                 return
-            if not turn.done():
-                self._under_way += 1
-                turn.set_result(None)
+            self._under_way += 1
+            place.set_result(True)
+
+    def _next(self) -> asyncio.Future[bool] | None:
+        """The next that still waits: those that were called off or cancelled take no start."""
+        while (place := self._waiting.pop()) is not None:
+            if not place.done():
+                return place
+        return None
 
     def _serve_later(self) -> None:
         if self._timer is None:

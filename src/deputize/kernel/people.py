@@ -249,9 +249,10 @@ class People:
         live = self._parts.live.get(no)
         if live is not None:
             live.cancel = "cancel"
+            self._parts.stops.call_off(f"run:{live.id}")
             self._runner.look(live)
         else:
-            # In line as it began, or waiting: it is loaded, and its wish with it.
+            # In line as it began, paused, or waiting: it is loaded, and its wish with it.
             self._runner.bring_in(no)
         if state in ("doubtful", "stuck"):
             return "will be cancelled once its doubt is resolved; `deputize inbox` shows what waits"

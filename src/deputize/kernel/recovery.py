@@ -61,9 +61,8 @@ def _doubtful(view: View, after: tuple[int, str]) -> list[tuple[ActionRow, Mappi
 
 
 def ready_runs(view: View) -> list[tuple[int, int, str]]:
-    """Every run that can go on, is stuck or is to be cancelled: number, priority, automation."""
-    rows = [row for no in view.cancelled_waits() if (row := view.run_no(no)) is not None]
-    found = [(row.no, row.priority, row.automation) for row in rows]
+    """Every run that can go on or is stuck: number, priority, automation."""
+    found: list[tuple[int, int, str]] = []
     after = 0
     while True:
         rows = view.runs(states=["ready", "stuck"], after=after, limit=CHUNK)

@@ -34,7 +34,8 @@ RETRY_LOST_S = 1.0
 
 
 class Runner:
-    """Holds the runs in memory. `ready` puts a run back in line, `changed` says that one has left."""
+    """Holds the runs in memory. `ready` puts a run back in line, `cancelled` does so past a pause, and
+    `left` says that one has left."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Runner:
         append: Append,
         *,
         ready: Callable[[int], None],
+        cancelled: Callable[[int], None],
         left: Callable[[LiveRun], None],
         due: Callable[[int], None],
     ) -> None:
@@ -55,6 +57,7 @@ class Runner:
         self._intake = intake
         self._append = append
         self._ready = ready
+        self._cancelled = cancelled
         self._left = left
         self._due = due
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,8 +88,8 @@ class Runner:
             return []
 
     def bring_in(self, run_no: int) -> None:
-        """Load a waiting run, so that its cancellation can be thrown."""
-        self._ready(run_no)
+        """Load a run that is not in memory, so that its cancellation can be thrown."""
+        self._cancelled(run_no)
 
     # -- from step to step ----------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ LIVE_MAX = 512
 AUTOMATION_SHARE = 2
 LOAD_TOGETHER_MAX = 64
 
+CANCELLED = ""
+"""The group of cancelled runs; no automation has this name."""
+
 
 class Scheduler:
     """Brings runs into memory as places free up. `priority_of` gives (priority, automation) by number."""
@@ -44,7 +47,7 @@ class Scheduler:
     @property
     def backlog(self) -> int:
         """Runs that wait for a place."""
-        return len(self._queue)
+        return len(self._queued)
 
     def fresh(self, run: LiveRun) -> None:
         """A run that has just begun; it needs no loading if its turn comes."""
@@ -58,6 +61,14 @@ class Scheduler:
             return
         priority, automation = self._priority_of(no)
         self._push(no, priority, automation, None)
+
+    def cancelled(self, no: int) -> None:
+        """A run that a person has cancelled: it is loaded to be told so, though its automation be paused."""
+        self._paused.pop(no, None)
+        self._queued[no] = None
+        # A second place, in a group that nothing holds back; the first is passed over when its turn comes.
+        self._queue.push(0, CANCELLED, no)
+        self._soon()
 
     def left(self, run: LiveRun) -> None:
         """A run has left memory."""
@@ -96,6 +107,8 @@ class Scheduler:
             no = self._queue.pop(full=self._full())
             if no is None:
                 break
+            if no not in self._queued:
+                continue
             run = self._queued.pop(no)
             if no in self._live or no in self._held:
                 self._again.add(no)

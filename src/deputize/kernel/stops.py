@@ -15,6 +15,7 @@ class Stops:
         self.parked: set[int] = set()
         """Runs that wanted to start something and left memory; they are ready once a stop is lifted."""
         self._changed: asyncio.Event | None = None
+        self._in_line: dict[str, set[asyncio.Future[bool]]] = {}
 
     def stop(self, scope: str, reason: str) -> None:
         """From now on nothing starts in this scope."""
@@ -39,6 +40,26 @@ class Stops:
             if self._changed is None:
                 self._changed = asyncio.Event()
             await self._changed.wait()
+
+    # -- calling off: a run that is to be cancelled need not wait for turns it will not use ------------
+
+    def stand(self, run: str, place: asyncio.Future[bool]) -> None:
+        """A run (`run:x`) waits in a lane for something new."""
+        self._in_line.setdefault(run, set()).add(place)
+
+    def step_out(self, run: str, place: asyncio.Future[bool]) -> None:
+        """It waits there no more; harmless where it did not."""
+        places = self._in_line.get(run)
+        if places is not None:
+            places.discard(place)
+            if not places:
+                del self._in_line[run]
+
+    def call_off(self, run: str) -> None:
+        """Let everything new that this run waits for in lanes return at once, without a place."""
+        for place in self._in_line.get(run, ()):
+            if not place.done():
+                place.set_result(False)
 
 
 class LeaseLine:

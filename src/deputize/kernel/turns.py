@@ -30,24 +30,40 @@ class Turn:
 
     async def enter(self) -> None:
         """Wait out every stop, then for a place in each lane: for what has been started already."""
-        while not await self.enter_unless_stopped():
+        while not await self._enter(may_be_called_off=False):
             await self._stops.wait(*self.scopes)
 
     async def enter_unless_stopped(self) -> bool:
-        """Wait for a place in each lane. False, without one, where a stop is in the way."""
+        """Wait for a place in each lane: for something new. False, without one, where a stop is in the way.
+
+        Where the run is called off meanwhile this returns at once without a place: look at the run.
+        """
+        return await self._enter(may_be_called_off=True)
+
+    async def _enter(self, *, may_be_called_off: bool) -> bool:
         if self._stops.in_way(*self.scopes) is not None:
             return False
         for lane in self._lanes:
-            try:
-                await lane.enter(self._priority, self._group)
-            except asyncio.CancelledError:
+            if not lane.take() and not await self._wait(lane, may_be_called_off):
                 self.leave()
-                raise
+                return True
             self._held.append(lane)
         if self._stops.in_way(*self.scopes) is None:
             return True
         self.leave()
         return False
+
+    async def _wait(self, lane: Lane, may_be_called_off: bool) -> bool:
+        place, run = lane.stand(self._priority, self._group), self.scopes[-1]
+        if may_be_called_off:
+            self._stops.stand(run, place)
+        try:
+            return await lane.wait(place)
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        finally:
+            self._stops.step_out(run, place)
 
     def leave(self) -> None:
         """Give the places back; harmless where none is held."""

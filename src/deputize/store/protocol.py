@@ -209,8 +209,8 @@ class View(Protocol):
         """Every lease: resource, run id, path."""
         ...
 
-    def cancelled_waits(self) -> list[int]:
-        """Runs that wait, and that a person has asked to cancel."""
+    def to_cancel(self) -> list[int]:
+        """Runs that wait or can go on, and that a person has asked to cancel."""
         ...
 
     def last_at(self) -> int:

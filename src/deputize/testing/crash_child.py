@@ -188,7 +188,7 @@ class Child:
 
 def is_quiet(view: View) -> bool:
     """Whether nothing moves of itself: every run has ended, is stuck, or waits for a card or an event."""
-    if view.cancelled_waits():
+    if view.to_cancel():
         return False
     after = 0
     while True:

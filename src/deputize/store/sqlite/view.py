@@ -163,8 +163,11 @@ class SqliteView:
         sql = "SELECT l.resource, r.id, l.path FROM lease l JOIN run r ON r.no = l.run ORDER BY l.resource"
         return self.db.execute(sql).fetchall()
 
-    def cancelled_waits(self) -> list[int]:
-        sql = "SELECT w.run FROM wish w JOIN run r ON r.no=w.run WHERE w.wish='cancel' AND r.state='waiting'"
+    def to_cancel(self) -> list[int]:
+        sql = (
+            "SELECT w.run FROM wish w JOIN run r ON r.no=w.run"
+            " WHERE w.wish='cancel' AND r.state IN ('ready', 'waiting')"
+        )
         return [int(no) for (no,) in self.db.execute(sql).fetchall()]
 
     def last_at(self) -> int:
