@@ -17,6 +17,7 @@ from deputize import canonical
 from deputize.errors import LedgerOwned, SchemaTooNew, StoreError
 from deputize.ledger import GENESIS, body_digest, entry_hash
 from deputize.store.sqlite import schema
+from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.sqlite.store import SqliteStore
 from deputize.testing import entries
 from deputize.testing.entries import SteppedClock
@@ -79,6 +80,28 @@ async def test_a_file_of_the_first_version_opens_and_keeps_all(path: Path) -> No
         store.close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+async def test_a_file_of_the_second_version_has_its_finished_actions_counted(path: Path) -> None:
+    store = open_store(path)
+    no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+    await store.write(lambda tx: tx.append(no, 1, [entries.read("1"), entries.intent("2")]))
+    counts = store.read(lambda view: view.counts())
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TABLE tally")
+        db.execute("PRAGMA user_version = 2")
+    # Read as it is first, by a command that does not own it.
+    offline = OfflineLedger(path)
+    assert offline.read(lambda view: view.counts()) == counts and offline.compare() == []
+    offline.close()
+    store = open_store(path)
+    try:
+        assert store.read(lambda view: view.counts()) == counts
+        assert counts["actions.settled"] == counts["actions.open"] == 1
+        assert sound(store)
+    finally:
+        store.close()
 
 
 def test_a_migrated_file_has_the_schema_of_a_new_one(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def _read(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> Non
             at,
         ),
     )
+    _tally(sql, "settled")
 
 
 def _intent(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -217,6 +218,7 @@ def match_of(matching: Body) -> str:
 
 def _settle(sql: Sql, run: int, body: Body, at: int, state: str, *, spend: bool) -> None:
     path = body["path"]
+    _tally(sql, state)
     if body["was"] == "new":
         # It never had an intent: a refusal before the start, or a read without a price.
         sql(
@@ -226,9 +228,16 @@ def _settle(sql: Sql, run: int, body: Body, at: int, state: str, *, spend: bool)
         return
     sql("UPDATE action SET state=?, ended_at=? WHERE run=? AND path=?", (state, at, run, path))
     _let_go(sql, run, path, body, spend=spend)
+    if body["was"] == "drifted":
+        _tally(sql, "drifted", -1)
     if body["was"] != "open":
         _close_cards(sql, run, path)
         _ready_again(sql, run, stuck=True)
+
+
+def _tally(sql: Sql, state: str, n: int = 1) -> None:
+    """One more finished action is in this state."""
+    sql("INSERT INTO tally VALUES (?,?) ON CONFLICT (state) DO UPDATE SET n = n + excluded.n", (state, n))
 
 
 def _ready_again(sql: Sql, run: int, *, stuck: bool) -> None:

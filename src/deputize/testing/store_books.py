@@ -143,8 +143,38 @@ class Books(StoreCase):
         assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (0, spent)
         assert await store.write(lambda tx: tx.counted("refunds", "customer:1", 0)) == fact
         assert store.read(lambda view: view.leases()) == []
+        state = {"receipt": "settled", "drift": "drifted"}.get(type, type)
+        assert store.read(lambda view: view.counts())[f"actions.{state}"] == 1
         open_cards = [card.kind for card in store.read(lambda view: view.cards())]
         assert open_cards == (["drift"] if type == "drift" else [])
+        assert sound(store)
+
+    async def test_runs_and_actions_are_counted_by_state(self, store: Store) -> None:
+        def counted() -> dict[str, int]:
+            counts = store.read(lambda view: view.counts())
+            return {name: n for name, n in counts.items() if name.startswith(("runs.", "actions."))}
+
+        assert counted() == {}
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        await store.write(lambda tx: entries.begin(tx, "b"))
+        await store.write(lambda tx: tx.append(no, 1, [entries.read("1"), entries.intent("2")]))
+        await store.write(lambda tx: tx.append(no, 3, [entries.intent("3"), entries.doubt("3")]))
+        assert counted() == {
+            "runs.doubtful": 1, "runs.ready": 1,
+            "actions.settled": 1, "actions.open": 1, "actions.doubtful": 1,
+        }  # fmt: skip
+        drift = Draft("drift", {"path": "2", "reason": "odd"} | entries.released())
+        refused = Draft("refused", {"path": "3"} | entries.released(was="doubtful"))
+        await store.write(lambda tx: tx.append(no, 5, [drift, refused]))
+        assert counted() == {
+            "runs.stuck": 1, "runs.ready": 1,
+            "actions.settled": 1, "actions.drifted": 1, "actions.refused": 1,
+        }  # fmt: skip
+        receipt = Draft("receipt", {"path": "2"} | entries.released(was="drifted"))
+        await store.write(lambda tx: tx.append(no, 7, [receipt, entries.ended()]))
+        assert counted() == {
+            "runs.ended": 1, "runs.ready": 1, "actions.settled": 2, "actions.refused": 1
+        }  # fmt: skip
         assert sound(store)
 
     async def test_a_run_with_two_doubts_is_doubtful_until_the_last_is_settled(self, store: Store) -> None:

@@ -11,7 +11,7 @@ from deputize import canonical
 from deputize.ledger import SYSTEM, SYSTEM_NAME
 from deputize.store.fold import Sql, fold
 from deputize.store.sqlite.file import connect
-from deputize.store.sqlite.schema import PROJECTIONS, projection_tables
+from deputize.store.sqlite.schema import PROJECTIONS, TALLIED_SINCE, projection_tables, schema_of
 from deputize.store.sqlite.view import SqliteView
 
 CHUNK = 5_000
@@ -36,9 +36,12 @@ def rebuild(path: Path, *, replace: bool) -> list[str]:
             db.execute(statement)
         db.execute("BEGIN IMMEDIATE" if replace else "BEGIN")
         _fold_all(db)
-        differences = [line for table in PROJECTIONS for line in _compare(db, table)][:DIFFERENCES_MAX]
+        # One that an earlier version wrote is compared as it is, by who does not own it.
+        tallied = schema_of(db) >= TALLIED_SINCE
+        tables = [table for table in PROJECTIONS if tallied or table != "tally"]
+        differences = [line for table in tables for line in _compare(db, table)][:DIFFERENCES_MAX]
         if replace and differences:
-            for table in PROJECTIONS:
+            for table in tables:
                 db.execute(f"DELETE FROM main.{table}")
                 db.execute(f"INSERT INTO main.{table} SELECT * FROM temp.{table}")
         db.execute("COMMIT")
@@ -118,11 +121,20 @@ _NEXT_SQL = (
 )
 
 
+_ACTION_STATE = 3
+_TALLY_SQL = (
+    "INSERT INTO temp.tally SELECT ?1, 1 WHERE ?1 NOT IN ('open', 'doubtful')"
+    " ON CONFLICT (state) DO UPDATE SET n = n + 1"
+)
+
+
 def _restore(db: sqlite3.Connection, kept: dict[str, Any]) -> None:
     """An erased run's books come from the record of its erasure, where the run ended."""
     for table in _KEPT_ROWS:
         for row in kept[table]:
             db.execute(f"INSERT OR REPLACE INTO temp.{table} VALUES ({','.join('?' * len(row))})", row)
+    for row in kept["action"]:
+        db.execute(_TALLY_SQL, (row[_ACTION_STATE],))
     for row in kept["budget_use"]:
         db.execute(
             "INSERT INTO temp.budget_use VALUES (?,?,?,?) ON CONFLICT (budget, window)"
@@ -142,6 +154,7 @@ def _restore(db: sqlite3.Connection, kept: dict[str, Any]) -> None:
 _COMPARED = {
     "budget_use": "SELECT * FROM {s}.budget_use WHERE held<>0 OR spent<>0",
     "fact": "SELECT * FROM {s}.fact WHERE value<>0",
+    "tally": "SELECT * FROM {s}.tally WHERE n<>0",
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deputize.errors import SchemaTooNew, StoreError
 
-PROJECTIONS = ("run", "action", "lease", "budget_use", "fact", "wait", "inbox")
+PROJECTIONS = ("run", "action", "tally", "lease", "budget_use", "fact", "wait", "inbox")
 
 _PROJECTION_TABLES = """
 CREATE TABLE run (
@@ -85,7 +85,17 @@ CREATE INDEX answer_open ON answer(no) WHERE taken = 0;
 CREATE INDEX event_unanswered ON event(seq) WHERE state = 'unanswered';
 """
 
-MIGRATIONS = (_V1, _V2)
+# Version 3: finished actions are counted by state as they finish, because there come to be millions.
+_TALLY_TABLE = "CREATE TABLE tally (state TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;\n"
+_V3 = (
+    _TALLY_TABLE
+    + """
+INSERT INTO tally SELECT state, count(*) FROM action WHERE state NOT IN ('open', 'doubtful') GROUP BY state;
+"""
+)
+
+TALLIED_SINCE = 3
+MIGRATIONS = (_V1, _V2, _V3)
 VERSION = len(MIGRATIONS)
 
 
@@ -139,7 +149,7 @@ def split_statements(script: str) -> list[str]:
 def projection_tables(schema: str) -> list[str]:
     """The statements that make the projections in an attached schema, for a rebuild."""
     statements = []
-    for statement in split_statements(_PROJECTION_TABLES):
+    for statement in split_statements(_PROJECTION_TABLES + _TALLY_TABLE):
         statements.append(
             statement.replace("CREATE TABLE ", f"CREATE TABLE {schema}.").replace(
                 "CREATE INDEX ", f"CREATE INDEX {schema}."

@@ -10,6 +10,7 @@ from deputize import canonical
 from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.protocol import ActionRow, AnswerRow, CardRow, EventRow, RunRow, WaitRow
+from deputize.store.sqlite.schema import TALLIED_SINCE
 
 _RUN = (
     "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
@@ -20,6 +21,10 @@ _ACTION = (
     " a.give_up_at, a.connector_version, a.agent, a.intent, a.at, a.ended_at"
     " FROM action a JOIN run r ON r.no = a.run"
 )
+# The index is named because the planner would go through all actions, which it finds in order.
+_UNSETTLED = _ACTION.replace("action a", "action a INDEXED BY action_unsettled")
+_UNSETTLED_COUNT = "SELECT state, count(*) FROM action WHERE state IN ('open', 'doubtful') GROUP BY state"
+_FINISHED_COUNT = "SELECT state, count(*) FROM action WHERE state NOT IN ('open', 'doubtful') GROUP BY state"
 _ENTRY = (
     "SELECT e.seq, e.stream, e.version, e.type, e.at, e.hash, b.body"
     " FROM entry e LEFT JOIN body b ON b.seq = e.seq"
@@ -81,8 +86,12 @@ class SqliteView:
         if automation:
             where.append("automation = ?")
             more.append(automation)
+        among = _RUN
+        if states and "ended" not in states:
+            among += " INDEXED BY run_unfinished"
+            where.append("state <> 'ended'")
         order = "DESC" if before is not None else "ASC"
-        sql = f"{_RUN} WHERE {' AND '.join(where)} ORDER BY no {order} LIMIT ?"
+        sql = f"{among} WHERE {' AND '.join(where)} ORDER BY no {order} LIMIT ?"
         return [RunRow(*row) for row in self.db.execute(sql, (*more, limit)).fetchall()]
 
     def actions(self, run: int) -> list[ActionRow]:
@@ -99,9 +108,10 @@ class SqliteView:
 
     def actions_in(self, states: Sequence[str], after: tuple[int, str], limit: int) -> list[ActionRow]:
         marks = ",".join("?" * len(states))
-        sql = (
-            f"{_ACTION} WHERE a.state IN ({marks}) AND (a.run, a.path) > (?,?) ORDER BY a.run, a.path LIMIT ?"
-        )
+        among = f"{_ACTION} WHERE"
+        if {"open", "doubtful"}.issuperset(states):
+            among = f"{_UNSETTLED} WHERE a.state IN ('open', 'doubtful') AND"
+        sql = f"{among} a.state IN ({marks}) AND (a.run, a.path) > (?,?) ORDER BY a.run, a.path LIMIT ?"
         return [ActionRow(*row) for row in self.db.execute(sql, (*states, *after, limit)).fetchall()]
 
     def waits(self, run: int) -> list[WaitRow]:
@@ -142,18 +152,23 @@ class SqliteView:
         return [_answer_row(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
+        # Asked at each scrape, so no table is counted that only grows: rows of those are numbered without
+        # gaps, and what is unfinished or waits has an index of its own.
         one = self.db.execute
         found = {
-            "events": one("SELECT count(*) FROM event").fetchone()[0],
+            "events": one("SELECT COALESCE(max(seq), 0) FROM event").fetchone()[0],
             "events.unanswered": one("SELECT count(*) FROM event WHERE state='unanswered'").fetchone()[0],
             "entries": one("SELECT COALESCE(max(seq), 0) FROM entry").fetchone()[0],
             "cards": one("SELECT count(*) FROM inbox WHERE state='open'").fetchone()[0],
         }
-        for state, n in one("SELECT state, count(*) FROM run GROUP BY state").fetchall():
-            found[f"runs.{state}"] = n
-        for state, n in one("SELECT state, count(*) FROM action GROUP BY state").fetchall():
-            found[f"actions.{state}"] = n
-        return found
+        runs = dict(one("SELECT state, count(*) FROM run WHERE state<>'ended' GROUP BY state").fetchall())
+        runs["ended"] = one("SELECT COALESCE(max(no), 0) FROM run").fetchone()[0] - sum(runs.values())
+        # A file of an earlier version is read as it is, by commands that do not own it.
+        tallied = one("PRAGMA user_version").fetchone()[0] >= TALLIED_SINCE
+        actions = dict(one("SELECT state, n FROM tally" if tallied else _FINISHED_COUNT).fetchall())
+        actions |= dict(one(_UNSETTLED_COUNT).fetchall())
+        found |= {f"runs.{state}": n for state, n in runs.items() if n}
+        return found | {f"actions.{state}": n for state, n in actions.items() if n}
 
     def budgets(self) -> list[tuple[str, int, int, int]]:
         sql = "SELECT budget, window, held, spent FROM budget_use ORDER BY budget, window"
