@@ -315,3 +315,28 @@ async def test_a_receipt_that_a_full_ledger_did_not_take_is_recorded_once_there_
         monkeypatch.setattr(store, "write", write)
         await app.state(run, "waiting")
         assert not app.entries(run, "doubt") and len(desk.writes) == 1
+
+
+async def test_a_drift_that_a_full_ledger_did_not_take_is_recorded_once_there_is_room(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deputize.errors import StoreFull
+
+    desk.faults.append(fault("body", body=b'{"surprise": 1}'))
+    async with running(project(tmp_path, desk)) as app:
+        store, write = app.system.store, app.system.store.write
+        full = asyncio.Event()
+
+        def refuse(work: object, **more: object) -> asyncio.Future[object]:
+            future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            future.set_exception(StoreFull())
+            full.set()
+            return future
+
+        app.hooks["send.before"] = lambda: monkeypatch.setattr(store, "write", refuse)
+        run = await app.send()
+        await full.wait()
+        app.hooks.clear()
+        monkeypatch.setattr(store, "write", write)
+        assert (await app.card()).kind == "drift"
+        assert not app.entries(run, "doubt") and len(desk.writes) == 1

@@ -92,6 +92,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
         "config",
         "demo",
         "latency",
+        "longlived",
         "project",
         "system",
         "testing",

@@ -18,6 +18,7 @@ from deputize.kernel.gate import Gate
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
+from deputize.kernel.repeating import may_repeat
 from deputize.kernel.result import Result
 from deputize.kernel.rounds import start_again
 from deputize.kernel.settling import Settling
@@ -127,16 +128,7 @@ class Doubts:
 
     def may_repeat(self, contract: Contract, begun: Begun) -> bool:
         """Whether the same key and bytes may be sent again now."""
-        if begun.attempt >= contract.attempts_max or self._ended(begun):
-            return False
-        if contract.repeatable:
-            return True
-        if begun.connector_version != contract.version or contract.key_valid_s <= 0:
-            return False
-        if begun.first_sent <= self._parts.time.no_repeat_before:
-            return False
-        good_until = begun.first_sent + int((contract.key_valid_s - contract.key_margin_s) * 1_000_000)
-        return self._now() < good_until
+        return may_repeat(contract, begun, self._parts.time) and not self._ended(begun)
 
     def _may_repeat_later(self, contract: Contract, begun: Begun, repeat_at: int) -> bool:
         return self._now() < repeat_at and self.may_repeat(contract, begun)
@@ -192,7 +184,9 @@ class Doubts:
                 self.watch(begun, operation, "its turn to be sent again came too late")
                 return
             send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
-            again = await self._settling.attempt(operation, begun, because, was="doubtful")
+            again = await self._settling.attempt(
+                operation, begun, because, was="doubtful", unproved=not proved
+            )
             if again is None:
                 return
             # From here it is an open action again; should it end in doubt, that is a new doubt.
@@ -227,6 +221,8 @@ class Doubts:
             finally:
                 turn.leave()
             if started is None:
+                # Settled meanwhile; or nobody is left to judge it by, and then it is for a person.
+                await self._card(begun, operation.name, evidence)
                 return
             if isinstance(started, Result):
                 self._deliver(begun.run_no, begun.path, started)

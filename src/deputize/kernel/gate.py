@@ -17,8 +17,9 @@ from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, Cal
 from deputize.errors import StoreError
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
+from deputize.kernel.repeating import may_repeat
 from deputize.kernel.result import Result
-from deputize.kernel.settling import Settling
+from deputize.kernel.settling import Failure, Settling
 from deputize.kernel.start import (
     Begun,
     Busy,
@@ -198,9 +199,13 @@ class Gate:
             await turn.enter()
             row = self.parts.store.read(lambda view, no=begun.run_no: view.run_no(no))  # type: ignore[misc]
             if row is None or row.state == "ended":
-                return self._settling.failed(run, begun, "refused", f"its run has ended; {sent.because}")
+                return await self._no(run, operation, begun, "refused", f"its run has ended; {sent.because}")
+            if begun.unproved and not may_repeat(operation.contract, begun, self.parts.time):
+                return await self._no(run, operation, begun, "refused", sent.because)
             send_by = self.parts.time.monotonic() + start_within_s(operation.contract)
-            again = await self._settling.attempt(operation, begun, sent.because, was="open")
+            again = await self._settling.attempt(
+                operation, begun, sent.because, was="open", unproved=begun.unproved
+            )
             if again is None:
                 return None
             begun = again
@@ -211,7 +216,7 @@ class Gate:
         """Send once, and settle it by what comes of it."""
         parts = self.parts
         if parts.time.monotonic() > send_by:
-            return self._not_done(run, operation, begun, CallNotDone("it was too late to send it"))
+            return await self._not_done(run, operation, begun, CallNotDone("it was too late to send it"))
         parts.boundary("send.before")
         sent_at = parts.time.now_us()
         try:
@@ -220,11 +225,11 @@ class Gate:
             )
         except CallDeclined as error:
             parts.boundary("send.after")
-            return self._settling.failed(run, begun, "declined", error.reason)
+            return await self._no(run, operation, begun, "declined", error.reason)
         except CallBroken as error:
-            return self._settling.failed(run, begun, "refused", error.reason)
+            return await self._no(run, operation, begun, "refused", error.reason)
         except CallNotDone as error:
-            return self._not_done(run, operation, begun, error)
+            return await self._not_done(run, operation, begun, error)
         except CallDrifted as error:
             self._settling.drift(run, operation, begun, error)
             return None
@@ -235,14 +240,24 @@ class Gate:
         parts.boundary("send.after")
         return self._settling.receipt(run, begun, stored)
 
-    def _not_done(
+    async def _not_done(
         self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, error: CallFailed
-    ) -> Result | NotYet:
+    ) -> Result | NotYet | None:
         """Proved not done: once more with all holds kept, or the end of attempts."""
         if begun.attempt >= operation.contract.attempts_max:
             reason = f"not done after {begun.attempt} attempts; the last: {error.reason}"
-            return self._settling.failed(run, begun, "refused", reason)
+            return await self._no(run, operation, begun, "refused", reason)
         return NotYet(error.reason, self._back_off_s(operation, begun.attempt, error))
+
+    async def _no(
+        self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, kind: Failure, reason: str
+    ) -> Result | None:
+        """It was not done, for good; or in doubt still, where that says nothing of an earlier send."""
+        if not begun.unproved:
+            return self._settling.failed(run, begun, kind, reason)
+        evidence = f"an earlier attempt may have been done, and the latest was not: {reason}"
+        await self._settling.doubt(operation, begun, evidence)
+        return None
 
     # -- turns ----------------------------------------------------------------------------------------
 

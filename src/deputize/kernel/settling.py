@@ -76,14 +76,16 @@ class Settling:
             self._append(tx, begun, "drift", "open", body)
             self._parts.boundary("drift.in")
 
-        self._recording.post(run, work)
+        self._recording.post(run, work, begun)
 
     # -- not known --------------------------------------------------------------------------------------
 
     async def attempt(
-        self, operation: Operation[..., Any], begun: Begun, because: str, *, was: str
+        self, operation: Operation[..., Any], begun: Begun, because: str, *, was: str, unproved: bool
     ) -> Begun | None:
         """Make another attempt with the same key durable. None where the action is no longer as it was.
+
+        `unproved` where an earlier one may have been done.
 
         Raises `StoreError`, and not for a ledger that is full or busy: that is waited out.
         """
@@ -96,6 +98,7 @@ class Settling:
                 begun,
                 attempt=begun.attempt + 1,
                 give_up_at=tx.at_us + give_up_after_us(operation.contract),
+                unproved=unproved,
             )
             body = {
                 "path": begun.path,

@@ -60,7 +60,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An intent that is (about to be) durable: what its sending and settling need."""
+    """An intent that is (about to be) durable: what its sending and settling need.
+
+    `unproved` says that an earlier send with this key may have been done: what a later answer says of
+    itself then proves nothing about it, and anything but "done" is a doubt.
+    """
 
     run_no: int
     run_id: str
@@ -76,6 +80,7 @@ class Begun:
     holds: tuple[Hold, ...]
     counted: tuple[Count, ...]
     expects: Mapping[str, Any]
+    unproved: bool = False
 
     @property
     def id(self) -> str:

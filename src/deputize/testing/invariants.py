@@ -125,14 +125,15 @@ def repeats_are_lawful(case: Case) -> Iterator[str]:
         contract = case.contracts.get(one.operation)
         if contract is None:
             continue
+        unproved = False
         for send in one.sends[1:]:
-            if send.was != "doubtful" or send.after_doubt is None:
-                continue
-            settle_us = 0 if contract.repeatable else int(contract.settle_s * 1_000_000)
-            if send.at_us < send.after_doubt + settle_us:
-                early_s = (send.after_doubt + settle_us - send.at_us) / 1e6
-                yield f"{one.place}: attempt {send.n} was made {early_s:.3f} s before the settle time"
-            if contract.repeatable or (send.proved_absent and contract.lookup_conclusive):
+            if send.was == "doubtful" and send.after_doubt is not None:
+                settle_us = 0 if contract.repeatable else int(contract.settle_s * 1_000_000)
+                if send.at_us < send.after_doubt + settle_us:
+                    early_s = (send.after_doubt + settle_us - send.at_us) / 1e6
+                    yield f"{one.place}: attempt {send.n} was made {early_s:.3f} s before the settle time"
+                unproved = not (send.proved_absent and contract.lookup_conclusive)
+            if contract.repeatable or not unproved:
                 continue
             valid_us = int((contract.key_valid_s - contract.key_margin_s) * 1_000_000)
             if send.at_us >= one.sends[0].at_us + valid_us:

@@ -168,8 +168,15 @@ def _key_good_for_ever() -> None:
     _set(doubts.Doubts, "may_repeat", may_repeat)
 
 
+def _repeat_speaks_for_all() -> None:
+    async def no(self: Any, run: Any, operation: Any, begun: Any, kind: Any, reason: str) -> Any:
+        return self._settling.failed(run, begun, kind, reason)
+
+    _set(gate.Gate, "_no", no)
+
+
 def _attempts_not_recorded() -> None:
-    async def unrecorded(self: Any, operation: Any, begun: Any, because: str, *, was: str) -> Any:
+    async def unrecorded(self: Any, operation: Any, begun: Any, because: str, **more: Any) -> Any:
         return replace(begun, attempt=begun.attempt + 1)
 
     _set(settling.Settling, "attempt", unrecorded)
@@ -260,6 +267,9 @@ PLANTS: dict[str, Plant] = {
     "key_of_each_attempt": Plant("every attempt has a key of its own", _key_of_each_attempt),
     "no_settle_time": Plant("absence is believed before a late effect can have landed", _no_settle_time),
     "key_good_for_ever": Plant("a doubt is repeated after its key was forgotten", _key_good_for_ever),
+    "repeat_speaks_for_all": Plant(
+        "a repeat that is told no settles the first send too", _repeat_speaks_for_all
+    ),
     "receipt_forgotten": Plant("a result is handed back, and its receipt is not written", _receipt_forgotten),
     "projection_beside_the_fold": Plant("something else than the fold writes a projection", _beside_the_fold),
     "attempts_not_recorded": Plant("a further attempt is sent without being durable", _attempts_not_recorded),
