@@ -15,6 +15,7 @@ from deputize.agent import Agent
 from deputize.awaiting import caller_line
 from deputize.errors import CodeError, ProjectError
 from deputize.event import Event, EventData
+from deputize.suggest import did_you_mean
 
 D = TypeVar("D", bound=EventData)
 P = TypeVar("P", bound=BaseModel)
@@ -90,6 +91,23 @@ class Automation:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise ProjectError(f"{self.name}: parameter {place}: {first['msg']}") from None
+
+    def check_params(self, changed: Mapping[str, Any]) -> None:
+        """What people write now must be parameters. Raises `ProjectError` for a name that is none.
+
+        Not part of `params`: a run that is under way keeps values that newer code may have dropped.
+        """
+        fields = self.params_type.model_fields
+        aliases = {name: f.alias or f.validation_alias or name for name, f in fields.items()}
+        if self.params_type.model_config.get("extra") != "allow" and all(
+            isinstance(alias, str) for alias in aliases.values()
+        ):
+            known = {*fields, *map(str, aliases.values())}
+            for name in changed:
+                if name not in known:
+                    said = did_you_mean(name, known) if known else "; it has none"
+                    raise ProjectError(f"there is no parameter {name!r}{said}")
+        self.params(changed)
 
     def key_of(self, data: EventData) -> str | None:
         """The key of a run for this event, or None."""

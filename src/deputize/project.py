@@ -53,7 +53,10 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     for name in settings.params:
         if name not in automations:
             raise ProjectError(f"deputize.toml: [params.{name}]: there is no automation of this name")
-        automations[name].params(settings.params[name])
+        try:
+            automations[name].check_params(settings.params[name])
+        except ProjectError as error:
+            raise ProjectError(f"deputize.toml: [params.{name}]: {error}") from None
     rules = load_rules(
         settings.root / "rules", operations, agents=list(agents), automations=list(automations)
     )

@@ -1,0 +1,35 @@
+"""What a new user runs into first: each slip is told, with what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import deputize, edit, new_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return new_project(tmp_path)
+
+
+def add_settings(project: Path, toml: str) -> None:
+    """More lines at the end of a project's deputize.toml."""
+    with (project / "deputize.toml").open("a") as settings:
+        settings.write(f"\n{toml}\n")
+
+
+def test_a_misspelt_parameter_is_refused_with_the_nearest_name(project: Path) -> None:
+    selling = project / "automations" / "selling.py"
+    edit(selling, "class Asked", "class Limits(BaseModel):\n    at_most: int = 1\nclass Asked")
+    edit(selling, "from agents", "from pydantic import BaseModel\nfrom agents")
+    edit(selling, "sell(event: Event[Asked])", "sell(event: Event[Asked], params: Limits)")
+    add_settings(project, "[params.sell]\nat_mots = 2")
+    for command in ("check", "up"):
+        done = deputize(project, command)
+        assert done.code == 1
+        said = "deputize.toml: [params.sell]: there is no parameter 'at_mots'; did you mean 'at_most'?"
+        assert said in done.out + done.err
+    edit(project / "deputize.toml", "at_mots", "at_most")
+    assert deputize(project, "check").code == 0
