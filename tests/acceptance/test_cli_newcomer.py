@@ -33,3 +33,17 @@ def test_a_misspelt_parameter_is_refused_with_the_nearest_name(project: Path) ->
         assert said in done.out + done.err
     edit(project / "deputize.toml", "at_mots", "at_most")
     assert deputize(project, "check").code == 0
+
+
+def test_check_tells_every_address_and_secret_that_up_would_miss(project: Path) -> None:
+    add_settings(
+        project,
+        '[connectors.desk]\nbase = "env:DESK_URL"\n'
+        '[connectors.notebook]\nbase = "http://127.0.0.1:1"\ntoken = "env:BOOK_TOKEN"',
+    )
+    done = deputize(project, "check")
+    assert done.code == 1 and "Not ready to go live" in done.out
+    assert "[connectors.desk]: DESK_URL is not set: add DESK_URL=http://… to .env" in done.out
+    assert "[connectors.notebook]: the secret env:BOOK_TOKEN is not set: add BOOK_TOKEN=… to .env" in done.out
+    (project / ".env").write_text("DESK_URL=http://127.0.0.1:1\nBOOK_TOKEN=canary-token-of-the-book\n")
+    assert deputize(project, "check").code == 0

@@ -16,6 +16,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
+from deputize.connectors.connections import check_connections
+from deputize.connectors.secret import Secrets
 from deputize.errors import ProjectError, StoreError
 from deputize.operation import Contract
 from deputize.project import Project, load_project
@@ -24,7 +26,7 @@ _SCHEMAS = ("input_schema", "output_schema")
 
 
 def main(argv: list[str]) -> int:
-    """Check the project in the folder that is named; its ledger too, unless `--code-only`."""
+    """Check the project in the folder that is named; what stands outside it too, unless `--code-only`."""
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     # The parent asks with this signal where we stand, before it ends us.
@@ -43,6 +45,8 @@ def examine(root: Path, code_only: bool, at: Callable[[str], None]) -> dict[str,
     except ProjectError as error:
         return {"problems": str(error).splitlines()}
     report = _described(project)
+    if not code_only:
+        report["problems"] += _unset(project)
     if not code_only and project.settings.ledger.is_file():
         from deputize.cli.replay import replay_ledger
         from deputize.store.sqlite.offline import OfflineLedger
@@ -78,6 +82,20 @@ def _described(project: Project) -> dict[str, Any]:
         ],
         "cedar": project.rules.source(),
     }
+
+
+def _unset(project: Project) -> list[str]:
+    """Addresses and secrets that `deputize up` would miss."""
+    settings = project.settings
+    secrets = Secrets(settings.root, settings.environ)
+    wrong = check_connections(settings.connectors, secrets, settings.environ)
+    handles = [settings.token] if settings.token is not None else []
+    for handle in (*handles, *(webhook.verifier.secret for webhook in project.webhooks.values())):
+        try:
+            secrets.resolve(handle)
+        except ProjectError as error:
+            wrong.append(str(error))
+    return list(dict.fromkeys(wrong))
 
 
 def _named(project: Project) -> list[Any]:

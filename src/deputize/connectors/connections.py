@@ -42,16 +42,25 @@ class Connections:
             await connection.aclose()
 
 
+def check_connections(
+    settings: Mapping[str, ConnectorSettings], secrets: Secrets, environ: Mapping[str, str]
+) -> list[str]:
+    """Every connection that `Connections` would refuse, and why; none is made."""
+    wrong = []
+    for name, table in settings.items():
+        try:
+            _address_and_login(name, table, secrets, environ)
+        except ProjectError as error:
+            wrong.append(str(error))
+    return wrong
+
+
 def _connection(
     name: str, table: ConnectorSettings, secrets: Secrets, environ: Mapping[str, str], clock: Clock | None
 ) -> HttpConnection | None:
-    try:
-        base = table.address(environ)
-        if base is None:
-            return None
-        login = _login(table, secrets)
-    except (ValueError, ProjectError) as error:
-        raise ProjectError(f"[connectors.{name}]: {error}") from None
+    base, login = _address_and_login(name, table, secrets, environ)
+    if base is None:
+        return None
     return HttpConnection(
         name,
         base,
@@ -60,6 +69,16 @@ def _connection(
         idempotency_header=table.idempotency_header,
         clock=clock,
     )
+
+
+def _address_and_login(
+    name: str, table: ConnectorSettings, secrets: Secrets, environ: Mapping[str, str]
+) -> tuple[str | None, tuple[str, str] | None]:
+    try:
+        base = table.address(environ)
+        return base, _login(table, secrets) if base is not None else None
+    except (ValueError, ProjectError) as error:
+        raise ProjectError(f"[connectors.{name}]: {error}") from None
 
 
 def _login(table: ConnectorSettings, secrets: Secrets) -> tuple[str, str] | None:

@@ -105,7 +105,7 @@ class ConnectorSettings(_Strict):
             return self.base
         value = environ.get(match.group(1))
         if not value:
-            raise ValueError(f"{match.group(1)} is not set: add {match.group(1)}=http://… to the environment")
+            raise ValueError(f"{match.group(1)} is not set: add {match.group(1)}=http://… to .env")
         return check_base(value)
 
 
