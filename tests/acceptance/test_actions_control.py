@@ -208,7 +208,8 @@ async def test_a_run_of_a_paused_automation_is_cancelled_while_it_is_paused(
             await app.kernel.people.stop("automation:load", "", "maya")
         if restarted:
             # The process ends between the person's word and what it does.
-            await app.system.store.write(lambda tx: tx.set_wish(tx.run(run).no, "cancel"))
+            no = app.run(run).no
+            await app.system.store.write(lambda tx: tx.set_wish(no, "cancel"))
         else:
             await app.kernel.people.cancel(run, "maya")
             await cancelled_once(app, run)

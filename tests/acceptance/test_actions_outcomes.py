@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
-from tests.support.project import write_project
+from tests.support.project import PERMIT, write_project
 from tests.support.running import running
 
 ONE = """
@@ -176,3 +177,34 @@ async def one(event: Event[Ask]) -> Outcome:
         receipt = app.entries(run, "receipt")[0].body or {}
         assert receipt["unmet"] == {"item": {"expected": "other", "got": "a"}}
         assert app.actions(run)["1"].state == "settled"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "raised"),
+    [
+        ('write(item="a").expecting(item="z")', 'put(item="b")', "Unmet"),
+        ('put(item="b")', 'write(item="a").expecting(item="z")', "Refused"),
+    ],
+)
+async def test_together_raises_the_first_failure_in_the_order_of_its_arguments(
+    tmp_path: Path, desk: Desk, first: str, second: str, raised: str
+) -> None:
+    code = f"""
+@automation(on=Ask, agent=worker)
+async def one(event: Event[Ask]) -> Outcome:
+    try:
+        await together(desk.keyed(item="well"), desk.{first}, desk.{second})
+    except ActionError as error:
+        return gave_up(type(error).__name__)
+    return done()
+"""
+    never = '[[rule]]\ntitle = "No putting"\noperation = "desk.put"\nnever = true\n'
+    desk.hold = asyncio.Event()
+    async with running(write_project(tmp_path, desk.base, code, rules=PERMIT + never)) as app:
+        run = await app.send()
+        # The refusal is there long before the answer that is not as expected.
+        await app.until(lambda view: view.counts().get("actions.refused"))
+        await desk.seen_of(2)
+        desk.hold.set()
+        assert await app.label(run) == f"gave_up({raised})"
+        assert {row.state for row in app.actions(run).values()} == {"settled", "refused"}
