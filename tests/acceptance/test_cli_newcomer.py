@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import deputize, edit, new_project
+from tests.support.command import deputize, edit, new_project, served
 
 
 @pytest.fixture
@@ -47,3 +47,22 @@ def test_check_tells_every_address_and_secret_that_up_would_miss(project: Path) 
     assert "[connectors.notebook]: the secret env:BOOK_TOKEN is not set: add BOOK_TOKEN=… to .env" in done.out
     (project / ".env").write_text("DESK_URL=http://127.0.0.1:1\nBOOK_TOKEN=canary-token-of-the-book\n")
     assert deputize(project, "check").code == 0
+
+
+def test_a_run_that_a_stop_holds_up_says_so_wherever_one_looks(project: Path) -> None:
+    words = ("visitor.arrived", "--data", '{"name": "Ada"}', "--wait", "--within-s", "0.3")
+    halted = "halted: all (stock-taking); deputize resume all"
+    with served(project):
+        deputize(project, "halt", "--reason", "stock-taking")
+        sent = deputize(project, "send", *words)
+        assert sent.code == 1 and f"It is {halted}" in sent.out
+        run = deputize(project, "runs", "--json").json()["runs"][0]["id"]
+        for command in (["runs"], ["show", run], ["inbox"]):
+            assert halted in deputize(project, *command).out, command
+    assert halted in deputize(project, "runs").out
+    with served(project):
+        deputize(project, "resume", "all")
+        deputize(project, "pause", "greet")
+        assert "It is paused: automation:greet; deputize resume automation:greet" in (
+            deputize(project, "send", *words).out
+        )

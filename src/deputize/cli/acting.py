@@ -16,6 +16,7 @@ from deputize.cli.books import LiveBooks, no_run
 from deputize.cli.here import NO, USAGE, Here, Said
 from deputize.cli.process import Problem, Process, need_process
 from deputize.cli.says import count, progress, say, say_json
+from deputize.cli.stopped import Stops, stop_of_run
 
 SOURCE = "/command-line"
 LOOK_EVERY_S = 0.1
@@ -50,12 +51,12 @@ def send(
     if here.json:
         say_json(accepted | ({"ended": ended} if wait else {}))
     else:
-        _say_sent(accepted, ended, wait)
+        _say_sent(accepted, ended, LiveBooks(process, here).stops() if ended else {})
     if any(run["state"] != "ended" or run["label"].startswith("failed") for run in ended):
         raise typer.Exit(NO)
 
 
-def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], wait: bool) -> None:
+def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], stops: Stops) -> None:
     began = ", ".join(accepted["runs"])
     if accepted["duplicate"]:
         say(f"Event {accepted['id']} was accepted before; it counts once ({began or 'no run'}).")
@@ -65,7 +66,9 @@ def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], wait: bool)
         say(f"Accepted event {accepted['seq']}; nothing answers its type (`deputize events --unanswered`).")
     for run in ended:
         say(f"{run['automation']} {run['id']}: {run['label'] or run['state']} {run['reason']}".rstrip())
-        if run["state"] != "ended":
+        if stopped := stop_of_run(run, stops):
+            say(f"It is {stopped}")
+        elif run["state"] != "ended":
             say(f"It has not ended; `deputize show {run['id']}` and `deputize inbox` say what it waits for.")
 
 

@@ -12,6 +12,7 @@ import typer
 from deputize.cli.books import open_books
 from deputize.cli.here import Here
 from deputize.cli.says import console, count, made_table, moment, plain, say, say_json, table
+from deputize.cli.stopped import Stops, stop_line, stop_of_run
 
 WATCH_EVERY_S = 1.0
 
@@ -39,10 +40,11 @@ def runs(
         return books.runs(state or (), automation, limit)
 
     def rows() -> list[tuple[Any, ...]]:
-        zone = here.settings.zone
+        found, stops, zone = read()["runs"], books.stops(), here.settings.zone
         return [
-            (r["id"], r["automation"], r["state"], r["label"], moment(r["began_at"], zone), r["reason"])
-            for r in read()["runs"]
+            (r["id"], r["automation"], r["state"], r["label"], moment(r["began_at"], zone))
+            + (stop_of_run(r, stops) or r["reason"],)
+            for r in found
         ]
 
     if here.json:
@@ -78,16 +80,17 @@ def show(ctx: typer.Context, name: Name) -> None:
     elif path:
         _show_action(here, found)
     else:
-        _show_run(here, found)
+        _show_run(here, found, books.stops())
 
 
-def _show_run(here: Here, found: dict[str, Any]) -> None:
+def _show_run(here: Here, found: dict[str, Any], stops: Stops) -> None:
     run, event, zone = found["run"], found["event"], here.settings.zone
     ended = f", ended {moment(run['ended_at'], zone)}" if run["ended_at"] else ""
     say(f"Run {run['id']}: {run['automation']} by {run['agent']}")
     say(f"  {run['state']} {run['label']}".rstrip() + f"; began {moment(run['began_at'], zone)}{ended}")
-    if run["reason"]:
-        say(f"  {run['reason']}")
+    for told in (stop_of_run(run, stops), run["reason"]):
+        if told:
+            say(f"  {told}")
     if event is not None:
         say(f"  event {event['seq']}: {event['type']} {event['id']} from {event['source']}")
     for wait in found["waits"]:
@@ -153,10 +156,13 @@ def events(
 def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
     """List what waits for a person; `deputize resolve` answers it."""
     here: Here = ctx.obj
-    found = open_books(here).inbox(limit)
+    books = open_books(here)
+    found = books.inbox(limit)
     if here.json:
         say_json(found)
         return
+    for scope, reason in sorted(books.stops().items()):
+        say(stop_line(scope, reason))
     zone = here.settings.zone
     rows = [(c["id"], c["kind"], moment(c["at"], zone), c["title"]) for c in found["cards"]]
     table(("CARD", "KIND", "SINCE", "WHAT"), rows, "Nothing waits for a person.")

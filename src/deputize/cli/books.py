@@ -29,6 +29,7 @@ class Books(Protocol):
     def why(self, run: str, path: str) -> dict[str, Any]: ...
     def events(self, state: str, after: int, limit: int) -> dict[str, Any]: ...
     def inbox(self, limit: int) -> dict[str, Any]: ...
+    def stops(self) -> dict[str, str]: ...
 
 
 def open_books(here: Here) -> Books:
@@ -61,6 +62,9 @@ class LiveBooks:
 
     def inbox(self, limit: int) -> dict[str, Any]:
         return self._get("inbox", limit=limit)
+
+    def stops(self) -> dict[str, str]:
+        return {stop["scope"]: stop["reason"] for stop in self._get("stops")["stops"]}
 
     def _get(self, *path: str, **query: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._process.get("v1", *path, **query)
@@ -129,6 +133,9 @@ class FileBooks:
             "cards": [show_card(row) for row in rows],
             "next": rows[-1].seq if len(rows) == limit else None,
         }
+
+    def stops(self) -> dict[str, str]:
+        return self._ledger.stops("stop:")
 
     def _find(self, run: str) -> RunRow:
         row = self._ledger.read(lambda view: view.run(run))
