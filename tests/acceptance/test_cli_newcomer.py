@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,16 @@ def test_a_run_that_a_stop_holds_up_says_so_wherever_one_looks(project: Path) ->
         assert "It is paused: automation:greet; deputize resume automation:greet" in (
             deputize(project, "send", *words).out
         )
+
+
+def test_a_start_whose_port_is_taken_leaves_no_ledger_behind(project: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        edit(project / "deputize.toml", "port = 0", f"port = {taken.getsockname()[1]}")
+        refused = deputize(project, "up")
+    assert refused.code == 1 and "cannot be used: Address already in use; choose another port" in refused.err
+    assert not (project / "data").exists()
+    with served(project):
+        second = deputize(project, "up")
+    assert second.code == 1 and "belongs to the running process" in second.err

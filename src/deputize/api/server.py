@@ -17,10 +17,9 @@ import uvicorn
 from deputize import longlived
 from deputize.api.app import build_app
 from deputize.api.here import Readiness
+from deputize.api.listening import listen
 from deputize.api.log import Complaints, complain
 from deputize.clock import iso
-from deputize.config import is_loopback
-from deputize.errors import ProjectError
 from deputize.system import System
 
 FILE = "server.json"
@@ -29,28 +28,32 @@ KEEP_ALIVE_S = 75
 EXIT_AT_ONCE = 130
 
 
-async def serve(system: System, *, ready: Callable[[str], None], stop: asyncio.Event | None = None) -> None:
+async def serve(
+    system: System,
+    *,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+    listener: socket.socket | None = None,
+) -> None:
     """Start the system, serve it, and stop it on SIGTERM or SIGINT (or when `stop` is set).
 
-    `ready` is told the base address once recovery is over. The system is stopped in every case.
-    Raises `ProjectError` for an address that others can reach without a token, or that is taken.
+    `ready` is told the base address once recovery is over. `listener` is the address where it is
+    taken already (see `listen`). The system is stopped, and the address let go, in every case.
+    Raises `ProjectError` as `listen` does.
     """
     try:
-        await _serve(system, ready, stop)
+        with listener or listen(system.project.settings) as address:
+            await _serve(system, ready, stop, address)
     finally:
         await system.stop()
 
 
-async def _serve(system: System, ready: Callable[[str], None], stop: asyncio.Event | None) -> None:
+async def _serve(
+    system: System, ready: Callable[[str], None], stop: asyncio.Event | None, listener: socket.socket
+) -> None:
     settings = system.project.settings
-    if settings.token is None and not is_loopback(settings.host):
-        raise ProjectError(
-            f"deputize.toml: [server] host {settings.host} can be reached by others: add "
-            'token = "env:DEPUTIZE_TOKEN" to [server] and set that variable, or use 127.0.0.1'
-        )
     token = system.secrets.resolve(settings.token).reveal() if settings.token is not None else None
     readiness = Readiness()
-    listener = _listen(settings.host, settings.port)
     stopping = stop or asyncio.Event()
     server = _Server(_config(build_app(system, readiness, token=token)), stopping)
     system.sources.on_trouble = lambda name, what: complain(
@@ -99,23 +102,6 @@ def _config(app: object) -> uvicorn.Config:
         timeout_graceful_shutdown=SHUTDOWN_S_MAX,
         ws="none",
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections inherit it. Without it an answer to a kept-alive connection takes 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ProjectError(
-            f"deputize.toml: [server] {host}:{port} cannot be used: {error.strerror}; "
-            "choose another port, or 0 for any free one"
-        ) from None
-    return listener
 
 
 def _url(host: str, listener: socket.socket) -> str:

@@ -42,8 +42,14 @@ def runs(
     def rows() -> list[tuple[Any, ...]]:
         found, stops, zone = read()["runs"], books.stops(), here.settings.zone
         return [
-            (r["id"], r["automation"], r["state"], r["label"], moment(r["began_at"], zone))
-            + (stop_of_run(r, stops) or r["reason"],)
+            (
+                r["id"],
+                r["automation"],
+                r["state"],
+                r["label"],
+                moment(r["began_at"], zone),
+                stop_of_run(r, stops) or r["reason"],
+            )
             for r in found
         ]
 

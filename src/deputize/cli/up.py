@@ -7,8 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from deputize.cli.here import USAGE, Here, Said
+from deputize.errors import LedgerOwned, ProjectError
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from deputize.config import Settings
     from deputize.system import System
 
 USAGE_LINE = "Usage: deputize up [--project DIR] [--json]"
@@ -18,13 +22,33 @@ def up(here: Here, words: list[str]) -> int:
     """Serve; returns once it was stopped. Raises `Said` and `DeputizeError` where it cannot start."""
     if words:
         raise Said(f"up takes no {words[0]!r}. {USAGE_LINE}", USAGE)
+    from deputize.project import load_project
     from deputize.system import System
 
-    asyncio.run(_serve(System.open(here.root), here))
+    project = load_project(here.root)
+    # The address first: a start that cannot be served must not make a ledger, or bring it to a new epoch.
+    with _address(project.settings) as listener:
+        asyncio.run(_serve(System(project), here, listener))
     return 0
 
 
-async def _serve(system: System, here: Here) -> None:
+def _address(settings: Settings) -> socket:
+    """Raises `LedgerOwned` where the address is taken because this very project runs already."""
+    from deputize.api.listening import listen
+    from deputize.store.sqlite.offline import owner_of
+
+    try:
+        return listen(settings)
+    except ProjectError:
+        owner = owner_of(settings.ledger)
+        if owner is None:
+            raise
+        raise LedgerOwned(
+            f"{settings.ledger} belongs to the running process {owner}, which serves it; stop it first"
+        ) from None
+
+
+async def _serve(system: System, here: Here, listener: socket) -> None:
     # Imported here and not above: the ledger is taken, or refused, before the server is read in.
     from deputize.api.server import serve
 
@@ -45,7 +69,7 @@ async def _serve(system: System, here: Here) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    await serve(system, ready=ready)
+    await serve(system, ready=ready, listener=listener)
 
 
 def _count(n: int, what: str) -> str:
