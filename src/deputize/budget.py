@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any, Literal
 
 from deputize.errors import ProjectError
 from deputize.money import Money
 from deputize.operation import Contract
+from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
 
 Measure = Literal["count", "money", "cost"]
 Scope = Literal["whole", "agent", "automation", "operation"]
+_SCOPES: tuple[Scope, ...] = ("agent", "automation", "operation")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Budget:
     """At most `limit` per window, for one agent, automation or operation, or for the whole project.
 
     `limit` counts actions (`measure="count"`), minor units of `currency` (`"money"`) or
-    micro-dollars (`"cost"`). `operations` are name patterns (`payments.*`) that it concerns.
+    micro-dollars (`"cost"`). `operations` are name patterns (`payments.*`) that it concerns. `name` is
+    for sentences; what is used is kept under `key`.
     """
 
     name: str
@@ -53,8 +57,17 @@ class Budget:
         if per not in WINDOWS:
             raise ProjectError(f"budget: per={per!r} must be one of {', '.join(WINDOWS)}")
         measure, amount, currency = _parse_limit(limit)
-        label = name or f"{of or 'everything'}: {limit} per {per}"
+        whose = "everything" if scope == "whole" else f"{scope} {of}"
+        which = "" if operations == ("*",) else f" of {', '.join(operations)}"
+        label = name or f"{whose}: {limit} per {per}{which}"
         return cls(label, amount, measure, currency, per, scope, of, operations)
+
+    @cached_property
+    def key(self) -> str:
+        """What its use is kept under: the same after its limit or its name was changed."""
+        whose = "everything" if self.scope == "whole" else f"{self.scope} {self.of}"
+        what = "actions" if self.measure == "count" else f"{self.currency} {self.measure}"
+        return f"{whose} · {what} · {self.per} · {', '.join(sorted(set(self.operations)))}"
 
     def concerns(self, contract: Contract, agent: str, automation: str) -> bool:
         """Whether an action by this agent and automation counts against this budget."""
@@ -94,27 +107,67 @@ def budget(
     limit: str, *, per: Window = "day", operations: str | tuple[str, ...] = ("*",), name: str = ""
 ) -> Budget:
     """A budget for the agent that it is given to. See `Budget.of_text` for the forms of `limit`."""
-    patterns = (operations,) if isinstance(operations, str) else operations
-    return Budget.of_text(limit, per=per, operations=patterns, name=name)
+    return Budget.of_text(limit, per=per, operations=_patterns(operations), name=name)
 
 
 def budget_of_settings(row: Mapping[str, Any]) -> Budget:
     """A `[[budget]]` table of deputize.toml. Raises `ProjectError`."""
-    scopes: tuple[Scope, ...] = ("agent", "automation", "operation")
-    scope, of = next(((s, str(row[s])) for s in scopes if s in row), ("whole", ""))
-    known = {"limit", "per", "name", "operations", *scopes}
-    if extra := sorted(row.keys() - known):
-        raise ProjectError(f"[[budget]]: unknown key {extra[0]!r}; there is {', '.join(sorted(known))}")
+    known = {"limit", "per", "name", "operations", *_SCOPES}
+    for key in row:
+        if key not in known:
+            raise ProjectError(f"[[budget]]: {key} is no setting{did_you_mean(key, known)}")
     if "limit" not in row:
         raise ProjectError('[[budget]] needs a limit, like limit = "500.00 EUR"')
+    given: list[Scope] = [scope for scope in _SCOPES if scope in row]
+    if len(given) > 1:
+        raise ProjectError(f"[[budget]]: give {' or '.join(given)}, not both; a budget is for one of them")
+    if "operation" in row and "operations" in row:
+        raise ProjectError("[[budget]]: give operation or operations, not both")
+    scope: Scope = given[0] if given else "whole"
     return Budget.of_text(
         str(row["limit"]),
         name=str(row.get("name", "")),
         per=row.get("per", "day"),
-        operations=tuple(row.get("operations", ("*",))),
+        operations=_patterns(row.get("operations", "*")),
         scope=scope,
-        of=of,
+        of=str(row[scope]) if given else "",
     )
+
+
+def wrong_budgets(
+    budgets: Iterable[Budget],
+    agents: Collection[str],
+    automations: Collection[str],
+    operations: Collection[str],
+) -> list[str]:
+    """What is wrong with a project's budgets as a whole: names of nothing, and two that count the same."""
+    known = {"agent": agents, "automation": automations, "operation": operations}
+    first: dict[str, Budget] = {}
+    wrong = []
+    for budget in budgets:
+        said = f'the budget "{budget.name}"'
+        if budget.scope != "whole" and budget.of not in known[budget.scope]:
+            hint = did_you_mean(budget.of, known[budget.scope])
+            wrong.append(f"{said}: there is no {budget.scope} {budget.of!r}{hint}")
+        for pattern in budget.operations:
+            if pattern != "*" and not any(fnmatchcase(name, pattern) for name in operations):
+                hint = did_you_mean(pattern, operations)
+                wrong.append(f"{said}: operations {pattern!r} matches nothing{hint}")
+        other = first.setdefault(budget.key, budget)
+        if other is not budget:
+            wrong.append(f'{said} counts the same as "{other.name}" ({budget.key}); keep one of them')
+    return wrong
+
+
+def _patterns(given: Any) -> tuple[str, ...]:
+    patterns = (given,) if isinstance(given, str) else given
+    if (
+        not isinstance(patterns, list | tuple)
+        or not patterns
+        or not all(isinstance(p, str) for p in patterns)
+    ):
+        raise ProjectError("budget: operations are names or patterns, like 'payments.*', and at least one")
+    return tuple(patterns)
 
 
 def _parse_limit(text: str) -> tuple[Measure, int, str]:

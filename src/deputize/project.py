@@ -13,11 +13,13 @@ from typing import Any
 
 from deputize.agent import Agent
 from deputize.automation import Automation
+from deputize.budget import wrong_budgets
 from deputize.config import Settings, read_settings
 from deputize.errors import DeputizeError, ProjectError
 from deputize.operation import Connector, Operation
 from deputize.rules import CedarRules, load_rules
 from deputize.sources import Poll, Schedule, Webhook
+from deputize.suggest import did_you_mean
 
 _ROOMS = ("connectors", "agents", "automations")
 MODULES_MAX = 1_000
@@ -57,6 +59,7 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
             automations[name].check_params(settings.params[name])
         except ProjectError as error:
             raise ProjectError(f"deputize.toml: [params.{name}]: {error}") from None
+    _check_ceilings(settings, agents, automations, operations)
     rules = load_rules(
         settings.root / "rules", operations, agents=list(agents), automations=list(automations)
     )
@@ -76,6 +79,24 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         rules,
         tuple(modules),
     )
+
+
+def _check_ceilings(
+    settings: Settings,
+    agents: Mapping[str, Agent],
+    automations: Mapping[str, Automation],
+    operations: Mapping[str, Operation[..., Any]],
+) -> None:
+    """Raises `ProjectError` for a ceiling that is on nothing: a slip of the pen must not lift it."""
+    budgets = (*settings.budgets, *(b for a in agents.values() for b in a.budgets))
+    wrong = wrong_budgets(budgets, agents, automations, operations)
+    for agent in agents.values():
+        for name in sorted((agent.may or frozenset()) - operations.keys()):
+            wrong.append(
+                f"the agent {agent.name}: may: there is no operation {name!r}{did_you_mean(name, operations)}"
+            )
+    if wrong:
+        raise ProjectError("\n".join(wrong))
 
 
 def _import_rooms(root: Path) -> list[ModuleType]:

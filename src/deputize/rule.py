@@ -29,9 +29,10 @@ class RuleLine:
 class FactNeed:
     """A count that a rule needs, read and counted in the starting transaction.
 
-    `counter` is the rule's id. `by` is the argument, or `agent`, whose value separates the counts
-    (empty: one count for all). `measure` is the Money or int argument that is summed; empty counts
-    actions. Doubts count; refused and declined actions are taken back. Where the rule holds only for
+    `counter` is the rule's id where one was given, else what is counted, in words: rules that count the
+    same share it, and it outlives an edit of title or limit. `by` is the argument, or `agent`, whose
+    value separates the counts (empty: one count for all). `measure` is the Money or int argument that is
+    summed; empty counts actions. Doubts count; refused and declined actions are taken back. Where the rule holds only for
     some agents, automations or argument values, only the actions that `applies` accepts are counted;
     `when` holds argument names, each with the canonical JSON of the values that count.
     """
@@ -68,7 +69,7 @@ class FactNeed:
 
 @dataclass(frozen=True)
 class Question:
-    """What is judged. `args` are canonical; `facts` are the counts *before* this action, by rule id.
+    """What is judged. `args` are canonical; `facts` are the counts *before* this action, by counter.
 
     `minute_of_day` (0..1439) and `weekday` (Monday is 0) are in the project's time zone.
     """

@@ -54,10 +54,11 @@ class Telling:
         """A moment in the project's zone."""
         return f"{to_datetime(at_us).astimezone(self.zone):%d %b %Y, %H:%M:%S}"
 
-    def amount(self, budget: str, amount: int) -> str:
-        """What a budget holds, in its own form where the budget is still there."""
+    def held(self, budget: str, amount: int, of: str = "of") -> str:
+        """What a budget, by its key, holds: with its name and in its own form where it is still there."""
         known = self.budgets.get(budget)
-        return known.show(amount) if known is not None else f"{amount:,}"
+        shown, name = (known.show(amount), known.name) if known is not None else (f"{amount:,}", budget)
+        return f"{shown} {of} {_quoted(name)}"
 
     def rule(self, id: str, ruleset: str, seq: int) -> RuleText:
         """A rule as it was when an entry was written."""
@@ -141,10 +142,7 @@ def _taken(telling: Telling, body: Body) -> list[str]:
     if body.get("leases"):
         sentences.append(f"Until it was settled, nothing else could act on {_listed(list(body['leases']))}.")
     if body.get("holds"):
-        held = [
-            f"{telling.amount(name, amount)} of the budget {_quoted(name)}"
-            for name, _, amount in body["holds"]
-        ]
+        held = [telling.held(key, amount, "of the budget") for key, _, amount in body["holds"]]
         sentences.append(f"Set aside for it before it was sent: {_listed(held)}.")
     return sentences
 
@@ -196,7 +194,7 @@ def _cost(telling: Telling, own: Sequence[Entry]) -> list[str]:
     last = next((e for e in reversed(own) if e.type in _SPENDS or e.type in _RETURNS), None)
     if last is None or last.body is None or not last.body.get("holds"):
         return []
-    held = [f"{telling.amount(name, amount)} of {_quoted(name)}" for name, _, amount in last.body["holds"]]
+    held = [telling.held(key, amount) for key, _, amount in last.body["holds"]]
     what = "It used" if last.type in _SPENDS else "It used nothing; given back was"
     return [f"{what} {_listed(held)}."]
 

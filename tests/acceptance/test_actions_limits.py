@@ -73,13 +73,71 @@ async def test_two_hundred_at_once_spend_a_budget_to_its_edge_and_not_beyond(
         assert 'the budget "b" has' in (refused.body or {})["reason"]
 
 
+TWO = """
+other = agent("other")
+@automation(on=Word, agent=other)
+async def two(event: Event[Word]) -> Outcome:
+    return done()
+"""
+
+
 @pytest.mark.parametrize(
     "limit", ['agent = "other"', 'automation = "two"', 'operation = "desk.put"', 'operations = ["desk.p*"]']
 )
 async def test_a_budget_concerns_nobody_else(tmp_path: Path, desk: Desk, limit: str) -> None:
     toml = f'[[budget]]\nlimit = "0 actions"\n{limit}\n'
-    async with running(write_project(tmp_path, desk.base, WRITE, toml=toml)) as app:
+    async with running(write_project(tmp_path, desk.base, WRITE + TWO, toml=toml)) as app:
         assert await app.label(await app.send()) == "done"
+
+
+@pytest.mark.parametrize(
+    "agents", ['worker = agent("worker")', 'worker = agent("worker", budgets=[{budget}])']
+)
+async def test_what_was_spent_is_remembered_when_a_limit_or_a_name_is_edited(
+    tmp_path: Path, desk: Desk, agents: str
+) -> None:
+    for limit, name, fit in ((2, "", 2), (3, "Writes", 1), (1, "", 0)):
+        toml = f'[[budget]]\nlimit = "{limit} actions"\nname = "{name}"\n' if "{" not in agents else ""
+        code = agents.format(budget=f'budget("{limit} actions", name="{name}")')
+        async with running(write_project(tmp_path, desk.base, WRITE, toml=toml, agents=code)) as app:
+            runs = [await app.send(item=f"{limit}-{n}") for n in range(4)]
+            assert labels(await app.ended(*runs)).get("done", 0) == fit
+    assert len(desk.seen) == 3
+
+
+async def test_budgets_of_one_limit_and_other_operations_are_two(tmp_path: Path, desk: Desk) -> None:
+    toml = '[[budget]]\nlimit = "2 actions"\n'
+    toml = "".join(f'{toml}operations = ["{pattern}"]\n' for pattern in ("desk.write", "desk.*"))
+    async with running(write_project(tmp_path, desk.base, WRITE, toml=toml)) as app:
+        runs = [await app.send(item=f"i{n}") for n in range(3)]
+        assert labels(await app.ended(*runs)) == {"done": 2, "gave_up(Refused)": 1}
+        assert [row[3] for row in app.read(lambda view: view.budgets())] == [2, 2]
+
+
+SO_MANY = """
+[[rule]]
+title = "At most {n} a day"
+operation = "desk.write"
+at_most = {{ times = {n}, per = "day" }}
+"""
+
+
+async def test_a_rules_count_is_remembered_when_its_numbers_and_title_are_edited(
+    tmp_path: Path, desk: Desk
+) -> None:
+    for n, fit in ((2, 2), (3, 1), (1, 0)):
+        rules = PERMIT + SO_MANY.format(n=n)
+        async with running(write_project(tmp_path, desk.base, WRITE, rules=rules)) as app:
+            runs = [await app.send(item=f"{n}-{i}") for i in range(4)]
+            assert labels(await app.ended(*runs)).get("done", 0) == fit
+    assert len(desk.seen) == 3
+
+
+async def test_two_rules_that_count_the_same_count_it_once(tmp_path: Path, desk: Desk) -> None:
+    rules = PERMIT + SO_MANY.format(n=3) + SO_MANY.format(n=4)
+    async with running(write_project(tmp_path, desk.base, WRITE, rules=rules)) as app:
+        runs = [await app.send(item=f"i{n}") for n in range(5)]
+        assert labels(await app.ended(*runs)) == {"done": 3, "gave_up(Refused)": 2}
 
 
 async def test_money_in_another_currency_is_above_every_limit(tmp_path: Path, desk: Desk) -> None:

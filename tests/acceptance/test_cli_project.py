@@ -86,6 +86,43 @@ def test_a_misspelt_rule_field_is_told_with_its_line_and_the_nearest_name(projec
     assert refused.code == 1 and "rules/notebook.toml:9: " in refused.err
 
 
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ('operation = "desk.sel"', "there is no operation 'desk.sel'; did you mean 'desk.sell'?"),
+        ('agent = "clark"', "there is no agent 'clark'; did you mean 'clerk'?"),
+        ('automation = "sel"', "there is no automation 'sel'; did you mean 'sell'?"),
+        ('operations = ["dsk.*"]', "operations 'dsk.*' matches nothing"),
+        ('operations = "desk.sel"', "operations 'desk.sel' matches nothing; did you mean 'desk.sell'?"),
+        ("operations = []", "operations are names or patterns"),
+        ('agent = "clerk"\noperation = "desk.sell"', "give agent or operation, not both"),
+        ('operation = "desk.sell"\noperations = ["desk.*"]', "give operation or operations, not both"),
+        ('nme = "x"', "nme is no setting; did you mean 'name'?"),
+        (
+            '[[budget]]\nlimit = "6 actions"\nname = "Six"',
+            'counts the same as "everything: 5 actions per day"',
+        ),
+    ],
+)
+def test_a_ceiling_on_nothing_is_refused_with_the_nearest_name(project: Path, budget: str, said: str) -> None:
+    with (project / "deputize.toml").open("a") as settings:
+        settings.write(f'\n[[budget]]\nlimit = "5 actions"\n{budget}\n')
+    done = deputize(project, "check")
+    assert done.code == 1 and said in done.out + done.err
+    refused = deputize(project, "up")
+    assert refused.code == 1 and said in refused.err
+
+
+def test_an_agent_that_may_do_what_there_is_not_is_refused(project: Path) -> None:
+    edit(project / "agents.py", "notebook.write", "notebook.wite")
+    done = deputize(project, "check")
+    assert done.code == 1
+    assert (
+        "the agent host: may: there is no operation 'notebook.wite'; did you mean 'notebook.write'?"
+        in done.out
+    )
+
+
 def test_every_file_that_does_not_import_is_told_with_its_line(project: Path) -> None:
     (project / "automations" / "broken.py").write_text("import json\n\nx = json.lodas('1')\n")
     (project / "automations" / "typo.py").write_text("def f(:\n    pass\n")

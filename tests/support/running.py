@@ -121,7 +121,8 @@ class Running:
 
     def budget(self, name: str = "") -> tuple[int, int]:
         """Held and spent, of the only budget or the one so named, over all windows."""
-        rows = [row for row in self.read(lambda view: view.budgets()) if not name or row[0] == name]
+        keys = {b.key for b in self.kernel.parts.force.budgets if not name or b.name == name}
+        rows = [row for row in self.read(lambda view: view.budgets()) if row[0] in keys]
         return sum(row[2] for row in rows), sum(row[3] for row in rows)
 
     # -- waiting --------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from tests.unit.rules_shop import EUR_50, OPERATIONS, PERMIT_ALL, ask, rules
 
 
 def form(body: str, title: str = "R", operation: str = '"payments.refund"') -> str:
-    return f'[[rule]]\ntitle = "{title}"\noperation = {operation}\n{body}\n'
+    id = title.lower().replace(" ", "-")
+    return f'[[rule]]\nid = "{id}"\ntitle = "{title}"\noperation = {operation}\n{body}\n'
 
 
 def decide(body: str, operation: str = '"payments.refund"', /, **changed: Any) -> str:
@@ -260,6 +261,50 @@ def test_needs_say_what_is_counted_and_for_which_actions() -> None:
     assert not need.applies("night", "any", {"amount": EUR_50})
     assert not need.applies("desk", "any", {"amount": {"minor": 1, "currency": "EUR"}})
     assert hash(need)
+
+
+def counter(at_most: str, more: str = "", title: str = "R", operation: str = '"payments.refund"') -> str:
+    toml = f'[[rule]]\ntitle = "{title}"\noperation = {operation}\nat_most = {{ {at_most} }}\n{more}\n'
+    (need,) = rules(toml).needs("payments.refund")
+    return need.counter
+
+
+COUNTED = 'total = "9.00 EUR", of = "amount", per = "week"'
+
+
+def test_a_count_without_an_id_outlives_an_edit_of_title_and_limit() -> None:
+    first = counter(COUNTED, 'agents = ["desk", "night"]\nwhen = { charge = ["a", "b"] }')
+    assert first == counter(
+        COUNTED.replace("9.00", "12.00"),
+        'agents = ["night", "desk"]\nwhen = { charge = ["b", "a"] }',
+        title="At most 12 a week",
+        operation='["payments.refund", "payments.refund"]',
+    )
+
+
+def test_whatever_is_counted_otherwise_is_another_count() -> None:
+    others = [
+        counter(COUNTED),
+        counter(COUNTED.replace("EUR", "USD")),
+        counter(COUNTED.replace("week", "day")),
+        counter(COUNTED + ', by = "charge"'),
+        counter('times = 9, per = "week"'),
+        counter(COUNTED, operation='"payments.refun*"'),
+        counter(COUNTED, 'agent = "desk"'),
+        counter(COUNTED, 'automation = "desk"'),
+        counter(COUNTED, 'when = { charge = "a" }'),
+        counter(COUNTED, 'when = { charge = "b" }'),
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_two_rules_that_count_the_same_need_one_count() -> None:
+    few, many = (f'[[rule]]\ntitle = "{n}"\noperation = "payments.refund"\n'
+                 f'at_most = {{ times = {n}, per = "day" }}\n' for n in (3, 5))  # fmt: skip
+    loaded = rules(PERMIT_ALL + few + many)
+    (need,) = loaded.needs("payments.refund")
+    assert [r.title for r in loaded.judge(ask(facts={need.counter: 4})).rules] == ["3"]
+    assert [r.title for r in loaded.judge(ask(facts={need.counter: 5})).rules] == ["3", "5"]
 
 
 def test_one_rule_over_two_operations_shares_its_count() -> None:

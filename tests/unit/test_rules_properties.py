@@ -84,7 +84,12 @@ def clock(minute: int) -> str:
 
 
 def as_toml(spec: Spec) -> str:
-    lines = ["[[rule]]", f'title = "{spec["id"]}"', f"operation = {toml_list(spec['operation'])}"]
+    lines = [
+        "[[rule]]",
+        f'id = "{spec["id"]}"',
+        f'title = "{spec["id"]}"',
+        f"operation = {toml_list(spec['operation'])}",
+    ]
     if "agents" in spec:
         lines.append(f"agents = {toml_list(spec['agents'])}")
     if "automation" in spec:

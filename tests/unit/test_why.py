@@ -19,7 +19,7 @@ INTENT = {
     "path": "1", "op": "shop.refund", "args": {"charge": "ch", "amount": {"minor": 1250, "currency": "EUR"}},
     "why": "it was returned", "expects": {"status": "ok"}, "rules": ["r"], "ruleset": "aaaa1111",
     "facts": {"r": 500}, "counted": [["r", "c1", 0, 1250]], "leases": ["charge:ch"],
-    "holds": [["Refunds", 0, 1250], ["gone", 0, 3]], "round": 1, "agent": "desk",
+    "holds": [["refunds", 0, 1250], ["gone", 0, 3]], "round": 1, "agent": "desk",
 }  # fmt: skip
 SETTLED = {"path": "1", "was": "open", "holds": INTENT["holds"], "counted": [], "leased": True}
 
@@ -27,7 +27,7 @@ SETTLED = {"path": "1", "was": "open", "holds": INTENT["holds"], "counted": [], 
 def telling(*entries: tuple[str, dict[str, Any] | None]) -> Telling:
     event = {"id": "e1", "source": "/shop", "type": "shop.returned", "subject": "order 7"}
     rows = [Entry(i + 2, 1, i + 1, type, DAY + i * 1_000_000, body) for i, (type, body) in enumerate(entries)]  # type: ignore[arg-type]
-    budgets = {"Refunds": Budget("Refunds", 10_000, "money", "EUR")}
+    budgets = {"refunds": Budget("Refunds", 10_000, "money", "EUR")}
     return Telling("run1", "returns", "desk", event, rows, [OLD, NEW], ZoneInfo("Europe/Berlin"), budgets)
 
 
@@ -132,7 +132,9 @@ def test_a_runs_story_tells_its_waits_and_its_end() -> None:
 
 def test_titles_are_read_from_the_ledgers_copy_of_the_rules() -> None:
     source = (
-        '@id("a")\n@title("Say \\"no\\"")\n@counts("amount per day by c")\nforbid (a, b, c);\n\n'
+        '@id("a")\n@title("Say \\"no\\"")\n@counts("amount per day by c")\n@counter("x · day")\n'
+        "forbid (a, b, c);\n\n"
         '@title("Second")\n@id("b")\npermit (principal, action, resource);\n\n// Schema: {}\n'
     )
-    assert rule_texts(source) == {"a": RuleText('Say "no"', "amount"), "b": RuleText("Second")}
+    no = RuleText('Say "no"', "amount")
+    assert rule_texts(source) == {"a": no, "x · day": no, "b": RuleText("Second")}

@@ -25,7 +25,7 @@ async def list_budgets(system: Here) -> Response:
     shown = []
     for budget in force.budgets:
         since = force.calendar.start(budget.per, now)
-        held, spent = used.get((budget.name, since), (0, 0))
+        held, spent = used.get((budget.key, since), (0, 0))
         left = max(0, budget.limit - held - spent)
         shown.append(
             {

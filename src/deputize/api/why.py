@@ -34,6 +34,6 @@ async def tell_action(system: Here, run_id: str, path: str) -> Response:
 
 def _telling(system: System, run_id: str) -> Telling:
     run = find_run(system, run_id)
-    budgets = {budget.name: budget for budget in system.kernel.parts.force.budgets}
+    budgets = {budget.key: budget for budget in system.kernel.parts.force.budgets}
     zone = system.project.settings.zone
     return system.store.read(lambda view: read_telling(view, run, zone, budgets))

@@ -115,7 +115,7 @@ class FileBooks:
     def why(self, run: str, path: str) -> dict[str, Any]:
         row = self._find(run)
         settings = self._here.settings
-        budgets = {budget.name: budget for budget in settings.budgets}
+        budgets = {budget.key: budget for budget in settings.budgets}
         telling = self._ledger.read(lambda view: read_telling(view, row, settings.zone, budgets))
         told = why_action(telling, path) if path else why_run(telling)
         if not told["sentences"]:

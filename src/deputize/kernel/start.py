@@ -286,12 +286,12 @@ def holds_of(tx: Books, request: Request, force: InForce, at_us: int) -> tuple[t
         if worst is None:
             return (), f'the budget "{budget.name}" is in {budget.currency}, and this is {request.amount}'
         window = force.calendar.start(budget.per, at_us)
-        held, spent = tx.used(budget.name, window)
+        held, spent = tx.used(budget.key, window)
         if held + spent + worst > budget.limit:
             left = budget.show(max(0, budget.limit - held - spent))
             return (), (
                 f'the budget "{budget.name}" has {left} left of {budget.show(budget.limit)} '
                 f"this {budget.per}, and this may take {budget.show(worst)}"
             )
-        holds.append((budget.name, window, worst))
+        holds.append((budget.key, window, worst))
     return tuple(holds), ""

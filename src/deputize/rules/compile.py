@@ -196,7 +196,7 @@ def _body(form: Form, views: list[View]) -> str:
             raise Unfit(*messages)
         return " || ".join(tests)
     if form.at_most is not None:
-        return _over(form.rule_id, form.at_most, views)
+        return _over(form.counter, form.at_most, views)
     return _outside(form.only_during) if form.only_during is not None else ""
 
 
@@ -232,12 +232,12 @@ def _long(limit: Money | int) -> str:
     return str(minor) if minor >= 0 else f"({minor})"
 
 
-def _over(rule_id: str, form: AtMost, views: list[View]) -> str:
+def _over(counter: str, form: AtMost, views: list[View]) -> str:
     if form.by and form.by != "agent":
         for view in views:
             if _argument(form.by, view).kind in ("money", "list", "record"):
                 raise Unfit(f"at_most.by: {form.by!r} of {view.operation} cannot separate counts")
-    counted = f"context.facts[{quote(rule_id)}]"
+    counted = f"context.facts[{quote(counter)}]"
     if form.total is not None and form.of is not None:
         return _above(form.of, form.total, views, f"{counted} + ")
     return f"{counted} >= {form.times}"
@@ -265,7 +265,7 @@ def _need(form: Form, views: list[View]) -> FactNeed | None:
         return None
     when = tuple((name, _stored(name, values, views)) for name, values in sorted(form.when.items()))
     return FactNeed(
-        form.rule_id,
+        form.counter,
         form.at_most.per,
         form.at_most.by or "",
         form.at_most.of or "",
@@ -290,7 +290,7 @@ def _policy(
         # Part of the text so that the digest and the ledger's copy hold what is counted.
         by = f" by {need.by}" if need.by else ""
         counts = f"{need.measure or 'actions'} per {need.per}{by}"
-        annotations.append(f"@counts({quote(counts)})")
+        annotations += [f"@counts({quote(counts)})", f"@counter({quote(need.counter)})"]
     principal = f"principal == Agent::{quote(agents[0])}" if len(agents) == 1 else "principal is Agent"
     actions = [f"Action::{quote(name)}" for name in names]
     action = f"action == {actions[0]}" if len(actions) == 1 else f"action in [{', '.join(actions)}]"

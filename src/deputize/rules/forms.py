@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from deputize import canonical
 from deputize.money import Money
 from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
@@ -170,6 +171,24 @@ class Form(_Strict):
     def rule_id(self) -> str:
         """The id as given, else the title in lower case with dashes."""
         return self.id or re.sub(r"[\W_]+", "-", self.title.lower()).strip("-")
+
+    @property
+    def counter(self) -> str:
+        """What an `at_most` rule's count is kept under: its id as given, else what is counted.
+
+        Neither the title nor the limit is part of it: an edit of either must not forget the count.
+        """
+        if self.id or self.at_most is None:
+            return self.rule_id
+        limit = self.at_most
+        summed = f"{limit.of} in {limit.total.currency}" if isinstance(limit.total, Money) else limit.of
+        what = f"{', '.join(sorted(set(self.operation)))} · {summed or 'actions'} · {limit.per}"
+        by = f" · by {limit.by}" if limit.by else ""
+        whose = {"agents": set(self.agent_names), "automations": set(self.automation_names)}
+        only = {name: sorted(names) for name, names in whose.items() if names}
+        for name, values in self.when.items():
+            only[f"when {name}"] = sorted({canonical.encode(value).decode() for value in values})
+        return what + by + (f" · {canonical.encode(only).decode()}" if only else "")
 
     @property
     def agent_names(self) -> list[str]:

@@ -233,7 +233,9 @@ def _place(key: str) -> int:
 
 
 def _needs(rules: Sequence[LoadedRule], operation: str) -> tuple[FactNeed, ...]:
-    return tuple(rule.need for rule in rules if rule.need is not None and operation in rule.operations)
+    """The counts of an operation. One that several rules share is one need: it is counted once."""
+    needs = (rule.need for rule in rules if rule.need is not None and operation in rule.operations)
+    return tuple(dict.fromkeys(needs))
 
 
 def _readable(error: str) -> str:

@@ -13,11 +13,11 @@ from deputize.ledger import SYSTEM
 from deputize.store.protocol import RunRow, View
 from deputize.why import RuleText, RuleTexts, Telling
 
-_ANNOTATION = re.compile(r'@(id|title|counts)\(("(?:[^"\\]|\\.)*")\)')
+_ANNOTATION = re.compile(r'@(id|title|counts|counter)\(("(?:[^"\\]|\\.)*")\)')
 
 
 def read_telling(view: View, run: RunRow, zone: ZoneInfo, budgets: Mapping[str, Budget]) -> Telling:
-    """A run's entries, its event, and the rules that were in force at the time. `budgets` by name."""
+    """A run's entries, its event, and the rules that were in force at the time. `budgets` by key."""
     event = view.event(run.event)
     shown = None
     if event is not None:
@@ -44,13 +44,14 @@ def _rulesets(view: View) -> list[RuleTexts]:
 
 
 def rule_texts(source: str) -> dict[str, RuleText]:
-    """The titles in a rule set's text, by rule id."""
+    """The titles in a rule set's text, by rule id, and by what a rule counts under."""
     found: dict[str, RuleText] = {}
     for block in re.split(r"\n\s*\n", source):
         told = {name: _text(quoted) for name, quoted in _ANNOTATION.findall(block)}
         if "id" in told:
             measure = told.get("counts", "").partition(" ")[0]
-            found[told["id"]] = RuleText(told.get("title", told["id"]), measure)
+            rule = found[told["id"]] = RuleText(told.get("title", told["id"]), measure)
+            found.setdefault(told.get("counter", told["id"]), rule)
     return found
 
 
