@@ -167,6 +167,14 @@ def test_an_unfinished_write_of_a_restored_copy_waits_for_a_person(project: Path
             if cards:
                 break
         assert [card["run"] for card in cards] == [run]
+        early = deputize(project, "resume", "all")
+        assert early.code == 1
+        assert "1 write is in doubt from before this ledger was restored; `deputize inbox`" in early.err
+        held = send(project, "visitor.arrived", name="y")
+        assert deputize(project, "show", held, "--json").json()["run"]["state"] != "ended"
+        assert deputize(project, "resolve", f"{run}/1", "did-not").code == 0
+        assert deputize(project, "resume", "all").code == 0
+        assert greet(project, "Later")
 
 
 def test_what_cannot_be_restored_changes_nothing(project: Path, tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from deputize.errors import DeputizeError
 from deputize.kernel.doubts import Doubts, begun_of
 from deputize.kernel.ending import Append, Ended
 from deputize.kernel.parts import Parts
+from deputize.kernel.restored import put_before_people, unsettled_from_before
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.runner import Runner
 from deputize.kernel.settling import settled_part
 from deputize.kernel.start import Begun
+from deputize.kernel.stops import ALL
 from deputize.kernel.turns import scopes_of
 from deputize.ledger import SYSTEM, Draft
 from deputize.operation import Operation
@@ -270,12 +272,27 @@ class People:
         await self._parts.store.write(work)
 
     async def lift(self, scope: str, person: str) -> None:
-        """Let the scope go on."""
+        """Let the scope go on.
 
-        def work(tx: Tx) -> None:
-            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("resumed", {"scope": scope, "person": person})])
-            tx.set_setting(STOP_SETTING + scope, None)
+        Raises `NotAnswerable` for `all` while writes from before a restore are in doubt, and sees to it
+        that each of them has a card.
+        """
 
-        await self._parts.store.write(work)
+        def work(tx: Tx) -> int:
+            unsettled = unsettled_from_before(tx, self._operations) if scope == ALL else []
+            for row in unsettled:
+                put_before_people(tx, row, self._append)
+            if not unsettled:
+                tx.append(SYSTEM, tx.version(SYSTEM), [Draft("resumed", {"scope": scope, "person": person})])
+                tx.set_setting(STOP_SETTING + scope, None)
+            return len(unsettled)
+
+        left = await self._parts.store.write(work)
+        if left:
+            writes = "1 write is" if left == 1 else f"{left:,} writes are"
+            raise NotAnswerable(
+                f"{writes} in doubt from before this ledger was restored; `deputize inbox` lists them: "
+                "say of each whether it happened, then resume (what did not can be asked for anew after that)"
+            )
         self._parts.stops.lift(scope)
         self._lifted()
