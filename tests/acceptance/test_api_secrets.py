@@ -117,6 +117,9 @@ async def test_no_planted_secret_is_ever_shown_or_stored(tmp_path: Path, desk: D
                 await note("GET", "/v1/runs/" + quote(secret, safe=""))
                 await note("GET", "/v1/runs", params={"limit": secret})
                 await note("POST", "/v1/stops", json={"scope": f"agent:{secret}"})
+                stopped = {"scope": "agent:worker", "reason": f"because of {secret}", "person": secret}
+                assert (await note("POST", "/v1/stops", json=stopped)).status_code == 200
+                await note("GET", "/v1/stops")
                 await note("POST", "/v1/backup", json={"target": secret})
                 await note("POST", "/v1/webhooks/hook", content=secret.encode())
             body = json.dumps({"leak": ENV}).encode()

@@ -27,7 +27,7 @@ from deputize.ledger import (
 from deputize.store.fold import fold, match_of
 from deputize.store.protocol import EventRow
 from deputize.store.sqlite.rebuilding import blank, kept_of
-from deputize.store.sqlite.view import _EVENT, SqliteView, event_row
+from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, event_row
 
 HEADS_MAX = 20_000
 
@@ -250,14 +250,16 @@ class SqliteTx(SqliteView):
         return found
 
     def kept_match(self, run: int, type: str, matching: Mapping[str, Any], after: int) -> EventRow | None:
-        used = {
-            entry.body["event"]["seq"]
-            for entry in self.entries(run)
-            if entry.type == "woke" and entry.body and "event" in entry.body
-        }
+        woke = self.db.execute(_ENTRY + " WHERE e.stream=? AND e.type='woke'", (run,)).fetchall()
+        bodies = [self._entry(row).body or {} for row in woke]
+        used = {body["event"]["seq"] for body in bodies if "event" in body}
         wanted = match_of(matching)
-        sql = _EVENT + " WHERE type=? AND seq>? ORDER BY seq"
-        for row in self._sql(sql, (type, after)):
+        # Data is kept in one byte form, so an event that matches holds each pair as these very bytes:
+        # SQLite passes over the others without their being decoded here, in the writer.
+        pairs = [canonical.encode({name: value})[1:-1] for name, value in matching.items()]
+        holds = " AND instr(data, ?) > 0" * len(pairs)
+        sql = f"{_EVENT} WHERE type=? AND seq>?{holds} ORDER BY seq"
+        for row in self._sql(sql, (type, after, *pairs)):
             found = event_row(row)
             data = canonical.decode(found.occurrence.data)
             if found.seq in used or not isinstance(data, dict) or any(name not in data for name in matching):
@@ -297,7 +299,7 @@ class SqliteTx(SqliteView):
             self._sql("DELETE FROM setting WHERE name=?", (name,))
         else:
             sql = "INSERT INTO setting VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value=excluded.value"
-            self._sql(sql, (name, value))
+            self._sql(sql, (name, self._scrub(value.encode()).decode()))
 
     def settings(self, prefix: str) -> dict[str, str]:
         rows = self._sql(
