@@ -98,10 +98,7 @@ def test_a_misspelt_rule_field_is_told_with_its_line_and_the_nearest_name(projec
         ('agent = "clerk"\noperation = "desk.sell"', "give agent or operation, not both"),
         ('operation = "desk.sell"\noperations = ["desk.*"]', "give operation or operations, not both"),
         ('nme = "x"', "nme is no setting; did you mean 'name'?"),
-        (
-            '[[budget]]\nlimit = "6 actions"\nname = "Six"',
-            'counts the same as "everything: 5 actions per day"',
-        ),
+        ('name = "Five"', '"Five" counts the same as "everything: 1000 actions per day"'),
     ],
 )
 def test_a_ceiling_on_nothing_is_refused_with_the_nearest_name(project: Path, budget: str, said: str) -> None:
