@@ -57,9 +57,11 @@ def test_a_pattern_reaches_only_what_it_matches() -> None:
 
 @pytest.mark.parametrize(
     ("minor", "currency", "decision"),
-    [(100000, "EUR", "allow"), (100001, "EUR", "refuse"), (1, "USD", "refuse"), (-5, "EUR", "allow")],
+    [(100000, "EUR", "allow"), (100001, "EUR", "refuse"), (1, "USD", "refuse"), (-5, "EUR", "refuse")],
 )
-def test_never_above_counts_another_currency_as_above(minor: int, currency: str, decision: str) -> None:
+def test_never_above_counts_another_currency_and_a_negative_amount_as_above(
+    minor: int, currency: str, decision: str
+) -> None:
     assert decide('never_above = { amount = "1000.00 EUR" }', args=money(minor, currency)) == decision
 
 
@@ -73,6 +75,7 @@ def test_never_above_takes_whole_numbers() -> None:
     body = "never_above = { quantity = 10 }"
     assert decide(body, '"payments.payout"', args={"quantity": 10}) == "allow"
     assert decide(body, '"payments.payout"', args={"quantity": 11}) == "refuse"
+    assert decide(body, '"payments.payout"', args={"quantity": -1}) == "refuse"
 
 
 @pytest.mark.parametrize(("before", "decision"), [(0, "allow"), (2, "allow"), (3, "refuse"), (4, "refuse")])

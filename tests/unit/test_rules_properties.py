@@ -129,7 +129,8 @@ def forbids(spec: Spec, q: Question) -> bool:
     amount: Any = q.args.get("amount")
     before = q.facts.get(spec["id"], 0)
     if "never_above" in spec:
-        return amount is None or amount["currency"] != "EUR" or amount["minor"] > int(spec["never_above"])
+        foreign = amount is None or amount["currency"] != "EUR" or amount["minor"] < 0
+        return bool(foreign or amount["minor"] > int(spec["never_above"]))
     if "total" in spec:
         foreign = amount is None or amount["currency"] != "EUR" or amount["minor"] < 0
         return bool(foreign or before + amount["minor"] > spec["total"])

@@ -207,7 +207,8 @@ def _above(name: str, limit: Money | int, views: list[View], counted: str = "") 
     """True where an amount, with what is `counted` already, is above a limit.
 
     Another currency and an amount that is left out count as above every limit: the rule cannot see
-    how much would be moved. In a sum a negative amount does too, or it would make room for others.
+    how much would be moved. A negative amount does too: it may move as much the other way, and in a
+    sum it would make room for others.
     """
     wanted: Kind = "money" if isinstance(limit, Money) else "whole number"
     for view in views:
@@ -218,9 +219,7 @@ def _above(name: str, limit: Money | int, views: list[View], counted: str = "") 
     path = f"context.args[{quote(name)}]"
     number = f"{path}.minor" if isinstance(limit, Money) else path
     tests = [f"{path}.currency != {quote(limit.currency)}"] if isinstance(limit, Money) else []
-    if counted:
-        tests += [f"{number} < 0"]
-    tests += [f"{counted}{number} > {_long(limit)}"]
+    tests += [f"{number} < 0", f"{counted}{number} > {_long(limit)}"]
     above = " || ".join(tests)
     if views and _optional(name, views):
         return f"(if context.args has {quote(name)} then {above} else true)"
