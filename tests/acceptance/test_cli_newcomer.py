@@ -80,3 +80,18 @@ def test_a_start_whose_port_is_taken_leaves_no_ledger_behind(project: Path) -> N
     with served(project):
         second = deputize(project, "up")
     assert second.code == 1 and "belongs to the running process" in second.err
+
+
+def test_a_whole_event_is_sent_from_a_file(project: Path) -> None:
+    sample = project / "whole.json"
+    sample.write_text(
+        '{"specversion": "1.0", "type": "visitor.arrived", "source": "/door", "id": "v1",'
+        ' "data": {"name": "Ada"}}'
+    )
+    with served(project):
+        sent = deputize(project, "send", "--event", f"@{sample}", "--wait", "--json")
+        assert sent.code == 0 and sent.json()["id"] == "v1" and sent.json()["ended"], sent.err
+        for words in ([], ["visitor.arrived", "--event", "{}"], ["--event", "{}", "--id", "2"]):
+            wrong = deputize(project, "send", *words)
+            assert wrong.code == 2 and "or a whole CloudEvent by --event alone" in wrong.err
+        assert "specversion" in deputize(project, "send", "--event", "{}").err

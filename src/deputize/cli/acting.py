@@ -19,6 +19,7 @@ from deputize.cli.says import count, progress, say, say_json
 from deputize.cli.stopped import Stops, stop_of_run
 
 SOURCE = "/command-line"
+_NO_DATA = "{}"
 LOOK_EVERY_S = 0.1
 SETTLED = ("ended", "stuck")
 
@@ -28,25 +29,24 @@ As = Annotated[str, typer.Option("--as", help="Who decides; else the name that y
 
 def send(
     ctx: typer.Context,
-    type: Annotated[str, typer.Argument(help="The event's type, like shop.order.placed.")],
-    data: Annotated[str, typer.Option(help="Its data: JSON, or @FILE.")] = "{}",
+    type: Annotated[str, typer.Argument(help="The event's type, like shop.order.placed.")] = "",
+    data: Annotated[str, typer.Option(help="Its data: JSON, or @FILE.")] = _NO_DATA,
     source: Annotated[str, typer.Option(help="Where it comes from.")] = SOURCE,
     id: Annotated[str, typer.Option(help="Its id: the same source and id count once, for ever.")] = "",
     subject: Annotated[str, typer.Option(help="What it is about.")] = "",
+    event: Annotated[str, typer.Option(help="Instead of all these a whole CloudEvent: JSON, or @FILE.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until its runs have ended.")] = False,
     within_s: Annotated[float, typer.Option(min=0.1, max=86_400, help="How long to wait.")] = 60.0,
 ) -> None:
     """Send one event."""
     here: Here = ctx.obj
+    parts = {"type": type, "data": data, "source": source, "id": id, "subject": subject}
+    given = [name for name, value in parts.items() if value != _UNSAID.get(name, "")]
+    if bool(event) == bool(type) or (event and given):
+        raise Said("give the event's TYPE (and --data …), or a whole CloudEvent by --event alone", USAGE)
     process = need_process(here)
-    event = {
-        "specversion": "1.0",
-        "type": type,
-        "source": source,
-        "id": id or str(uuid.uuid4()),
-        "data": read_json(data, "--data"),
-    } | ({"subject": subject} if subject else {})
-    accepted = process.send(event)["accepted"][0]
+    whole = read_json(event, "--event") if event else _event_of(parts)
+    accepted = process.send(whole)["accepted"][0]
     ended = _wait(process, here, accepted["runs"], within_s) if wait else []
     if here.json:
         say_json(accepted | ({"ended": ended} if wait else {}))
@@ -54,6 +54,15 @@ def send(
         _say_sent(accepted, ended, LiveBooks(process, here).stops() if ended else {})
     if any(run["state"] != "ended" or run["label"].startswith("failed") for run in ended):
         raise typer.Exit(NO)
+
+
+_UNSAID = {"data": _NO_DATA, "source": SOURCE}
+
+
+def _event_of(parts: dict[str, str]) -> dict[str, Any]:
+    whole: dict[str, Any] = {"specversion": "1.0"} | parts
+    whole |= {"id": parts["id"] or str(uuid.uuid4()), "data": read_json(parts["data"], "--data")}
+    return {name: value for name, value in whole.items() if name != "subject" or value}
 
 
 def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], stops: Stops) -> None:
