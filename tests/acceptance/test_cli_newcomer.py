@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from deputize.cli import process
+from deputize.cli.here import Here, Said
+from deputize.store.sqlite.file import take_lock
 from tests.support.command import deputize, edit, new_project, served
 
 
@@ -95,3 +99,21 @@ def test_a_whole_event_is_sent_from_a_file(project: Path) -> None:
             wrong = deputize(project, "send", *words)
             assert wrong.code == 2 and "or a whole CloudEvent by --event alone" in wrong.err
         assert "specversion" in deputize(project, "send", "--event", "{}").err
+
+
+def test_a_command_waits_for_a_process_that_is_starting(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Here(project)
+    with take_lock(here.settings.ledger):
+        note = here.settings.data / process.NOTE
+
+        def serves(_s: float) -> None:
+            note.write_text(f'{{"url": "http://127.0.0.1:1", "pid": {os.getpid()}}}')
+
+        monkeypatch.setattr("deputize.cli.process.time.sleep", serves)
+        assert process.need_process(here).url == "http://127.0.0.1:1"
+        note.unlink()
+        monkeypatch.setattr(process, "STARTING_S_MAX", 0.0)
+        with pytest.raises(Said, match="does not serve"):
+            process.need_process(here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NOTE = "server.json"
 ANSWER_S_MAX = 30.0
+STARTING_S_MAX = 10.0
+"""How long a process that has the ledger may take until it serves."""
+LOOK_EVERY_S = 0.1
 LONG_S_MAX = 3_600.0
 """For work over the whole ledger (a backup, a verification)."""
 
@@ -85,12 +89,16 @@ def find_process(here: Here) -> Process | None:
 
 
 def need_process(here: Here) -> Process:
-    """The process that runs this project. Raises `Said`."""
-    process = find_process(here)
-    if process is None:
+    """The process that runs this project; one that is starting is waited for. Raises `Said`."""
+    until = time.monotonic() + STARTING_S_MAX
+    while (process := find_process(here)) is None:
         owner = owner_of(here.settings.ledger)
-        said = f"the process {owner} has the ledger and does not serve (yet); try again, or stop it"
-        raise Said(said if owner else NOT_RUNNING, UNREACHABLE)
+        if owner is None:
+            raise Said(NOT_RUNNING, UNREACHABLE)
+        if time.monotonic() >= until:
+            said = f"the process {owner} has the ledger and does not serve (yet); try again, or stop it"
+            raise Said(said, UNREACHABLE)
+        time.sleep(LOOK_EVERY_S)
     return process
 
 
