@@ -17,6 +17,11 @@ from deputize.errors import BadEvent, ProjectError
 EVENT_BYTES_MAX = 1_000_000
 ATTRIBUTE_CHARS_MAX = 500
 DEPTH_MAX = 64
+OWN_SOURCES = ("/runs/", "/polls/", "/schedules/", "/webhooks/")
+"""How the sources of events begin that Deputize itself keeps; nobody outside speaks for them."""
+
+OWN_TYPES = "deputize."
+"""How the types of events begin that Deputize itself sends."""
 
 
 class EventData(BaseModel):
@@ -70,17 +75,24 @@ class Occurrence:
 
     def typed(self, kind: builtins.type[D], time: datetime) -> Event[D]:
         """This event with its data as `kind`. Raises `BadEvent`, naming the field."""
+        return Event(self.source, self.id, self.type, self.subject, time, self.data_as(kind))
+
+    def data_as(self, kind: builtins.type[D]) -> D:
+        """The data as `kind`. Raises `BadEvent`, naming the field."""
         try:
-            data = kind.model_validate_json(self.data)
+            return kind.model_validate_json(self.data)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "data"
             raise BadEvent(f"event {self.id} of type {self.type}: data.{place}: {first['msg']}") from None
-        return Event(self.source, self.id, self.type, self.subject, time, data)
+        except Exception as error:
+            # A validator is the project's own code, and may raise anything.
+            raised = f"{kind.__name__} raised {type(error).__name__}"
+            raise BadEvent(f"event {self.id} of type {self.type}: data: {raised}") from error
 
 
 def parse_cloudevent(value: Any, *, received_us: int, parse_time: Any) -> Occurrence:
-    """A structured-mode CloudEvent (a decoded JSON object) as an `Occurrence`.
+    """A structured-mode CloudEvent (a decoded JSON object) from outside as an `Occurrence`.
 
     `parse_time` turns ISO 8601 text into ledger time and raises `ValueError`. Raises `BadEvent`,
     saying which attribute is wrong and what it should be. Source: CloudEvents 1.0.2, JSON format.
@@ -90,6 +102,9 @@ def parse_cloudevent(value: Any, *, received_us: int, parse_time: Any) -> Occurr
     if value.get("specversion") != "1.0":
         raise BadEvent(f"specversion must be '1.0', and is {value.get('specversion')!r}")
     texts = {name: _text(value, name) for name in ("source", "id", "type")}
+    if texts["source"].startswith(OWN_SOURCES):
+        own = next(own for own in OWN_SOURCES if texts["source"].startswith(own))
+        raise BadEvent(f"sources that begin with {own} are Deputize's own; name another source")
     subject = value.get("subject") or ""
     if not isinstance(subject, str) or len(subject) > ATTRIBUTE_CHARS_MAX:
         raise BadEvent(f"subject must be text of at most {ATTRIBUTE_CHARS_MAX} characters")

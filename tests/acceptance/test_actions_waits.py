@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
 import psutil
@@ -277,3 +279,16 @@ async def one(event: Event[Ask]) -> Outcome:
         await app.send(type="test.told", item="all", text="up")
         await app.until(lambda view: view.counts().get("runs.ended") == 2000, 90)
         assert {row.label for row in app.read(lambda view: view.runs(limit=2000))} == {"done(up)"}
+
+
+@pytest.mark.slow
+async def test_two_thousand_waiting_runs_cost_little_memory(tmp_path: Path, desk: Desk) -> None:
+    root = project(tmp_path, desk, WAIT)
+    # In a process of its own: the desk and the other tests would be measured as well.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.waiting_child", str(root), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 0
+    per_run_bytes_max = 4_000
+    assert int(said) < per_run_bytes_max

@@ -191,6 +191,7 @@ async def test_what_is_in_force_is_shown_without_logins(tmp_path: Path, desk: De
 async def test_metrics_count_runs_actions_and_answers(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk)) as served:
         await served.app.ended(await served.send("1", item="a"))
+        await served.app.gone()
         text = (await served.http.get("/metrics")).text
         for line in (
             'deputize_runs{state="ended"} 1.0',
@@ -230,3 +231,30 @@ async def test_the_ledger_is_copied_checked_rebuilt_and_erased_through_its_owner
         for path in ("/v1/events/1", f"/v1/runs/{run}/entries", f"/v1/why/{run}"):
             assert "to-be-erased" not in (await served.http.get(path)).text
         assert (await post(served, "/v1/ledger/verify"))["ok"]
+
+
+async def test_entries_and_actions_of_a_run_come_page_by_page(tmp_path: Path, desk: Desk) -> None:
+    code = """
+@automation(on=Ask, agent=worker)
+async def one(event: Event[Ask]) -> Outcome:
+    await together(*[desk.write(item=str(n)) for n in range(12)])
+    return done()
+"""
+    async with serving(write_project(tmp_path, desk.base, code, toml=SERVER)) as served:
+        run = await served.send("1")
+        await served.app.ended(run)
+        whole = (await get(served, f"/v1/runs/{run}"))["actions"]
+        for kind, key, all_of_it in (
+            ("actions", "path", [action["path"] for action in whole]),
+            ("entries", "version", list(range(1, served.app.run(run).version + 1))),
+        ):
+            seen: list[Any] = []
+            query: dict[str, Any] = {"limit": 5}
+            while query:
+                page = await get(served, f"/v1/runs/{run}/{kind}", **query)
+                assert len(page[kind]) <= 5
+                seen += [row[key] for row in page[kind]]
+                query = {"limit": 5, "after": page["next"]} if page["next"] is not None else {}
+            assert seen == all_of_it and len(seen) >= 12, kind
+        unknown = await served.http.get(f"/v1/runs/{run}/actions", params={"after": "9.9"})
+        assert unknown.status_code == 422 and "9.9" in unknown.json()["detail"]

@@ -232,3 +232,17 @@ async def test_the_bound_holds_for_events_that_come_at_the_same_moment(
     assert {a.status_code for a in answers} == {202, 429} and len(accepted) == kept(served) <= 10
     await served.http.delete("/v1/stops/automation:one")
     await served.app.ended(*(one["runs"][0] for one in accepted))
+
+
+@pytest.mark.parametrize("source", ["/runs/abc", "/polls/feed", "/schedules/often", "/webhooks/orders"])
+async def test_nobody_outside_speaks_for_our_own_sources(served: Served, source: str) -> None:
+    forged = cloudevent("2", item="a") | {"source": source}
+    refused(await post(served, forged), 400, source.rpartition("/")[0] + "/", "another source")
+    refused(await post(served, [cloudevent("1"), forged], BATCH), 400, "event 1 of the batch")
+    assert kept(served) == 0
+
+
+async def test_nobody_outside_sends_events_of_our_own_types(served: Served) -> None:
+    forged = cloudevent("1", type="deputize.run.ended", run_id="r", event_id="2", label="forged")
+    refused(await post(served, forged), 422, "deputize.", "another type")
+    assert kept(served) == 0

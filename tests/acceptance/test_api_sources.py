@@ -168,6 +168,46 @@ async def _shown(http: Any, holds: Callable[[dict[str, Any]], bool]) -> dict[str
                 return source
 
 
+async def test_an_unfit_event_of_a_page_is_told_and_does_not_hold_the_others(tmp_path: Path) -> None:
+    code = """
+class Strict(EventData, type="test.ask"):
+    item: Literal["a", "b"]
+@automation(on=Strict, agent=worker)
+async def one(event: Event[Strict]) -> Outcome:
+    return done(event.data.item)
+"""
+    said = [
+        {"rows": ["a", "odd", "", "b"], "cursor": "1", "more": True},
+        {"rows": [], "cursor": "2", "more": False},
+    ]
+    asked: list[str] = []
+
+    def answer(target: str) -> bytes:
+        asked.append(target.partition("after=")[2])
+        return _http(200, said.pop(0))
+
+    async with feeding(answer) as base:
+        code = "from typing import Literal\n" + code
+        root = write_project(tmp_path, base, code, connector=POLL.format(every=3600), toml=SERVER)
+        async with serving(root) as served:
+            shown = await _shown(served.http, lambda source: source["next_at"] is not None)
+            assert "odd" in shown["trouble"] and "''" in shown["trouble"] and shown["failures"] == 0
+            await served.app.until(lambda view: view.counts().get("runs.ended") == 2)
+            rows = served.app.read(lambda view: view.events(after=0, limit=10))
+            states = {row.occurrence.id: row.state for row in rows}
+            assert states == {"a": "answered", "odd": "unanswered", "b": "answered"}
+    assert asked == ["0", "1"]
+
+
+async def test_a_poll_cannot_speak_for_our_own_types(tmp_path: Path) -> None:
+    poll = POLL.replace('type="test.ask"', 'type="deputize.run.ended"').format(every=3600)
+    async with feeding(Feed(rows=2, page=10).answer) as base:
+        root = write_project(tmp_path, base, "", connector=poll, toml=SERVER)
+        async with serving(root) as served:
+            shown = await _shown(served.http, lambda source: source["next_at"] is not None)
+            assert "deputize." in shown["trouble"] and events(served.app) == []
+
+
 async def test_events_and_cursor_are_one_transaction(tmp_path: Path) -> None:
     feed = Feed(rows=3, page=10)
     async with feeding(feed.answer) as base:

@@ -92,7 +92,7 @@ def _occurrence(system: System, value: Any, where: str) -> Occurrence:
 
 def _check(system: System, occurrence: Occurrence) -> None:
     try:
-        system.kernel.intake.check(occurrence)
+        system.kernel.intake.check_outside(occurrence)
     except BadEvent as error:
         field = str(error).partition(f"{occurrence.type}: ")[2].partition(":")[0]
         raise Problem(422, str(error), field=field) from None

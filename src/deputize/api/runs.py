@@ -56,19 +56,29 @@ async def get_run(system: Here, run_id: str) -> Response:
 
 
 @router.get("/runs/{run_id}/entries")
-async def get_run_entries(system: Here, run_id: str, after: After = 0) -> Response:
+async def get_run_entries(system: Here, run_id: str, after: After = 0, limit: Limit = 100) -> Response:
     """A run's stream from version `after + 1` on."""
     run = find_run(system, run_id)
-    entries = system.store.read(lambda view: view.entries(run.no, after))
-    return answer(system, {"entries": [show_entry(run.id, entry) for entry in entries]})
+    entries = system.store.read(lambda view: view.entries(run.no, after))[:limit]
+    following = entries[-1].version if len(entries) == limit else None
+    return answer(system, {"entries": [show_entry(run.id, entry) for entry in entries], "next": following})
 
 
 @router.get("/runs/{run_id}/actions")
-async def get_run_actions(system: Here, run_id: str) -> Response:
-    """A run's actions in path order."""
+async def get_run_actions(
+    system: Here, run_id: str, after: Annotated[str, Query(max_length=200)] = "", limit: Limit = 100
+) -> Response:
+    """A run's actions, oldest first, going on after the path of one."""
     run = find_run(system, run_id)
     actions = system.store.read(lambda view: view.actions(run.no))
-    return answer(system, {"actions": [show_action(action) for action in actions]})
+    if after:
+        place = next((i for i, action in enumerate(actions) if action.path == after), None)
+        if place is None:
+            raise Problem(422, f"run {run.id} has no action {after!r} to go on after", field="after")
+        actions = actions[place + 1 :]
+    page = actions[:limit]
+    following = page[-1].path if len(page) == limit else None
+    return answer(system, {"actions": [show_action(action) for action in page], "next": following})
 
 
 @router.post("/runs/{run_id}/cancel")

@@ -57,7 +57,7 @@ async def _serve(
     stopping = stop or asyncio.Event()
     server = _Server(_config(build_app(system, readiness, token=token)), stopping)
     system.sources.on_trouble = lambda name, what: complain(
-        system, "a source could not be asked", source=name, reason=what
+        system, "a source has trouble", source=name, reason=what
     )
     with _signals(stopping) if stop is None else contextlib.nullcontext(), _complaints(system):
         serving = asyncio.create_task(server.serve(sockets=[listener]))

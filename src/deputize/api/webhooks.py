@@ -29,7 +29,7 @@ async def accept_webhook(request: Request, system: Here, name: str) -> Response:
         # Secrets go only now: what was signed is the body as it came.
         occurrences = webhook.read(decode_json(system.secrets.scrub(body)), now_us)
         for occurrence in occurrences:
-            system.kernel.intake.check(occurrence)
+            system.kernel.intake.check_outside(occurrence)
     except BadEvent as error:
         complain(system, "a webhook's payload could not be read", webhook=name, reason=str(error))
         raise Problem(422, f"webhook {name} cannot read this payload; the process's log says why") from None

@@ -42,10 +42,14 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
     run.version = tx.append(run.no, run.version, [Draft("ended", body)])
     arrivals = _tell_sender(tx, intake, run.event, run.id, body)
     if step.state is not None:
-        type, data = step.state
-        occurrence = Occurrence(f"{RUN_SOURCE}{run.id}", "continued", type, run.event.subject, tx.at_us, data)
-        arrivals.append(intake.arrive(tx, occurrence))
+        arrivals.append(intake.arrive(tx, continued(run, step.state, tx.at_us)))
     return Ended(tuple(arrivals), _next(tx, body))
+
+
+def continued(run: LiveRun, state: tuple[str, bytes], at_us: int) -> Occurrence:
+    """The event that a run goes on with: its state's type and data."""
+    type, data = state
+    return Occurrence(f"{RUN_SOURCE}{run.id}", "continued", type, run.event.subject, at_us, data)
 
 
 def end_by_hand(tx: Tx, run: RunRow, reason: str, intake: Intake, append: Append) -> Ended:

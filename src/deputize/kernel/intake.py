@@ -10,9 +10,8 @@ from deputize import canonical
 from deputize.agent import PRIORITY
 from deputize.automation import Automation
 from deputize.awaiting import Step
-from deputize.clock import to_datetime
-from deputize.errors import DeputizeError
-from deputize.event import Occurrence
+from deputize.errors import BadEvent, DeputizeError
+from deputize.event import OWN_TYPES, EventData, Occurrence
 from deputize.kernel.live import LiveRun
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.result import Result
@@ -29,12 +28,16 @@ class Overloaded(DeputizeError):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What an event became: its seq (0 for a duplicate), the runs it began and the waits it ended."""
+    """What an event became: its seq (0 for a duplicate), the runs it began and the waits it ended.
+
+    `unfit` says of each automation that answers its type and cannot read its data why not.
+    """
 
     seq: int
     runs: tuple[LiveRun, ...] = ()
     woken: tuple[tuple[int, str, Result], ...] = ()
     duplicate: bool = False
+    unfit: tuple[str, ...] = ()
 
 
 class Intake:
@@ -68,7 +71,12 @@ class Intake:
     def check(self, occurrence: Occurrence) -> None:
         """Raises `BadEvent` where an automation answers this type and its data does not fit."""
         for automation in self._by_type.get(occurrence.type, ()):
-            occurrence.typed(automation.on, to_datetime(occurrence.time_us))
+            occurrence.data_as(automation.on)
+
+    def check_outside(self, occurrence: Occurrence) -> None:
+        """The same for an event that is not our own: raises `BadEvent` for our own types too."""
+        refuse_own_type(occurrence)
+        self.check(occurrence)
 
     def run_ids(self, type: str, source: str, id: str) -> list[str]:
         """The ids of the runs that an event begins, or began."""
@@ -110,12 +118,13 @@ class Intake:
 
     def arrive(self, tx: Tx, occurrence: Occurrence, *, key: str | None = None) -> Arrival:
         """Keep one event inside a work; call `begun` with what it returns once that is committed."""
-        answering = self._by_type.get(occurrence.type, [])
+        answering, unfit = self._readers(occurrence)
         seq = tx.keep_event(occurrence, "answered" if answering else "unanswered")
         self._boundary("intake.in")
         if seq is None:
             return Arrival(0, duplicate=True)
-        runs = [run for a in answering if (run := self._begin(tx, a, occurrence, seq, key)) is not None]
+        begun = [self._begin(tx, a, data, occurrence, seq, key) for a, data in answering]
+        runs = [run for run in begun if run is not None]
         woken = []
         waiting = tx.waiting_for(occurrence)
         if waiting:
@@ -126,7 +135,7 @@ class Intake:
             first = dict(sorted(waiting, key=_place, reverse=True))
             waits = [WaitRow(no, first[no], "event", None) for no in sorted(first)]
             woken = [wake(tx, self._append, wait, event) for wait in waits]
-        return Arrival(seq, tuple(runs), tuple(woken))
+        return Arrival(seq, tuple(runs), tuple(woken), unfit=tuple(unfit))
 
     def begun(self, arrival: Arrival) -> None:
         """After the commit: put the new runs in line, and hand on what was waited for."""
@@ -163,10 +172,30 @@ class Intake:
     def _run_id(self, automation: Automation, source: str, id: str) -> str:
         return canonical.name(self._store.ledger_id, automation.name, source, id)
 
+    def _readers(self, occurrence: Occurrence) -> tuple[list[tuple[Automation, EventData]], list[str]]:
+        """The automations that answer an event, with its data, and why others of its type cannot read it.
+
+        Whoever lets an event in checks it first; what is told of a run's end is nobody's to check, and
+        must not keep that run from ending.
+        """
+        answering: list[tuple[Automation, EventData]] = []
+        unfit = []
+        for automation in self._by_type.get(occurrence.type, ()):
+            try:
+                answering.append((automation, occurrence.data_as(automation.on)))
+            except BadEvent as error:
+                unfit.append(f"the automation {automation.name} cannot read it: {error}")
+        return answering, unfit
+
     def _begin(
-        self, tx: Tx, automation: Automation, occurrence: Occurrence, seq: int, key: str | None
+        self,
+        tx: Tx,
+        automation: Automation,
+        data: EventData,
+        occurrence: Occurrence,
+        seq: int,
+        key: str | None,
     ) -> LiveRun | None:
-        data = automation.on.model_validate_json(occurrence.data)
         key = automation.key_of(data) if automation.key is not None else key
         params = dict(self._params(automation.name))
         run_id = self._run_id(automation, occurrence.source, occurrence.id)
@@ -189,6 +218,15 @@ class Intake:
         if state != "ready":
             return None
         return self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)
+
+
+def refuse_own_type(occurrence: Occurrence) -> None:
+    """Raises `BadEvent` for a type of event that only Deputize itself sends."""
+    if occurrence.type.startswith(OWN_TYPES):
+        raise BadEvent(
+            f"event {occurrence.id}: types that begin with {OWN_TYPES} are sent by Deputize alone; "
+            "use another type"
+        )
 
 
 def _place(wait: tuple[int, str]) -> tuple[int, list[int]]:

@@ -22,7 +22,7 @@ from deputize.kernel.people import STOP_SETTING, People
 from deputize.kernel.ports import Boundary, Performer
 from deputize.kernel.recording import Recording
 from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubts
-from deputize.kernel.runner import Runner
+from deputize.kernel.runner import Runner, tell_error
 from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
 from deputize.kernel.start import InForce
@@ -34,6 +34,8 @@ from deputize.operation import Operation
 from deputize.store.protocol import Store, Tx
 
 TIMER_S_MAX = 60.0
+WAKE_AGAIN_US = 1_000_000
+"""After so long waits are looked at again where that went wrong."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Kernel:
         self._next_due: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waking = False
+        self._stopped = False
         self._noting: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -149,6 +152,7 @@ class Kernel:
 
     async def stop(self) -> None:
         """Start nothing more and let go; what is under way is found by the next owner."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         self.parts.stops.stop("all", "stopping")
@@ -223,7 +227,7 @@ class Kernel:
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._next_due is None:
+        if self._next_due is None or self._stopped:
             return
         # Wall time may be changed under us: look at least once a minute.
         wait_s = min(max((self._next_due - self.parts.time.now_us()) / 1e6, 0.0), TIMER_S_MAX)
@@ -233,22 +237,27 @@ class Kernel:
         if not self._waking:
             self._waking = True
             task = asyncio.get_running_loop().create_task(self._wake())
-            task.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
+            task.add_done_callback(lambda done: tell_error(done, "waits could not be ended; tried again"))
 
     async def _wake(self) -> None:
+        # Unless all goes well, the waits are still there and are looked at again.
+        due: int | None = self.parts.time.now_us() + WAKE_AGAIN_US
         try:
             while True:
                 self.parts.boundary("woke.before")
-                woken, due = await self.parts.store.write(lambda tx: wake_due(tx, self.recording.append))
+                woken, following = await self.parts.store.write(
+                    lambda tx: wake_due(tx, self.recording.append)
+                )
                 self.parts.boundary("woke.after")
                 for no, path, result in woken:
                     self.runner.deliver(no, path, result)
                 if len(woken) < WAKE_MAX:
+                    due = following
                     break
-            self._next_due = due
         except StoreError:
-            # Full or busy: the waits are still there, and are looked at again.
-            self._next_due = self.parts.time.now_us() + 1_000_000
+            # Full or busy, which is told elsewhere.
+            return
         finally:
             self._waking = False
-        self._set_timer()
+            self._next_due = due
+            self._set_timer()

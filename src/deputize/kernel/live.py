@@ -14,7 +14,7 @@ from deputize.event import Occurrence
 from deputize.kernel.result import Record, Result
 
 ACTIONS_MAX = 1_000
-"""Awaits in one run; work without an end goes on by `continue_with`."""
+"""What one run may await, each part of a `together` counted; more goes on by `continue_with`."""
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class LiveRun:
     context: Context = field(default_factory=Context)
     coroutine: Coroutine[Any, Any, Any] | None = None
     turn: int = 0
+    asked: int = 0
+    """How much it has awaited so far, each part of a `together` counted."""
     recorded_to: int = 0
     """The last turn that the record had when this run was brought into memory."""
     widths: dict[int, int] = field(default_factory=dict)

@@ -8,16 +8,17 @@ doubt) it leaves memory and goes on later from its record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from deputize import canonical
 from deputize.action import Action
 from deputize.automation import Automation
-from deputize.errors import StoreError
+from deputize.errors import BadEvent, CodeError, StoreError
 from deputize.event import Occurrence
 from deputize.kernel.driver import Driver
-from deputize.kernel.ending import Append, Ended, end_by_hand, end_run, stick_run
+from deputize.kernel.ending import RUN_SOURCE, Append, Ended, continued, end_by_hand, end_run, stick_run
+from deputize.kernel.failing import failed, readable
 from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
@@ -31,6 +32,7 @@ from deputize.store.protocol import RunRow, Tx
 from deputize.waits import Send, Sleep, WaitFor
 
 RETRY_LOST_S = 1.0
+REASON_CHARS_MAX = 2_000
 
 
 class Runner:
@@ -61,9 +63,11 @@ class Runner:
         self._left = left
         self._due = due
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     async def stop(self) -> None:
         """Let go of all that is under way; the ledger has what the next owner needs."""
+        self._stopped = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -106,22 +110,26 @@ class Runner:
                 self._ask(run, step.leaves)
             elif isinstance(step, Ends):
                 if not run.discarded:
-                    self._spawn(self._end(run, step))
+                    self._spawn(run, self._end(run, step))
             else:
-                self._spawn(self._stick(run, step))
+                self._spawn(run, self._stick(run, step))
 
     def _ask(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> None:
+        unfit = None if run.cancel else self._unfit(run, fresh)
+        if unfit is not None:
+            self._spawn(run, self._end_unfit(run, unfit))
+            return
         if run.was_stuck:
             self._unstick(run, fresh)
         for leaf in fresh:
             run.busy += 1
             awaiting = leaf.awaiting
             if isinstance(awaiting, Action):
-                self._spawn(self._carry(run, leaf, awaiting))
+                self._spawn(run, self._carry(run, leaf, awaiting))
             elif isinstance(awaiting, Send):
-                self._spawn(self._send(run, leaf, awaiting))
+                self._spawn(run, self._send(run, leaf, awaiting))
             elif isinstance(awaiting, Sleep | WaitFor):
-                self._spawn(self._wait(run, leaf, awaiting))
+                self._spawn(run, self._wait(run, leaf, awaiting))
         for leaf in run.leaves:
             # Results that came while the driver had the run.
             if leaf.result is None and (known := run.record.get(leaf.path)) is not None:
@@ -154,9 +162,7 @@ class Runner:
         self.look(run)
 
     async def _send(self, run: LiveRun, leaf: Leaf, send: Send) -> None:
-        occurrence = Occurrence(
-            f"/runs/{run.id}", leaf.path, send.type, send.subject, self.parts.time.now_us(), send.data
-        )
+        occurrence = self._sent(run, leaf, send)
         stored = canonical.encode({"source": occurrence.source, "id": occurrence.id})
 
         def work(tx: Tx) -> tuple[Arrival, int]:
@@ -182,6 +188,29 @@ class Runner:
         run.busy -= 1
         self.look(run)
 
+    def _sent(self, run: LiveRun, leaf: Leaf, send: Send) -> Occurrence:
+        at_us = self.parts.time.now_us()
+        return Occurrence(f"{RUN_SOURCE}{run.id}", leaf.path, send.type, send.subject, at_us, send.data)
+
+    def _unfit(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> Ends | Sticks | None:
+        """What becomes of a run that sends what an automation cannot read, before anything is begun."""
+        for leaf in fresh:
+            send = leaf.awaiting
+            if not isinstance(send, Send):
+                continue
+            try:
+                self._intake.check(self._sent(run, leaf, send))
+            except BadEvent as error:
+                end = failed(run, CodeError(f"{send.where}: send(): {error}"))
+                # What was begun beside it, before the code changed, may be under way or in doubt.
+                pending = len(fresh) < len(run.leaves)
+                return Sticks(run, end.reason) if pending else end
+        return None
+
+    async def _end_unfit(self, run: LiveRun, end: Ends | Sticks) -> None:
+        await (self._end(run, end) if isinstance(end, Ends) else self._stick(run, end))
+        self._driver.give_up(run)
+
     def deliver(self, run_no: int, path: str, result: Result | None) -> None:
         """A result from a resolution, a timer or an event, for a run in memory or not."""
         run = self.parts.live.get(run_no)
@@ -204,7 +233,7 @@ class Runner:
         elif run.busy == 0:
             if run.cancel == "cancel" and not self._in_doubt(run):
                 run.busy += 1
-                self._spawn(self._throw_cancel(run))
+                self._spawn(run, self._throw_cancel(run))
             else:
                 self.leave(run)
 
@@ -256,6 +285,11 @@ class Runner:
         self._driver.give(run)
 
     async def _end(self, run: LiveRun, step: Ends) -> None:
+        if step.state is not None:
+            try:
+                self._intake.check(continued(run, step.state, self.parts.time.now_us()))
+            except BadEvent as error:
+                step = failed(run, CodeError(f"{run.automation.where}: continue_with(): {error}"))
         self.parts.boundary("ended.before")
         try:
             ended = await self.parts.store.write(lambda tx: end_run(tx, run, step, self._intake))
@@ -274,6 +308,8 @@ class Runner:
         """After the commit: what the end of a run has set going."""
         for arrival in ended.arrivals:
             self._intake.begun(arrival)
+            for unfit in arrival.unfit:
+                asyncio.get_running_loop().call_exception_handler({"message": unfit})
         if ended.next_ready is not None:
             self._ready(ended.next_ready)
 
@@ -322,7 +358,28 @@ class Runner:
             lambda done: self.lose(run) if not done.cancelled() and done.exception() else None
         )
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, run: LiveRun, coroutine: Coroutine[Any, Any, None], *, last: bool = False) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._spawned(run, done, last))
+
+    def _spawned(self, run: LiveRun, done: asyncio.Task[None], last: bool) -> None:
+        """A task has ended. By an error of ours its run is stuck and says so; the next owner tries again."""
+        self._tasks.discard(done)
+        error = tell_error(done, f"run {run.id} is stopped by an error of ours")
+        if error is None or self._stopped:
+            return
+        if last:
+            # Not even that could be written: the run stays in the ledger as it is.
+            self._gone(run)
+            return
+        reason = f"an error of ours, not of the automation: {type(error).__name__}: {error}"
+        self._spawn(run, self._end_unfit(run, Sticks(run, readable(reason[:REASON_CHARS_MAX]))), last=True)
+
+
+def tell_error(done: asyncio.Task[None], what: str) -> BaseException | None:
+    """The error that a task has ended by; it is told where the loop's own errors are (the log)."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        done.get_loop().call_exception_handler({"message": what, "exception": error, "task": done})
+    return error

@@ -16,8 +16,8 @@ from deputize import canonical
 from deputize.call import CallFailed
 from deputize.cron import due_ticks, next_tick
 from deputize.errors import BadEvent, DeputizeError, StoreLost
-from deputize.event import Occurrence
-from deputize.kernel.intake import Intake
+from deputize.event import ATTRIBUTE_CHARS_MAX, Occurrence
+from deputize.kernel.intake import Intake, refuse_own_type
 from deputize.kernel.parts import Parts
 from deputize.kernel.ports import Poller
 from deputize.sources import Poll, Schedule
@@ -26,6 +26,7 @@ from deputize.store.protocol import Tx
 SLEEP_S_MAX = 60.0
 BACK_OFF_S_MAX = 900.0
 PAGES_MAX = 100
+UNFIT_SHOWN_MAX = 10
 CURSOR = "cursor:"
 SCHEDULE = "schedule:"
 
@@ -42,6 +43,14 @@ class Standing:
     skipped: int = 0
     failures: int = 0
     trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What asking once has brought: whether there is more behind it, and why events of it did not fit."""
+
+    more: bool
+    unfit: tuple[str, ...] = ()
 
 
 class Sources:
@@ -107,8 +116,8 @@ class Sources:
         while True:
             retry_after_s = 0.0
             try:
-                await self._poll_pages(poll)
-                self._note(poll.name, failures=0, trouble="")
+                unfit = await self._poll_pages(poll)
+                self._note(poll.name, failures=0, trouble="; ".join(unfit))
             except CallFailed as error:
                 retry_after_s = error.retry_after_s or 0.0
                 self._fail(poll.name, error.reason)
@@ -122,15 +131,22 @@ class Sources:
             self._note(poll.name, next_at=self._now() + int(wait_s * 1e6))
             await asyncio.sleep(wait_s * (1 + 0.05 * self._parts.random.random()))
 
-    async def _poll_pages(self, poll: Poll) -> None:
+    async def _poll_pages(self, poll: Poll) -> list[str]:
+        """Ask until there is no more. Returns why events did not fit, the first few."""
+        unfit: list[str] = []
         for _ in range(PAGES_MAX):
-            if not await self.poll_once(poll):
-                return
+            page = await self.poll_once(poll)
+            unfit += page.unfit[: UNFIT_SHOWN_MAX - len(unfit)]
+            if not page.more:
+                break
+        return unfit
 
-    async def poll_once(self, poll: Poll) -> bool:
-        """Ask once and keep what came, cursor included. Returns whether there is more behind it.
+    async def poll_once(self, poll: Poll) -> Page:
+        """Ask once and keep what came, cursor included.
 
-        Raises `CallFailed` where the service could not tell, `Overloaded`, `StoreError`, `BadEvent`.
+        An event that no automation of its type can read is kept unanswered; one without a lawful id
+        or of a type of our own is left out. Both are told, and neither holds up the others.
+        Raises `CallFailed` where the service could not tell, `Overloaded`, `StoreError`.
         """
         name = CURSOR + poll.name
         scope = f"connector:{poll.connector}"
@@ -148,18 +164,20 @@ class Sources:
             lane.leave()
         found = canonical.decode(stored)
         at = self._now()
-        occurrences = [_polled(poll, event, at) for event in found["events"]]
-        for occurrence in occurrences:
-            self._intake.check(occurrence)
+        occurrences, unfit = _polled(poll, found["events"], at)
 
         def advance(tx: Tx) -> None:
             tx.set_setting(name, found["cursor"])
 
         arrivals = await self._intake.accept(occurrences, also=advance)
         new = sum(not arrival.duplicate for arrival in arrivals)
+        for occurrence, arrival in zip(occurrences, arrivals, strict=True):
+            unfit += [f"event {occurrence.id!r} is kept, and {why}" for why in arrival.unfit]
+        for why in unfit[:UNFIT_SHOWN_MAX]:
+            self.on_trouble(poll.name, why)
         standing = self._standing[poll.name]
         self._note(poll.name, last_at=at, events=standing.events + new)
-        return bool(found["more"]) and found["cursor"] != cursor
+        return Page(bool(found["more"]) and found["cursor"] != cursor, tuple(unfit))
 
     # -- schedules --------------------------------------------------------------------------------------
 
@@ -191,7 +209,7 @@ class Sources:
         accepted: list[Occurrence] = []
         for at in ticks:
             occurrence = self._cleaned(schedule.tick(at, self._zone))
-            self._intake.check(occurrence)
+            self._intake.check_outside(occurrence)
             if schedule.overlap == "skip" and await self._under_way(schedule, state["event"]):
                 state |= {"last": at, "skipped": state["skipped"] + 1}
                 await self._parts.store.write(_keeping(name, state))
@@ -235,10 +253,23 @@ class Sources:
         return self._parts.time.now_us()
 
 
-def _polled(poll: Poll, event: Any, at_us: int) -> Occurrence:
-    if not isinstance(event["id"], str) or not 1 <= len(event["id"]) <= 500:
-        raise BadEvent(f"{poll.where}: {poll.name}: an event's id must be text of 1 to 500 characters")
-    return Occurrence(poll.source, event["id"], event["type"], "", at_us, canonical.encode(event["data"]))
+def _polled(poll: Poll, events: Sequence[Any], at_us: int) -> tuple[list[Occurrence], list[str]]:
+    """What a poll has brought as events, and why others of it can be none."""
+    occurrences, unfit = [], []
+    for event in events:
+        id, data = event["id"], canonical.encode(event["data"])
+        if not isinstance(id, str) or not 1 <= len(id) <= ATTRIBUTE_CHARS_MAX:
+            limit = f"text of 1 to {ATTRIBUTE_CHARS_MAX} characters"
+            unfit.append(f"{poll.where}: event {id!r:.60} is left out: an event's id must be {limit}")
+            continue
+        occurrence = Occurrence(poll.source, id, event["type"], "", at_us, data)
+        try:
+            refuse_own_type(occurrence)
+        except BadEvent as error:
+            unfit.append(f"{poll.where}: left out: {error}")
+        else:
+            occurrences.append(occurrence)
+    return occurrences, unfit
 
 
 def _state(tx: Tx, name: str, now_us: int) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def _advance(run: LiveRun) -> Stepped:
         if not isinstance(yielded, Awaiting):
             return failed(run, CodeError(foreign(coroutine, yielded)))
         run.turn += 1
-        if run.turn > ACTIONS_MAX:
+        run.asked += len(yielded.inners) if isinstance(yielded, Together) else 1
+        if run.asked > ACTIONS_MAX:
             return failed(run, CodeError(too_many(coroutine)))
         fresh = _leaves_of(run, yielded)
         if fresh is not None:
