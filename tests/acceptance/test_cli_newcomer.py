@@ -117,3 +117,17 @@ def test_a_command_waits_for_a_process_that_is_starting(
         monkeypatch.setattr(process, "STARTING_S_MAX", 0.0)
         with pytest.raises(Said, match="does not serve"):
             process.need_process(here)
+
+
+def test_an_event_of_a_misspelt_type_is_kept_and_the_nearest_type_named(project: Path) -> None:
+    with served(project):
+        sent = deputize(project, "send", "visitor.arived", "--data", '{"name": "Ada"}')
+    assert sent.code == 0 and len(sent.out.splitlines()) == 1
+    assert "nothing answers its type" in sent.out and "did you mean 'visitor.arrived'?" in sent.out
+
+
+def test_check_says_so_when_nothing_is_permitted_yet(project: Path) -> None:
+    assert "nothing is permitted yet" not in deputize(project, "check").out
+    for rules in (project / "rules").iterdir():
+        rules.unlink()
+    assert "nothing is permitted yet: add a rule" in deputize(project, "check").out

@@ -17,6 +17,7 @@ from deputize.clock import to_us
 from deputize.errors import BadEvent
 from deputize.event import Occurrence, parse_cloudevent
 from deputize.kernel.intake import Arrival
+from deputize.suggest import did_you_mean
 from deputize.system import System
 
 BATCH_MAX = 1_000
@@ -41,7 +42,11 @@ async def accept_events(request: Request, system: Here) -> Response:
     for occurrence in occurrences:
         _check(system, occurrence)
     arrivals = await system.kernel.intake.accept(occurrences)
-    return answer(system, {"accepted": _accepted(system, occurrences, arrivals)}, 202)
+    accepted = _accepted(system, occurrences, arrivals)
+    # Not in a batch, which may be a flood of one mistake.
+    if kind != BATCH and not accepted[0]["runs"]:
+        accepted[0] |= _hint(system, occurrences[0].type)
+    return answer(system, {"accepted": accepted}, 202)
 
 
 @router.get("")
@@ -111,6 +116,12 @@ def _accepted(
         }
         for occurrence, arrival in zip(occurrences, arrivals, strict=True)
     ]
+
+
+def _hint(system: System, event_type: str) -> dict[str, str]:
+    """For a type that no automation is on: the nearest that one is on, as the end of a sentence."""
+    known = {automation.on.event_type for automation in system.project.automations.values()}
+    return {} if event_type in known else {"hint": did_you_mean(event_type, known)}
 
 
 def _runs(system: System, occurrence: Occurrence, arrival: Arrival) -> list[str]:

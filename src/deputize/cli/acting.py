@@ -72,7 +72,8 @@ def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], stops: Stop
     elif began:
         say(f"Accepted event {accepted['seq']}: run {began}.")
     else:
-        say(f"Accepted event {accepted['seq']}; nothing answers its type (`deputize events --unanswered`).")
+        unanswered = "nothing answers its type (`deputize events --unanswered`)"
+        say(f"Accepted event {accepted['seq']}; {unanswered}{accepted.get('hint') or '.'}")
     for run in ended:
         say(f"{run['automation']} {run['id']}: {run['label'] or run['state']} {run['reason']}".rstrip())
         if stopped := stop_of_run(run, stops):

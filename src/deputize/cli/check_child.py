@@ -45,6 +45,8 @@ def examine(root: Path, code_only: bool, at: Callable[[str], None]) -> dict[str,
     except ProjectError as error:
         return {"problems": str(error).splitlines()}
     report = _described(project)
+    if project.operations and not any(rule.rule.effect == "permit" for rule in project.rules.explain()):
+        report["notes"] = ["nothing is permitted yet: add a rule with `permit = true` to rules/"]
     if not code_only:
         report["problems"] += _unset(project)
     if not code_only and project.settings.ledger.is_file():

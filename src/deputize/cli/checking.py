@@ -64,8 +64,8 @@ def check_project(root: Path, within_s: float, *, code_only: bool = False) -> di
 
 def say_checked(report: dict[str, Any]) -> None:
     """The report for people."""
-    for problem in report["problems"]:
-        say(problem)
+    for line in (*report["problems"], *report.get("notes", ())):
+        say(line)
     if "automations" in report:
         names = ("automation", "agent", "connector", "rule")
         say(f"Imports: {', '.join(count(len(report[f'{name}s']), name) for name in names)}.")
