@@ -32,9 +32,9 @@ class FactNeed:
     `counter` is the rule's id where one was given, else what is counted, in words: rules that count the
     same share it, and it outlives an edit of title or limit. `by` is the argument, or `agent`, whose
     value separates the counts (empty: one count for all). `measure` is the Money or int argument that is
-    summed; empty counts actions. Doubts count; refused and declined actions are taken back. Where the rule holds only for
-    some agents, automations or argument values, only the actions that `applies` accepts are counted;
-    `when` holds argument names, each with the canonical JSON of the values that count.
+    summed; empty counts actions. Doubts count; refused and declined actions are taken back. Where the
+    rule holds only for some agents, automations or argument values, only the actions that `applies`
+    accepts are counted; `when` holds argument names, each with the canonical JSON of the values that count.
     """
 
     counter: str

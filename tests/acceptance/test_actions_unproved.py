@@ -1,4 +1,4 @@
-"""Lines 9, 11 and 13 together: what an answer to a repeat says of the attempt before it, which nobody knows of.
+"""Lines 9, 11 and 13 together: what an answer to a repeat says of the attempt before it.
 
 A repeat that is told "not done", or declined, speaks for itself alone: the first may have been done.
 """
