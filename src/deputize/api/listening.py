@@ -26,8 +26,6 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
-        # Bound alone, another could still take it.
-        listener.listen()
     except OSError as error:
         listener.close()
         raise ProjectError(
