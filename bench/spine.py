@@ -34,8 +34,8 @@ _SERIES = (
     *(Series(peer, "latency", "p50_ms", runs=200) for peer in _PEERS),
     Series(OURS, "recovery_extra_s", "", runs=200, concurrency=200),
     Series(OURS, "cold_start_s", "", runs=1),
-    Series(OURS, "idle_cpu_pct", "", runs=1, rounds_max=3),
-    Series(OURS, "idle_rss_mb", "", runs=1, rounds_max=3),
+    Series(OURS, "idle_cpu_pct", "", runs=1, rounds_max=1),
+    Series(OURS, "idle_rss_mb", "", runs=1, rounds_max=1),
     Series(OURS, "verify_entries_per_s", "", runs=3_000),
     # Five alternated pairs of readings on the same two ledgers, inside the one reading.
     Series(OURS, "growth_ratio", "", runs=7_500, concurrency=_AT_ONCE, rounds_max=1),

@@ -236,6 +236,7 @@ def test_a_newer_ledger_is_refused_everywhere_and_an_older_one_still_reads(
         with closing(sqlite3.connect(path)) as db:
             for index in ("answer_once", "answer_open", "event_unanswered"):
                 db.execute(f"DROP INDEX {index}")
+            db.execute("DROP TABLE tally")
             db.execute("PRAGMA user_version = 1")
     assert len(deputize(project, "runs", "--json").json()["runs"]) == 1
     assert "schema 1 (`deputize up` brings it to" in deputize(project, "doctor").out
