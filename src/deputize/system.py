@@ -30,8 +30,6 @@ from deputize.sources import Poll
 from deputize.store.protocol import Store
 from deputize.store.sqlite.store import SqliteStore
 
-EXIT_RESTART = 75
-
 
 class ConnectorPerformer:
     """Performs operations and polls through the project's connections. See `deputize.kernel.ports`."""

@@ -10,7 +10,6 @@ from deputize import canonical
 from deputize.ledger import Entry
 
 Kind = Literal["value", "refused", "declined", "expired", "unmet", "cancelled"]
-PENDING = frozenset({"open", "doubtful", "waiting", "drifted"})
 
 
 @dataclass(frozen=True, slots=True)
