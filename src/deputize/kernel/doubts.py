@@ -21,7 +21,7 @@ from deputize.kernel.recording import Recording
 from deputize.kernel.repeating import may_repeat
 from deputize.kernel.result import Result
 from deputize.kernel.rounds import start_again
-from deputize.kernel.settling import Settling
+from deputize.kernel.settling import Settling, has_ended
 from deputize.kernel.start import Begun, RefusedStart, Request, start_within_s
 from deputize.kernel.turns import Turn, scopes_of
 from deputize.ledger import Draft
@@ -135,8 +135,7 @@ class Doubts:
 
     def _ended(self, begun: Begun) -> bool:
         """Whether a person has ended its run: then nothing of it is sent any more."""
-        row = self._parts.store.read(lambda view: view.run_no(begun.run_no))
-        return row is None or row.state == "ended"
+        return self._parts.store.read(lambda view: has_ended(view, begun.run_no))
 
     async def _look_up(self, operation: Operation[..., Any], begun: Begun) -> tuple[bytes | None, bool]:
         """What the look-up found, and whether the service told at all."""
@@ -179,7 +178,7 @@ class Doubts:
         turn = self._turn(begun, operation)
         await turn.enter()
         try:
-            if self._ended(begun) or not (proved or self.may_repeat(operation.contract, begun)):
+            if not (proved or self.may_repeat(operation.contract, begun)):
                 # The turn came too late (a halt, a slow lane): its key is no longer good, or its run ended.
                 self.watch(begun, operation, "its turn to be sent again came too late")
                 return
@@ -188,6 +187,9 @@ class Doubts:
                 operation, begun, because, was="doubtful", unproved=not proved
             )
             if again is None:
+                return
+            if again == "ended":
+                self.watch(begun, operation, "its run was ended before it was sent again")
                 return
             # From here it is an open action again; should it end in doubt, that is a new doubt.
             run = self._parts.live.get(begun.run_no)
@@ -208,9 +210,6 @@ class Doubts:
         while True:
             await turn.enter()
             try:
-                if self._ended(begun):
-                    await self._card(begun, operation.name, evidence)
-                    return
                 send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
                 started = await self._recording.written(
                     lambda tx: self._unless_stopped(tx, turn, begun, operation, because)
@@ -221,7 +220,7 @@ class Doubts:
             finally:
                 turn.leave()
             if started is None:
-                # Settled meanwhile; or nobody is left to judge it by, and then it is for a person.
+                # Settled meanwhile; or its run has ended or has no code any more: then it is for a person.
                 await self._card(begun, operation.name, evidence)
                 return
             if isinstance(started, Result):
@@ -239,9 +238,11 @@ class Doubts:
         self, tx: Tx, begun: Begun, operation: Operation[..., Any], because: str, *, spend: bool
     ) -> Begun | Result | None:
         """T2 for the next round of an action in doubt: what to send, or its refusal; None where it is in
-        doubt no more."""
+        doubt no more, or its run has ended."""
         row = tx.action(begun.run_no, begun.path)
         if row is None or row.state != "doubtful" or row.round != begun.round:
+            return None
+        if has_ended(tx, begun.run_no):
             return None
         intent, run = tx.entry(row.intent), self._stand_in(tx, begun.run_no)
         if intent is None or intent.body is None or run is None:

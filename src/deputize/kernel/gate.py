@@ -197,9 +197,6 @@ class Gate:
             turn.leave()
             await asyncio.sleep(sent.wait_s)
             await turn.enter()
-            row = self.parts.store.read(lambda view, no=begun.run_no: view.run_no(no))  # type: ignore[misc]
-            if row is None or row.state == "ended":
-                return await self._no(run, operation, begun, "refused", f"its run has ended; {sent.because}")
             if begun.unproved and not may_repeat(operation.contract, begun, self.parts.time):
                 return await self._no(run, operation, begun, "refused", sent.because)
             send_by = self.parts.time.monotonic() + start_within_s(operation.contract)
@@ -208,6 +205,8 @@ class Gate:
             )
             if again is None:
                 return None
+            if again == "ended":
+                return await self._no(run, operation, begun, "refused", f"its run has ended; {sent.because}")
             begun = again
 
     async def _send(

@@ -19,7 +19,7 @@ from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.start import Begun, Request, give_up_after_us, start_within_s
 from deputize.ledger import Draft, EntryType
 from deputize.operation import Operation
-from deputize.store.protocol import Tx
+from deputize.store.protocol import Tx, View
 
 Failure = Literal["refused", "declined"]
 
@@ -82,8 +82,9 @@ class Settling:
 
     async def attempt(
         self, operation: Operation[..., Any], begun: Begun, because: str, *, was: str, unproved: bool
-    ) -> Begun | None:
-        """Make another attempt with the same key durable. None where the action is no longer as it was.
+    ) -> Begun | Literal["ended"] | None:
+        """Make another attempt with the same key durable, unless a person has ended its run ("ended").
+        None where the action is no longer as it was.
 
         `unproved` where an earlier one may have been done.
 
@@ -91,9 +92,11 @@ class Settling:
         """
         parts = self._parts
 
-        def work(tx: Tx) -> Begun | None:
+        def work(tx: Tx) -> Begun | Literal["ended"] | None:
             if not self._recording.still(tx, begun, was):
                 return None
+            if has_ended(tx, begun.run_no):
+                return "ended"
             again = replace(
                 begun,
                 attempt=begun.attempt + 1,
@@ -202,6 +205,12 @@ class Settling:
             self._parts.boundary("drift.in")
 
         self._recording.post(request.run, work)
+
+
+def has_ended(view: View, run_no: int) -> bool:
+    """Whether a run has ended: then nothing of it is sent any more."""
+    row = view.run_no(run_no)
+    return row is None or row.state == "ended"
 
 
 def settled_part(begun: Begun, was: str) -> dict[str, Any]:
