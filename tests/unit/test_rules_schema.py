@@ -17,7 +17,7 @@ from deputize import canonical
 from deputize.call import Call
 from deputize.money import Money
 from deputize.operation import Connector, Operation
-from deputize.rules.schema import View, cedar_schema, view_of
+from deputize.rules.schema import Context, View, cedar_schema, view_of
 
 
 class Color(Enum):
@@ -148,7 +148,7 @@ def test_what_an_open_model_lets_in_beyond_its_fields_is_not_taken() -> None:
 @pytest.mark.parametrize("function", [every, odd])
 def test_the_schema_takes_what_the_contract_lets_through(function: Any) -> None:
     seen = view(function)
-    schema = cedar_schema({"shop.it": seen}, {"shop.it": ("a-rule",)})
+    schema = cedar_schema({"shop.it": Context(seen, ("a-rule",))})
     handle = cedarpy.Schema.from_json_str(schema)
     given = {
         "every": {

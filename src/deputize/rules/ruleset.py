@@ -25,7 +25,8 @@ from deputize.rule import FactNeed, Question, RuleLine, Verdict
 from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
 from deputize.rules.compile import Known, LoadedRule, compile_form
 from deputize.rules.forms import Problem, read_forms
-from deputize.rules.schema import View, cedar_schema, view_of
+from deputize.rules.reading import reads_of
+from deputize.rules.schema import Context, View, cedar_schema, view_of
 from deputize.suggest import did_you_mean
 
 FILES_MAX = 500
@@ -82,9 +83,9 @@ def rules_from_text(
 class _Slice:
     """The part of the set that can decide on one operation. `calm` is without the tiered forbids."""
 
-    view: View
     needs: tuple[FactNeed, ...]
-    counters: tuple[str, ...]
+    context: Context
+    schema: cedarpy.Schema
     policies: cedarpy.PolicySet
     calm: cedarpy.PolicySet | None
     action: dict[str, str]
@@ -92,18 +93,11 @@ class _Slice:
 
     def request(self, question: Question) -> dict[str, Any]:
         """The question for Cedar. Raises `KeyError`, `TypeError` or `ValueError` where it cannot be put."""
-        facts = question.facts
-        context = {
-            "args": self.view.project(question.args),
-            "facts": {counter: facts[counter] for counter in self.counters},
-            "time": {"minute_of_day": question.minute_of_day, "weekday": question.weekday},
-            "automation": question.automation,
-        }
         return {
             "principal": {"type": "Agent", "id": question.agent},
             "action": self.action,
             "resource": self.resource,
-            "context": orjson.dumps(context).decode(),
+            "context": orjson.dumps(self.context.put(question)).decode(),
         }
 
 
@@ -113,15 +107,16 @@ class CedarRules:
     def __init__(self, rules: Sequence[LoadedRule], views: Mapping[str, View]) -> None:
         self._rules = tuple(rules)
         self._views = dict(views)
-        facts = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
-        schema = cedar_schema(views, facts)
+        counters = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
+        contexts = {name: Context(view, counters[name]) for name, view in views.items()}
+        schema = cedar_schema(contexts)
         self._schema = cedarpy.Schema.from_json_str(schema)
         self._source = "\n\n".join([*(rule.cedar for rule in rules), f"// Schema: {schema}\n"])
         self._digest = hashlib.sha256(self._source.encode()).hexdigest()
         # Cedar numbers policies by their place in a text; ids of our own hold in every slice alike.
         parsed = [parse_policy(rule.cedar) for rule in rules]
         self._lines = {f"rule{i}": rule.rule for i, rule in enumerate(rules)}
-        self._slices = {name: self._slice(view, parsed) for name, view in views.items()}
+        self._slices = {name: self._slice(name, contexts[name], parsed) for name in views}
 
     @property
     def digest(self) -> str:
@@ -156,7 +151,7 @@ class CedarRules:
             return _broken(f"there is no operation {question.operation!r}")
         try:
             request = found.request(question)
-            result = cedarpy.is_authorized(request, found.policies, _NOBODY, self._schema)
+            result = cedarpy.is_authorized(request, found.policies, _NOBODY, found.schema)
             deciding = self._deciding(result)
             if isinstance(deciding, Verdict):
                 return deciding
@@ -165,7 +160,7 @@ class CedarRules:
             hard = tuple(line for line in deciding if line.tier == "hard")
             if hard or not deciding or found.calm is None:
                 return Verdict("refuse", hard)
-            again = cedarpy.is_authorized(request, found.calm, _NOBODY, self._schema)
+            again = cedarpy.is_authorized(request, found.calm, _NOBODY, found.schema)
             permitting = self._deciding(again)
         except KeyError as error:
             return _broken(f"there is no count for {error}")
@@ -203,24 +198,23 @@ class CedarRules:
             _readable(error),
         )
 
-    def _slice(self, view: View, parsed: list[dict[str, Any]]) -> _Slice:
-        name = view.operation
+    def _slice(self, name: str, whole: Context, parsed: list[dict[str, Any]]) -> _Slice:
         mine = [(f"rule{i}", rule) for i, rule in enumerate(self._rules) if name in rule.operations]
         tiered = any(rule.rule.tier not in ("", "hard") for _, rule in mine)
         calm = [key for key, rule in mine if rule.rule.tier in ("", "hard")]
-        needs = _needs(self._rules, name)
+        context = whole.only(reads_of(parsed[_place(key)] for key, _ in mine))
 
         def policies(keys: list[str]) -> cedarpy.PolicySet:
             return policy_set({key: parsed[_place(key)] for key in keys})
 
         return _Slice(
-            view,
-            needs,
-            tuple(need.counter for need in needs),
+            _needs(self._rules, name),
+            context,
+            cedarpy.Schema.from_json_str(cedar_schema({name: context})),
             policies([key for key, _ in mine]),
             policies(calm) if tiered else None,
             {"type": "Action", "id": name},
-            {"type": "Connection", "id": view.connector},
+            {"type": "Connection", "id": self._views[name].connector},
         )
 
 

@@ -16,10 +16,13 @@ from pydantic import TypeAdapter
 from deputize import canonical
 from deputize.money import Money
 from deputize.operation import Operation
+from deputize.rule import Question
+from deputize.rules.reading import Reads
 
 Kind = Literal["text", "whole number", "yes/no", "money", "list", "record"]
 
 DEPTH_MAX = 8
+TIMES = ("minute_of_day", "weekday")
 _CEDAR: dict[Kind, str] = {"text": "String", "whole number": "Long", "yes/no": "Boolean"}
 _KINDS: dict[str, Kind] = {"string": "text", "integer": "whole number", "boolean": "yes/no"}
 # Cedar reads these keys of a JSON record as an escape, never as an attribute.
@@ -84,6 +87,14 @@ class View:
         """Every argument, seen or not."""
         return (*self.attributes, *self.unseen)
 
+    def only(self, reads: Reads) -> View:
+        """The same without the arguments that are not read."""
+        kept = {name: one for name, one in self.attributes.items() if reads.part("args", name)}
+        if len(kept) == len(self.attributes):
+            return self
+        shape = Shape("record", attributes=tuple(kept.values()), exact=False)
+        return View(self.operation, self.connector, kept, self.unseen, shape)
+
     def project(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """The canonical arguments as rules see them."""
         if self.shape.exact:
@@ -101,17 +112,57 @@ def view_of(operation: Operation[..., Any]) -> View:
     return View(contract.name, contract.connector, {a.name: a for a in attributes}, unseen, shape)
 
 
-def cedar_schema(views: Mapping[str, View], facts: Mapping[str, tuple[str, ...]]) -> str:
-    """Cedar's JSON schema: one action per operation. `facts` are the counters that each one needs."""
+@dataclass(frozen=True)
+class Context:
+    """What is put to Cedar about one operation: all that there is, or what its rules read of it.
+
+    `args` are of the arguments as rules see them, None where none is put; `facts` are counters.
+    """
+
+    args: View | None
+    facts: tuple[str, ...] | None
+    time: tuple[str, ...] | None = TIMES
+    automation: bool = True
+
+    def only(self, reads: Reads) -> Context:
+        """The part that is read."""
+
+        def parts(group: str, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return tuple(n for n in names or () if reads.part(group, n)) if reads.group(group) else None
+
+        args = self.args.only(reads) if self.args is not None and reads.group("args") else None
+        time = parts("time", self.time)
+        return Context(args, parts("facts", self.facts), time, self.automation and reads.group("automation"))
+
+    def cedar(self) -> dict[str, Any]:
+        """This context in Cedar's JSON schema."""
+        context: dict[str, Any] = {"automation": {"type": "String"}} if self.automation else {}
+        if self.args is not None:
+            context["args"] = self.args.shape.cedar()
+        for group, names in (("facts", self.facts), ("time", self.time)):
+            if names is not None:
+                context[group] = _record({name: {"type": "Long"} for name in names})
+        return _record(context)
+
+    def put(self, question: Question) -> dict[str, Any]:
+        """A question's context. Raises `KeyError` for a count that is not there."""
+        context: dict[str, Any] = {"automation": question.automation} if self.automation else {}
+        if self.args is not None:
+            context["args"] = self.args.project(question.args)
+        if self.facts is not None:
+            facts = question.facts
+            context["facts"] = {counter: facts[counter] for counter in self.facts}
+        if self.time is not None:
+            time = {"minute_of_day": question.minute_of_day, "weekday": question.weekday}
+            context["time"] = {name: time[name] for name in self.time}
+        return context
+
+
+def cedar_schema(contexts: Mapping[str, Context]) -> str:
+    """Cedar's JSON schema: one action per operation, with the context that is put to its rules."""
     actions = {}
-    for name, view in sorted(views.items()):
-        context = {
-            "args": view.shape.cedar(),
-            "facts": _record({counter: {"type": "Long"} for counter in facts.get(name, ())}),
-            "time": _record({"minute_of_day": {"type": "Long"}, "weekday": {"type": "Long"}}),
-            "automation": {"type": "String"},
-        }
-        applies = {"principalTypes": ["Agent"], "resourceTypes": ["Connection"], "context": _record(context)}
+    for name, context in sorted(contexts.items()):
+        applies = {"principalTypes": ["Agent"], "resourceTypes": ["Connection"], "context": context.cedar()}
         actions[name] = {"appliesTo": applies}
     return canonical.encode(
         {"": {"entityTypes": {"Agent": {}, "Connection": {}}, "actions": actions}}
