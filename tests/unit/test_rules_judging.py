@@ -232,8 +232,9 @@ def test_a_question_that_cannot_be_put_is_refused_with_errors(changed: dict[str,
     loaded = rules(
         PERMIT_ALL + form('at_most = { times = 3, per = "day" }'),
         '@id("reads")@title("Reads")@tier("hard")'
-        ' forbid (principal, action == Action::"payments.refund", resource) when { context.args.charge == "no"'
-        ' || context.args.amount.minor > 9000 || context.automation == "no" || context.time.minute_of_day < 0 };',
+        ' forbid (principal, action == Action::"payments.refund", resource) when {'
+        ' context.args.charge == "no" || context.args.amount.minor > 9000'
+        ' || context.automation == "no" || context.time.minute_of_day < 0 };',
     )
     question = {"facts": {"r": 0}} | changed
     verdict = loaded.judge(ask(**question))
