@@ -122,7 +122,7 @@ class Gate:
                     return self._settling.read_failed(request, "refused", reason)
                 wait_s = self._back_off_s(operation, attempt, error)
                 turn.leave()
-                await asyncio.sleep(wait_s)
+                await self._stand_by(request.run, asyncio.get_running_loop().create_future(), wait_s)
                 if not await self._may_go_on(request.run, turn):
                     return None
                 attempt += 1
@@ -159,7 +159,7 @@ class Gate:
                     return Result("refused", b"null", started.reason, started.at_us)
                 if isinstance(started, Busy):
                     # Whoever is first may be kept back by a halt or a slow lane: that is waited for once.
-                    patient = await place.wait(started.resource, LEASE_WAIT_S)
+                    patient = await self._stand_by(run, place.stand(started.resource), LEASE_WAIT_S)
         except StoreError:
             self._on_lost(run)
             return None
@@ -271,6 +271,10 @@ class Gate:
             self.parts.stops.parked.add(run.no)
             return False
         return not run.is_over()
+
+    async def _stand_by(self, run: LiveRun, place: asyncio.Future[bool], timeout_s: float) -> bool:
+        """Let something new wait for its turn, so long at most, and no longer than its run goes on."""
+        return not run.is_over() and await self.parts.stops.stand_by(f"run:{run.id}", place, timeout_s)
 
     def _turn(self, request: Request) -> Turn:
         return self.turn(self._scopes(request), request.run.priority, request.run.automation.name)

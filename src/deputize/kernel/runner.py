@@ -244,6 +244,7 @@ class Runner:
         if not run.stepping:
             self._driver.give_up(run)
         run.discarded = True
+        self.parts.stops.call_off(f"run:{run.id}")
         self._left(run)
 
     def lose(self, run: LiveRun) -> None:

@@ -43,21 +43,35 @@ class Stops:
 
     # -- calling off: a run that is to be cancelled need not wait for turns it will not use ------------
 
+    async def stand_by(self, run: str, place: asyncio.Future[bool], timeout_s: float) -> bool:
+        """Let a run (`run:x`) wait for the turn of something new, so long at most.
+
+        False where its turn did not come: the time was up, or it was called off.
+        """
+        self.stand(run, place)
+        try:
+            await asyncio.wait((place,), timeout=timeout_s)
+        finally:
+            self.step_out(run, place)
+        return place.done() and place.result()
+
     def stand(self, run: str, place: asyncio.Future[bool]) -> None:
-        """A run (`run:x`) waits in a lane for something new."""
+        """A run waits for the turn of something new; pair it with `step_out`."""
         self._in_line.setdefault(run, set()).add(place)
 
-    def step_out(self, run: str, place: asyncio.Future[bool]) -> None:
-        """It waits there no more; harmless where it did not."""
+    def step_out(self, run: str, place: asyncio.Future[bool]) -> bool:
+        """It waits there no more. False where it was called off, though its turn may have come too."""
         places = self._in_line.get(run)
-        if places is not None:
-            places.discard(place)
-            if not places:
-                del self._in_line[run]
+        if places is None or place not in places:
+            return False
+        places.discard(place)
+        if not places:
+            del self._in_line[run]
+        return True
 
     def call_off(self, run: str) -> None:
-        """Let everything new that this run waits for in lanes return at once, without a place."""
-        for place in self._in_line.get(run, ()):
+        """Let everything new that this run waits for return at once, without its turn."""
+        for place in self._in_line.pop(run, ()):
             if not place.done():
                 place.set_result(False)
 
@@ -70,7 +84,7 @@ class LeaseLine:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[str, dict[int, asyncio.Future[None]]] = {}
+        self._lines: dict[str, dict[int, asyncio.Future[bool]]] = {}
         self._tickets = 0
 
     @property
@@ -89,16 +103,16 @@ class LeaseLine:
             if line:
                 first = line[min(line)]
                 if not first.done():
-                    first.set_result(None)
+                    first.set_result(True)
 
     def ticket(self) -> int:
         """A number above all that were given."""
         self._tickets += 1
         return self._tickets
 
-    def stand(self, resource: str, ticket: int) -> asyncio.Future[None]:
-        """Stand in a line. The future is done when it is this one's turn to look again."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def stand(self, resource: str, ticket: int) -> asyncio.Future[bool]:
+        """Stand in a line. The future is true when it is this one's turn to look again."""
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._lines.setdefault(resource, {})[ticket] = turn
         return turn
 
@@ -133,17 +147,16 @@ class Place:
                 return resource
         return None
 
-    async def wait(self, resource: str, timeout_s: float) -> bool:
-        """Wait for the turn to look again; False where the time was up before.
+    def stand(self, resource: str) -> asyncio.Future[bool]:
+        """Stand in the line of a resource. The future is true when it is this one's turn to look again.
 
-        The place in the line is kept until `leave`, or until this waits for another resource.
+        The place in the line is kept until `leave`, or until this stands in that of another resource.
         """
         if self._resource != resource:
             self.leave(next_too=True)
         self._ticket = self._ticket or self._line.ticket()
         self._resource = resource
-        done, _ = await asyncio.wait((self._line.stand(resource, self._ticket),), timeout=timeout_s)
-        return bool(done)
+        return self._line.stand(resource, self._ticket)
 
     def leave(self, *, next_too: bool = False) -> None:
         """Leave the line; `next_too` where what may have come free was not taken."""

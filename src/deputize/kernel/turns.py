@@ -58,12 +58,16 @@ class Turn:
         if may_be_called_off:
             self._stops.stand(run, place)
         try:
-            return await lane.wait(place)
+            got = await lane.wait(place)
         except asyncio.CancelledError:
             self.leave()
             raise
         finally:
-            self._stops.step_out(run, place)
+            wanted = self._stops.step_out(run, place) or not may_be_called_off
+        if got and not wanted:
+            # It was called off just as its place came.
+            lane.leave()
+        return got and wanted
 
     def leave(self) -> None:
         """Give the places back; harmless where none is held."""
