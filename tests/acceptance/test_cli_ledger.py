@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_a_killed_process_is_not_taken_for_a_running_one(project: Path) -> None:
         assert deputize(project, "halt").code == 3
     with served(project):
         assert deputize(project, "halt").code == 0
+
+
+def test_an_idle_process_whose_data_is_removed_ends_by_itself_and_keeps_what_it_had(project: Path) -> None:
+    with served(project) as first:
+        run = greet(project, "Ada")
+        shutil.rmtree(project / "data")
+        assert first.wait(20) == 70
+        assert first.stderr is not None
+        assert "was removed or replaced under the running process" in first.stderr.read()
+    saved = project / "data" / f"ledger.db.saved-{first.pid}"
+    # The next owner has a new ledger, and none of it comes to lie on what was saved.
+    with served(project):
+        assert "Ada" not in deputize(project, "runs", "--json").out
+    (project / "data" / "ledger.db").unlink()
+    saved.rename(project / "data" / "ledger.db")
+    assert run in deputize(project, "runs", "--json").out
 
 
 def test_the_note_of_a_killed_process_never_leads_to_another_project(project: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -76,25 +77,42 @@ async def test_a_store_that_was_taken_over_stops_writing(
     assert sound(second)
 
 
-@pytest.mark.parametrize("how", ["removed", "replaced", "moved with its folder"])
+WAYS = ["removed", "replaced", "removed with its folder", "moved with its folder", "moved with its project"]
+
+
+@pytest.mark.parametrize("seen", ["at a write", "while idle"])
+@pytest.mark.parametrize("how", WAYS)
 async def test_a_file_that_is_gone_stops_the_store_and_its_contents_are_saved(
-    tmp_path: Path, lost: list[StoreLost], how: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, seen: str
 ) -> None:
-    path = tmp_path / "data" / "ledger.db"
-    store = SqliteStore(path, SteppedClock(), on_lost=lost.append)
+    path, told = tmp_path / "project" / "data" / "ledger.db", asyncio.Event()
+    lost: list[StoreLost] = []
+    loop = asyncio.get_running_loop()
+
+    def on_lost(error: StoreLost) -> None:
+        lost.append(error)
+        loop.call_soon_threadsafe(told.set)
+
+    monkeypatch.setattr(store_module, "LOOK_S", 0.01 if seen == "while idle" else 60.0)
+    store = SqliteStore(path, SteppedClock(), on_lost=on_lost)
     await store.write(begin("a"))
-    if how == "moved with its folder":
-        path.parent.rename(tmp_path / "elsewhere")
+    if how.startswith("moved"):
+        gone = path.parent if how == "moved with its folder" else path.parent.parent
+        gone.rename(tmp_path / "elsewhere")
+    elif how == "removed with its folder":
+        shutil.rmtree(path.parent)
     else:
         path.unlink()
         if how == "replaced":
             path.write_bytes(b"something else")
+    if seen == "while idle":
+        await asyncio.wait_for(told.wait(), 30)
     with pytest.raises(StoreLost, match="removed or replaced"):
         await store.write(begin("b"))
     assert len(lost) == 1
     store.close()
     saved = path.with_name(f"ledger.db.saved-{os.getpid()}")
-    if how == "moved with its folder":
+    if how == "moved with its project":
         assert "saving the open copy failed as well" in str(lost[0])
         return
     assert str(saved) in str(lost[0])
@@ -105,6 +123,25 @@ async def test_a_file_that_is_gone_stops_the_store_and_its_contents_are_saved(
     assert [run.id for run in again.read(lambda view: view.runs())] == ["run-a"]
     assert sound(again)
     again.close()
+
+
+async def test_an_idle_store_on_a_full_disk_waits_for_room(
+    store: SqliteStore, lost: list[StoreLost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LOOK_S", 0.01)
+    await store.write(begin("a"))
+    looks = threading.Semaphore(0)
+
+    def full() -> None:
+        looks.release()
+        raise StoreFull
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(store._file, "check", full)
+        for _ in range(3):
+            assert await asyncio.to_thread(looks.acquire, timeout=30)
+    await store.write(begin("b"))
+    assert lost == []
 
 
 def test_by_default_a_lost_store_ends_its_process(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ class OwnedFile:
         return epoch
 
     def check(self) -> None:
-        """Before a commit. Raises `StoreLost` where the file is gone, `StoreFull` where the disk is full."""
+        """Before a commit, and while idle. Raises `StoreLost` where the file is gone, `StoreFull` where
+        the disk is full."""
         try:
             stat = os.stat(self.path)  # noqa: PTH116 (a tenth of Path.stat's time, at each commit)
             same = (stat.st_dev, stat.st_ino) == self._identity
@@ -144,6 +145,8 @@ class OwnedFile:
     def _save(self) -> str:
         saved = self.path.with_name(f"{self.path.name}.saved-{os.getpid()}")
         try:
+            # The folder may be gone with the file.
+            saved.parent.mkdir(exist_ok=True)
             with closing(sqlite3.connect(saved)) as target:
                 self.db.backup(target)
         except (sqlite3.Error, OSError) as error:

@@ -33,6 +33,9 @@ QUEUE_MAX = 20_000
 LAZY_S = 0.005
 """A lazy work waits this long at most for another to share its commit with."""
 
+LOOK_S = 2.0
+"""A writer that has nothing to write looks so often whether its file is still there."""
+
 EXIT_COMMIT_UNKNOWN = 70
 
 _Given = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
@@ -119,7 +122,11 @@ class SqliteStore:
 
     def _write_forever(self) -> None:
         while True:
-            self._signal.get()
+            try:
+                self._signal.get(timeout=LOOK_S)
+            except queue.Empty:
+                self._look()
+                continue
             self._woken = False
             batch: list[_Given] = []
             while self._given and len(batch) < BATCH_MAX:
@@ -134,6 +141,16 @@ class SqliteStore:
                 self._report(results)
             if self._closing and not self._given:
                 return
+
+    def _look(self) -> None:
+        """While idle: without its file, the lock beside it holds nobody off any more."""
+        if self._lost is None:
+            try:
+                self._file.check()
+            except StoreLost as error:
+                self._lose(error, [])
+            except StoreFull:
+                return  # the next write tells it
 
     def _commit(self, batch: list[_Given]) -> list[_Result]:
         if self._lost is not None:
