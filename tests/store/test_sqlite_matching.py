@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -80,3 +81,22 @@ async def test_events_that_do_not_match_are_not_decoded_in_the_writer(
     assert await _match(store, no, {"order": "1999"}) == seqs[-1]
     assert await _match(store, no, {"order": "none"}) is None
     assert decoded[0] < 10
+
+
+async def test_looking_for_a_kept_event_reads_only_those_of_its_type_since_the_run_began(
+    store: SqliteStore,
+) -> None:
+    no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+    await _keep(store, {"order": "7"})
+    asked: list[str] = []
+
+    def match(tx: Tx) -> None:
+        store._file.db.set_trace_callback(asked.append)
+        tx.kept_match(no, KIND, {"order": "7"}, 0)
+        store._file.db.set_trace_callback(None)
+
+    await store.write(match)
+    [query] = [sql for sql in asked if " FROM event " in sql]
+    with closing(sqlite3.connect(store.path)) as db:
+        plan = [row[-1] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert plan == ["SEARCH event USING INDEX event_type (type=? AND seq>?)"]
