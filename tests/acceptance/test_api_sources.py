@@ -16,6 +16,7 @@ import pytest
 
 from deputize.call import CallFailed
 from deputize.clock import to_us
+from deputize.errors import BadEvent
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
@@ -375,3 +376,58 @@ async def test_a_schedules_code_that_raises_is_shown_and_does_not_end_it(tmp_pat
         app.system.sources.on_trouble = lambda name, what: told.done() or told.set_result(what)
         assert "KeyError: 'planted'" in await asyncio.wait_for(told, 20)
         assert app.system.sources.standing()[0].failures >= 1
+
+
+STRICT = """
+from typing import Literal
+class Strict(EventData, type="test.ask"):
+    item: Literal["08:10", "08:15"]
+@automation(on=Strict, agent=worker)
+async def one(event: Event[Strict]) -> Outcome:
+    return done(event.data.item)
+"""
+
+
+@pytest.mark.parametrize("missed", ["once", "all", "skip"])
+async def test_a_tick_that_nothing_can_read_is_kept_and_told_and_the_next_one_comes(
+    tmp_path: Path, desk: Desk, missed: str
+) -> None:
+    clock, told = SetClock(at("08:04:30")), []
+    async with running(scheduled(tmp_path, desk, STRICT, missed=missed), clock=clock) as app:
+        sources = app.system.sources
+        sources.on_trouble = lambda name, what: told.append(f"{name}: {what}")
+        await tick(app, clock, "08:04:31")
+        assert await tick(app, clock, "08:05:00") == ["08:05"]
+        [standing] = sources.standing()
+        assert "08:10" in standing.trouble and (standing.failures, standing.last_at) == (1, at("08:05:00"))
+        assert [line.partition(" ")[0] for line in told] == ["often:"]
+        assert await tick(app, clock, "08:10:00") == ["08:05", "08:10"]
+        await app.until(lambda view: view.counts().get("runs.ended") == 1)
+        rows = app.read(lambda view: view.events(after=0, limit=10))
+        assert [row.state for row in rows] == ["unanswered", "answered"]
+        assert (sources.standing()[0].trouble, sources.standing()[0].failures) == ("", 0)
+
+
+async def test_a_tick_whose_code_raises_is_tried_again_until_the_next_is_due(
+    tmp_path: Path, desk: Desk
+) -> None:
+    code = """
+@schedule("*/5 * * * *", event=Ask, missed="all", overlap="both")
+def often(tick):
+    if not allowed(tick):
+        raise KeyError("planted")
+    return Ask(item="i")
+"""
+    clock = SetClock(at("08:04:30"))
+    async with running(write_project(tmp_path, desk.base, ONE + code), clock=clock) as app:
+        allowed: set[str] = set()
+        [often] = app.system.project.schedules.values()
+        often.handler.__globals__["allowed"] = lambda tick: f"{tick:%H:%M}" in allowed
+        await tick(app, clock, "08:04:31")
+        for text in ("08:05:00", "08:05:30"):
+            with pytest.raises(BadEvent, match="KeyError: 'planted'"):
+                await tick(app, clock, text)
+        allowed |= {"08:10", "08:15"}
+        assert await tick(app, clock, "08:10:00") == ["08:10"]
+        assert "planted" not in app.system.sources.standing()[0].trouble
+        assert await tick(app, clock, "08:15:00") == ["08:10", "08:15"]

@@ -78,6 +78,8 @@ class Sources:
         self._tasks: list[asyncio.Task[None]] = []
         self._standing = {p.name: Standing(p.name, "poll") for p in polls}
         self._standing |= {s.name: Standing(s.name, "schedule") for s in schedules}
+        # Schedules whose last tick no automation could read.
+        self._unread: set[str] = set()
 
     def standing(self) -> list[Standing]:
         """How each source stands."""
@@ -184,48 +186,62 @@ class Sources:
     async def _tick_forever(self, schedule: Schedule) -> None:
         zone = schedule.zone or self._zone
         while True:
-            wait_s = SLEEP_S_MAX
+            last = self._now()
             try:
                 last = await self.tick_once(schedule)
-                self._note(schedule.name, failures=0, trouble="")
-                due = next_tick(schedule.cron, zone, last)
-                self._note(schedule.name, next_at=due)
-                # Wall time may be changed under us: look at least once a minute.
-                wait_s = min(max((due - self._now()) / 1e6, 0.001), SLEEP_S_MAX)
             except StoreLost:
                 return
             except DeputizeError as error:
                 self._fail(schedule.name, str(error))
-            await asyncio.sleep(wait_s)
+            due = next_tick(schedule.cron, zone, last)
+            self._note(schedule.name, next_at=due)
+            # Wall time may be changed under us: look at least once a minute.
+            await asyncio.sleep(min(max((due - self._now()) / 1e6, 0.001), SLEEP_S_MAX))
 
     async def tick_once(self, schedule: Schedule) -> int:
         """Turn what is due into events. Returns the ledger time up to which it has looked.
 
-        Raises `Overloaded`, `StoreError`, `BadEvent`.
+        A tick whose code fails is left out once a later one is due. Raises `BadEvent` where that of the
+        last one fails, `Overloaded`, `StoreError`.
         """
         name, zone, now = SCHEDULE + schedule.name, schedule.zone or self._zone, self._now()
         state = await self._parts.store.write(lambda tx: _state(tx, name, now))
         ticks = due_ticks(schedule.cron, zone, state["last"], now, schedule.missed)
-        accepted: list[Occurrence] = []
         for at in ticks:
-            occurrence = self._cleaned(schedule.tick(at, self._zone))
-            self._intake.check_outside(occurrence)
-            if schedule.overlap == "skip" and await self._under_way(schedule, state["event"]):
-                state |= {"last": at, "skipped": state["skipped"] + 1}
-                await self._parts.store.write(_keeping(name, state))
-                continue
-            state |= {"last": at, "event": occurrence.id}
-            key = name if schedule.overlap == "queue" else None
-            await self._intake.accept([occurrence], also=_keeping(name, state), key=key)
-            accepted.append(occurrence)
-        standing = self._standing[schedule.name]
-        self._note(
-            schedule.name,
-            last_at=state["last"] if accepted else standing.last_at,
-            events=standing.events + len(accepted),
-            skipped=state["skipped"],
-        )
+            try:
+                occurrence = self._cleaned(schedule.tick(at, self._zone))
+                refuse_own_type(occurrence)
+            except BadEvent as error:
+                if at == ticks[-1]:
+                    raise
+                self._fail(schedule.name, str(error))
+            else:
+                await self._take_tick(schedule, occurrence, state)
+        self._note(schedule.name, skipped=state["skipped"])
+        if schedule.name not in self._unread:
+            self._note(schedule.name, failures=0, trouble="")
         return max(int(state["last"]), now) if len(ticks) == 0 else int(state["last"])
+
+    async def _take_tick(self, schedule: Schedule, tick: Occurrence, state: dict[str, Any]) -> None:
+        """Keep one tick, or leave it out because the one before is under way.
+
+        One that no automation of its type can read is kept unanswered and told: it would never fit, and
+        must not hold up those after it.
+        """
+        name = SCHEDULE + schedule.name
+        if schedule.overlap == "skip" and await self._under_way(schedule, state["event"]):
+            state |= {"last": tick.time_us, "skipped": state["skipped"] + 1}
+            await self._parts.store.write(_keeping(name, state))
+            return
+        state |= {"last": tick.time_us, "event": tick.id}
+        key = name if schedule.overlap == "queue" else None
+        [arrival] = await self._intake.accept([tick], also=_keeping(name, state), key=key)
+        standing = self._standing[schedule.name]
+        self._note(schedule.name, last_at=tick.time_us, events=standing.events + 1)
+        self._unread.discard(schedule.name)
+        if arrival.unfit:
+            self._unread.add(schedule.name)
+            self._fail(schedule.name, f"the tick {tick.id} is kept, and {'; '.join(arrival.unfit)}")
 
     async def _under_way(self, schedule: Schedule, event_id: str) -> bool:
         """Whether a run of the tick before has not ended."""
