@@ -46,6 +46,23 @@ def test_missed_ticks_are_made_up_for_as_was_asked(missed: Missed, expected: lis
     assert shown(due_ticks("*/5 * * * *", UTC_ZONE, last, now, missed)) == expected
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    start=st.integers(0, 365 * 24 * 60),
+    minutes=st.integers(1, 3_000),
+    cron=st.sampled_from(["*/7 * * * *", "30 2 * * *", "0 */5 * * *", "15,45 1-3 * * SUN"]),
+)
+def test_once_makes_up_for_the_latest_of_all_that_were_missed(start: int, minutes: int, cron: str) -> None:
+    last = to_us(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=start))
+    now = last + minutes * 60_000_000
+    ticks: list[int] = []
+    after = last
+    while (after := next_tick(cron, BERLIN, after)) <= now:
+        ticks.append(after)
+    on_time = [tick for tick in ticks if tick > now - GRACE_US]
+    assert due_ticks(cron, BERLIN, last, now, "once") == (on_time or ticks[-1:])
+
+
 def test_once_is_not_twice_where_a_tick_on_time_follows_the_missed() -> None:
     last, now = at("2026-05-04T08:00:00Z"), at("2026-05-04T08:20:01Z")
     assert shown(due_ticks("*/5 * * * *", UTC_ZONE, last, now, "once")) == ["04 08:20"]
