@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.ours import Bench, asked
+from deputize import longlived
 from deputize.operation import Operation
 
 
@@ -54,4 +55,4 @@ async def finish(directory: Path, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"hold": hold, "finish": finish}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3])))
+    longlived.run({"hold": hold, "finish": finish}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3])))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+from deputize import longlived
 from deputize.cli.here import USAGE, Here, Said
 from deputize.errors import LedgerOwned, ProjectError
 
@@ -28,7 +28,7 @@ def up(here: Here, words: list[str]) -> int:
     project = load_project(here.root)
     # The address first: a start that cannot be served must not make a ledger, or bring it to a new epoch.
     with _address(project.settings) as listener:
-        asyncio.run(_serve(System(project), here, listener))
+        longlived.run(_serve(System(project), here, listener))
     return 0
 
 
