@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from deputize.cli.books import open_books
 from deputize.cli.here import Here
-from deputize.cli.says import console, count, made_table, moment, plain, say, say_json, table
+from deputize.cli.says import count, made_table, moment, plain, say, say_json, table
 from deputize.cli.stopped import Stops, stop_line, stop_of_run
 
 WATCH_EVERY_S = 1.0
@@ -62,17 +63,19 @@ def runs(
 
 
 def _watch(rows: Callable[[], list[tuple[Any, ...]]]) -> None:
+    from rich.console import Console
     from rich.live import Live
 
-    screen = console()
-    with (
-        suppress(KeyboardInterrupt),
-        Live(made_table(_RUN_COLUMNS, rows()), console=screen, auto_refresh=False) as live,
-    ):
+    screen = Console(highlight=False)
+
+    def picture() -> Table:
+        return made_table(_RUN_COLUMNS, rows(), screen.width)
+
+    with suppress(KeyboardInterrupt), Live(picture(), console=screen, auto_refresh=False) as live:
         live.refresh()
         while True:  # until Ctrl-C
             time.sleep(WATCH_EVERY_S)
-            live.update(made_table(_RUN_COLUMNS, rows()), refresh=True)
+            live.update(picture(), refresh=True)
 
 
 def show(ctx: typer.Context, name: Name) -> None:

@@ -10,16 +10,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-CELL_CHARS_MAX = 60
-PIPE_WIDTH = 160
+FREE_WIDTH_MIN = 30
 
 _FREE = ("REASON", "DATA", "WHAT", "ID", "SOURCE", "OUTCOME", "TERMS", "REACHABLE", "WHAT IS WRONG")
-"""Columns that are cut first in a narrow terminal: never a name that another command is given."""
+"""Columns that are wrapped first in a narrow terminal: never a name that another command is given."""
 
 _COLOURS = {
     "ended": "dim",
@@ -40,11 +40,6 @@ _COLOURS = {
 }
 
 
-def console() -> Console:
-    """Standard output; wide where it is no terminal, so that a pipe gets whole columns."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-
-
 def say(text: str) -> None:
     """Lines for people, as they are."""
     sys.stdout.write(text + "\n")
@@ -56,33 +51,49 @@ def say_json(document: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-    """A table for people; `empty` is said where there are no rows. Long values are cut."""
+    """A table for people; `empty` is said where there are no rows. Nothing is cut: long values are
+    wrapped in a terminal, and elsewhere a row is one line, whatever its length."""
     if not rows:
         say(empty)
-        return
-    console().print(made_table(columns, rows))
+    elif sys.stdout.isatty():
+        screen = Console(highlight=False)
+        screen.print(made_table(columns, rows, screen.width))
+    else:
+        say(_lines(columns, rows))
 
 
-def made_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """The table itself, for a live picture."""
+def made_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Table:
+    """The table itself for a terminal of `width` columns, for a live picture too."""
     made = Table(box=None, pad_edge=False, header_style="bold")
+    cells = [[one_line(value) for value in row] for row in rows]
+    whole = sum(w + 1 for name, w in zip(columns, _widths(columns, cells), strict=True) if name not in _FREE)
+    narrow = width - whole < FREE_WIDTH_MIN
     for column in columns:
-        made.add_column(column, no_wrap=column not in _FREE)
-    for row in rows:
-        made.add_row(*map(_cell, row))
+        made.add_column(column, no_wrap=column not in _FREE and not narrow, overflow="fold")
+    for row in cells:
+        made.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
     return made
 
 
-def _cell(value: Any) -> Text:
-    text = cut(value)
-    return Text(text, style=_COLOURS.get(text, ""), no_wrap=True, overflow="ellipsis")
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    cells = [[one_line(value) for value in row] for row in rows]
+    widths = _widths(columns, cells)
+    return "\n".join(
+        "  ".join(
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in (columns, *cells)
+    )
 
 
-def cut(value: Any) -> str:
-    """A value as a cell: one line, at most `CELL_CHARS_MAX` characters."""
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+
+
+def one_line(value: Any) -> str:
+    """A value as a cell: whole, in one line, and nothing in it that a terminal would obey."""
     text = value if isinstance(value, str) else "" if value is None else plain(value)
-    text = " ".join(text.split())
-    return text if len(text) <= CELL_CHARS_MAX else text[: CELL_CHARS_MAX - 1] + "…"
+    return "".join(char if char.isprintable() else "�" for char in " ".join(text.split()))
 
 
 def plain(value: Any) -> str:
