@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from deputize import canonical
 from deputize.budget import Budget
+from deputize.card import choices, raw_answer
 from deputize.clock import iso, to_datetime
 from deputize.ledger import Entry
 from deputize.money import Money
+from deputize.sentence import asked_for, because, for_event, in_words, listed, pairs, quoted, reason_of
 
-VALUE_CHARS_MAX = 200
 Body = Mapping[str, Any]
 
 
@@ -49,6 +49,7 @@ class Telling:
     rulesets: Sequence[RuleTexts]
     zone: ZoneInfo
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    schemas: Mapping[str, str] = field(default_factory=dict)
 
     def when(self, at_us: int) -> str:
         """A moment in the project's zone."""
@@ -58,7 +59,7 @@ class Telling:
         """What a budget, by its key, holds: with its name and in its own form where it is still there."""
         known = self.budgets.get(budget)
         shown, name = (known.show(amount), known.name) if known is not None else (f"{amount:,}", budget)
-        return f"{shown} {of} {_quoted(name)}"
+        return f"{shown} {of} {quoted(name)}"
 
     def rule(self, id: str, ruleset: str, seq: int) -> RuleText:
         """A rule as it was when an entry was written."""
@@ -80,6 +81,7 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
         *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
         *_cost(telling, own),
+        *_to_answer(telling, path, own),
     ]
     return {"sentences": sentences, "facts": _facts(telling, path, asked, own)}
 
@@ -89,6 +91,7 @@ def why_run(telling: Telling) -> dict[str, Any]:
     sentences = [line for entry in telling.entries if (line := _told(telling, entry))]
     if any(entry.body is None for entry in telling.entries):
         sentences.append("Some of what happened has been erased.")
+    sentences += _to_answer_in(telling)
     steps = [
         {"at": iso(e.at_us), "type": e.type, "path": (e.body or {}).get("path")} for e in telling.entries
     ]
@@ -106,11 +109,10 @@ def why_run(telling: Telling) -> dict[str, Any]:
 
 
 def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
-    reason = f", because {_quoted(body['why'])}" if body.get("why") else ""
-    who, what = body.get("agent", telling.agent), f"{body['op']}{_with(body.get('args'))}"
+    who, what = body.get("agent", telling.agent), f"{asked_for(body)}{because(body)}"
     return [
-        f"On {telling.when(entry.at_us)} the agent {who} asked for {what}{reason}.",
-        f"It did so in run {telling.run} of the automation {telling.automation}{_for_event(telling)}.",
+        f"On {telling.when(entry.at_us)} the agent {who} asked for {what}.",
+        f"It did so in run {telling.run} of the automation {telling.automation}{for_event(telling.event)}.",
     ]
 
 
@@ -118,13 +120,13 @@ def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
     if entry.type == "read":
         return ["The rules allowed it; it only reads and costs nothing, so nothing was reserved for it."]
     ruleset = body.get("ruleset", "")
-    titles = [_quoted(telling.rule(id, ruleset, entry.seq).title) for id in body.get("rules", ())]
+    titles = [quoted(telling.rule(id, ruleset, entry.seq).title) for id in body.get("rules", ())]
     sentences = []
     if entry.type == "intent":
-        by = f" by {_listed(titles)}" if titles else ""
+        by = f" by {listed(titles)}" if titles else ""
         sentences.append(f"The rules allowed it{by}.")
     elif titles:
-        sentences.append(f"Decided by {_listed(titles)}.")
+        sentences.append(f"Decided by {listed(titles)}.")
     counted = {counter: (subject, weight) for counter, subject, _, weight in body.get("counted", ())}
     for counter, before in body.get("facts", {}).items():
         rule = telling.rule(counter, ruleset, entry.seq)
@@ -132,7 +134,7 @@ def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
         whose = f" for {subject}" if subject else ""
         adds = f", and this adds {_measured(rule, weight, body)}" if weight else ""
         sentences.append(
-            f"{_quoted(rule.title)} had counted {_measured(rule, before, body)}{whose} until then{adds}."
+            f"{quoted(rule.title)} had counted {_measured(rule, before, body)}{whose} until then{adds}."
         )
     return sentences
 
@@ -140,10 +142,10 @@ def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
 def _taken(telling: Telling, body: Body) -> list[str]:
     sentences = []
     if body.get("leases"):
-        sentences.append(f"Until it was settled, nothing else could act on {_listed(list(body['leases']))}.")
+        sentences.append(f"Until it was settled, nothing else could act on {listed(list(body['leases']))}.")
     if body.get("holds"):
         held = [telling.held(key, amount, "of the budget") for key, _, amount in body["holds"]]
-        sentences.append(f"Set aside for it before it was sent: {_listed(held)}.")
+        sentences.append(f"Set aside for it before it was sent: {listed(held)}.")
     return sentences
 
 
@@ -154,23 +156,24 @@ def _happened(entry: Entry, at: str) -> str:
         case "intent" if body["round"] == 1:
             return f"{at} it was recorded, and then sent."
         case "intent":
-            return f"{at} it was sent again as a new request, because {_reason(body.get('because', ''))}."
+            return f"{at} it was sent again as a new request, because {reason_of(body.get('because', ''))}."
         case "attempt":
-            return f"{at} attempt {body['n']} was made, because {_reason(body['because'])}."
+            return f"{at} attempt {body['n']} was made, because {reason_of(body['because'])}."
         case "doubt":
-            return f"{at} nobody knew whether it had happened: {_reason(body['evidence'])}."
+            return f"{at} nobody knew whether it had happened: {reason_of(body['evidence'])}."
         case "card":
             return f"{at} it was put in the inbox for a person."
         case "read" | "receipt":
-            return f"{at} {_known_by(body.get('by', 'answer'))}: {_value(body.get('result'))}."
+            return f"{at} {_known_by(body.get('by', 'answer'))}: {in_words(body.get('result'))}."
         case "drift":
-            return (
-                f"{at} the service answered in a form that is not in its contract: {_reason(body['reason'])}."
-            )
+            # The reason begins with the operation and "was answered, but not as its contract says".
+            reason = reason_of(body["reason"].partition("not as its contract says: ")[2] or body["reason"])
+            answer = f"; {raw_answer(body)}" if "raw" in body else ""
+            return f"{at} the service answered in a form that is not in its contract: {reason}{answer}."
         case "declined":
-            return f"{at} the service said no: {_reason(body['reason'])}. Nothing was done."
+            return f"{at} the service said no: {reason_of(body['reason'])}. Nothing was done."
         case "refused":
-            return f"{at} it was refused: {_reason(body['reason'])}. Nothing was done."
+            return f"{at} it was refused: {reason_of(body['reason'])}. Nothing was done."
         case "abandoned":
             return f"{at} {_person(body)} gave it up; what was set aside for it counts as spent."
     return ""
@@ -181,12 +184,12 @@ def _compared(own: Sequence[Entry]) -> list[str]:
         unmet = (entry.body or {}).get("unmet")
         if unmet:
             parts = [
-                f"{n} to be {_value(d['expected'])} and got {_value(d['got'])}" for n, d in unmet.items()
+                f"{n} to be {in_words(d['expected'])} and got {in_words(d['got'])}" for n, d in unmet.items()
             ]
-            return [f"It expected {_listed(parts)}."]
+            return [f"It expected {listed(parts)}."]
     expects = next((e.body.get("expects") for e in own if e.body and e.body.get("expects")), None)
     if expects and any(e.type in ("receipt", "read") for e in own):
-        return [f"What it expected ({_pairs(expects)}) is what it got."]
+        return [f"What it expected ({pairs(expects)}) is what it got."]
     return []
 
 
@@ -196,7 +199,44 @@ def _cost(telling: Telling, own: Sequence[Entry]) -> list[str]:
         return []
     held = [telling.held(key, amount) for key, _, amount in last.body["holds"]]
     what = "It used" if last.type in _SPENDS else "It used nothing; given back was"
-    return [f"{what} {_listed(held)}."]
+    return [f"{what} {listed(held)}."]
+
+
+def _to_answer(telling: Telling, path: str, own: Sequence[Entry]) -> list[str]:
+    """How a person answers for it, where it waits for one."""
+    kind = _waits_as(own)
+    ended = any(entry.type == "ended" for entry in telling.entries)
+    if not kind or (kind == "drift" and ended):
+        return []
+    op = next((str(e.body["op"]) for e in own if e.body and "op" in e.body), "")
+    ways = choices(f"{telling.run}/{path}", kind, ended, telling.schemas.get(op, ""))
+    return ["It waits for a person's answer:", *(f"  {way['command']}\n    {way['causes']}." for way in ways)]
+
+
+def _waits_as(own: Sequence[Entry]) -> str:
+    """The kind of the card that waits for an action; empty where none does."""
+    last = next((entry.type for entry in reversed(own) if entry.type != "doubt"), "")
+    return {"card": "doubt", "drift": "drift"}.get(last, "")
+
+
+def _to_answer_in(telling: Telling) -> list[str]:
+    """The actions of a run that wait for a person, and the run itself where it is stuck."""
+    by_path: dict[str, list[Entry]] = {}
+    for entry in telling.entries:
+        if entry.body is not None and entry.body.get("path"):
+            by_path.setdefault(entry.body["path"], []).append(entry)
+    ended = any(entry.type == "ended" for entry in telling.entries)
+    waiting = {path: kind for path, own in by_path.items() if (kind := _waits_as(own))}
+    lines = [
+        f"Action {path} waits for a person's answer; `deputize why {telling.run}/{path}` says how to give it."
+        for path, kind in waiting.items()
+        if kind == "doubt" or not ended
+    ]
+    standing = [entry.type for entry in telling.entries if entry.type in ("stuck", "unstuck", "ended")]
+    if standing and standing[-1] == "stuck":
+        ways = choices(telling.run, "stuck", run_ended=False)
+        lines += [f"To give it up: {way['command']}: {way['causes']}." for way in ways]
+    return lines
 
 
 def _facts(telling: Telling, path: str, asked: Entry, own: Sequence[Entry]) -> dict[str, Any]:
@@ -238,17 +278,17 @@ def _told(telling: Telling, entry: Entry) -> str:
     match entry.type:
         case "began":
             behind = ", behind an earlier run for the same thing" if body.get("state") == "behind" else ""
-            return f"{at} the automation {telling.automation} began{_for_event(telling)}{behind}."
+            return f"{at} the automation {telling.automation} began{for_event(telling.event)}{behind}."
         case "ended":
             label = f" ({body['label']})" if body["label"] else ""
-            reason = f": {_reason(body['reason'])}" if body["reason"] else ""
+            reason = f": {reason_of(body['reason'])}" if body["reason"] else ""
             return f"{at} it ended as {body['kind'].replace('_', ' ')}{label}{reason}."
         case "stuck":
-            return f"{at} it got stuck: {_reason(body['reason'])}."
+            return f"{at} it got stuck: {reason_of(body['reason'])}."
         case "unstuck":
             return f"{at} it could go on."
         case "cancelling":
-            return f"{at} it was cancelled: {_reason(body.get('reason', ''))}."
+            return f"{at} it was cancelled: {reason_of(body.get('reason', ''))}."
         case "waiting":
             until = f" until {telling.when(body['due'])}" if body.get("due") else ""
             what = body.get("type") or "its time"
@@ -260,11 +300,10 @@ def _told(telling: Telling, entry: Entry) -> str:
         case "sent":
             return f"{at} it sent the event {body.get('event', {}).get('id', '')}."
         case "intent" | "read" if body.get("round", 1) == 1:
-            reason = f", because {_quoted(body['why'])}" if body.get("why") else ""
-            got = f" and got {_value(body['result'])}" if entry.type == "read" else ""
-            return f"{at} it asked for {body['op']}{_with(body.get('args'))}{reason}{got}."
+            got = f" and got {in_words(body['result'])}" if entry.type == "read" else ""
+            return f"{at} it asked for {asked_for(body)}{because(body)}{got}."
         case "refused" if body.get("was") == "new":
-            return f"{at} {body['op']}{_with(body.get('args'))} was refused: {_reason(body['reason'])}."
+            return f"{at} {asked_for(body)} was refused: {reason_of(body['reason'])}."
     return _happened(entry, at)
 
 
@@ -272,14 +311,6 @@ def _told(telling: Telling, entry: Entry) -> str:
 
 _SPENDS = frozenset({"receipt", "drift", "abandoned"})
 _RETURNS = frozenset({"declined", "refused"})
-
-
-def _for_event(telling: Telling) -> str:
-    event = telling.event
-    if event is None:
-        return ""
-    about = f" about {event['subject']}" if event.get("subject") else ""
-    return f", for the event {event['id']} from {event['source']} ({event['type']}){about}"
 
 
 def _known_by(by: Any) -> str:
@@ -302,35 +333,3 @@ def _measured(rule: RuleText, amount: int, body: Body) -> str:
     if isinstance(value, Mapping) and "currency" in value:
         return str(Money(amount, str(value["currency"])))
     return f"{amount:,}"
-
-
-def _with(args: Any) -> str:
-    return f" with {_pairs(args)}" if isinstance(args, Mapping) and args else ""
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in values.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
-        return str(Money(value["minor"], value["currency"]))
-    if isinstance(value, Mapping) and value:
-        text = _pairs(value)
-    elif isinstance(value, str):
-        return _quoted(value)
-    else:
-        text = canonical.encode(value).decode()
-    return text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "…"
-
-
-def _quoted(text: str) -> str:
-    return f'"{text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "…"}"'
-
-
-def _reason(text: str) -> str:
-    return text.rstrip(".") or "no reason was given"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -130,6 +130,17 @@ async def test_a_card_is_answered_once_and_with_a_result_that_fits(tmp_path: Pat
         await served.app.card()
         [card] = (await get(served, "/v1/inbox"))["cards"]
         assert card["kind"] == "doubt" and card["id"] == f"{run}/1" and card["body"]["op"] == "desk.plain"
+        assert card["about"] == 'desk.plain with item "a", because "it was asked for"'
+        assert card["of"] == "the automation one, for the event 1 from /tests (test.ask)"
+        assert card["first_sent_at"].endswith("Z") and card["evidence"] in card["title"]
+        ways = {way["command"].partition(card["id"] + " ")[2]: way["causes"] for way in card["answers"]}
+        form = """happened --result '{"item": <"text">, "key": <"text">}'"""
+        assert list(ways) == [form, "did-not", "did-not --again", "abandon"]
+        assert "the run goes on" in ways[form] and "happens twice" in ways["did-not --again"]
+        told = "\n".join((await get(served, f"/v1/why/{run}/1"))["sentences"])
+        for way in card["answers"]:
+            assert way["command"] in told and way["causes"] in told
+        assert f"deputize why {run}/1" in (await get(served, f"/v1/why/{run}"))["sentences"][-1]
         path = f"/v1/inbox/{card['id']}/answer"
         assert "kind must be" in (await post(served, path, 422, kind="perhaps"))["detail"]
         assert "result" in (await post(served, path, 422, kind="happened"))["detail"]
@@ -141,9 +152,10 @@ async def test_a_card_is_answered_once_and_with_a_result_that_fits(tmp_path: Pat
         assert await served.app.label(run) == "done(a)"
         assert "nothing to answer" in (await post(served, path, 409, kind="did_not"))["detail"]
         assert (await get(served, "/v1/inbox"))["cards"] == []
-        assert len((await get(served, "/v1/inbox", state="closed"))["cards"]) == 1
+        [closed] = (await get(served, "/v1/inbox", state="closed"))["cards"]
+        assert closed["answers"] == []
         told = " ".join((await get(served, f"/v1/why/{run}/1"))["sentences"])
-        assert "maya (seen in the shop) said that it had happened" in told
+        assert "maya (seen in the shop) said that it had happened" in told and "deputize resolve" not in told
 
 
 async def test_a_waiting_run_is_cancelled_and_an_ended_one_is_not(tmp_path: Path, desk: Desk) -> None:

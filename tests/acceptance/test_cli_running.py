@@ -98,7 +98,16 @@ def test_what_nothing_answers_is_kept_and_shown(project: Path) -> None:
 def test_a_doubt_is_answered_with_a_result_that_fits(project: Path) -> None:
     run = doubtful(project, "lamp")
     card = f"{run}/1"
-    assert card in deputize(project, "inbox").out
+    shown = deputize(project, "inbox").out
+    line, rest = shown[shown.index(card) :].split("\n", 1)
+    assert (
+        "  doubt  since 2" in line and "Nobody knows whether desk.sell happened: the line went dead" in line
+    )
+    assert 'what:  desk.sell with item "lamp", because "it was asked for" (first sent 2' in rest
+    assert "in:    the automation sell, for the event " in rest
+    assert f"deputize resolve {card} happened --result '{{\"number\": <integer>}}'\n" in rest
+    assert f"deputize resolve {card} did-not --again\n" in rest
+    assert f"deputize resolve {card} abandon\n" in deputize(project, "why", card).out
     unfit = deputize(project, "resolve", card, "happened", "--result", '{"number": "seven"}')
     assert unfit.code == 1 and "does not fit what desk.sell returns: number:" in unfit.err
     bad = deputize(project, "resolve", card, "happened", "--result", "{seven")

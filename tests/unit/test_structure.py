@@ -12,8 +12,9 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "cron", "event", "ledger",
-    "money", "operation", "rule", "signature", "sources", "suggest", "waits", "why", "window",
+    "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "card", "cron", "event",
+    "ledger", "money", "operation", "rule", "sentence", "signature", "sources", "suggest", "waits", "why",
+    "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

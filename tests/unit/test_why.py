@@ -67,6 +67,12 @@ def test_what_was_asked_and_judged_is_told_with_the_titles_of_that_time() -> Non
         ("declined", SETTLED | {"reason": ""}, "It used nothing; given back was 12.50 EUR of"),
         ("abandoned", SETTLED | {"by": {"person": "maya", "reason": "old"}}, "maya (old) gave it up"),
         ("drift", SETTLED | {"reason": "no field"}, "in a form that is not in its contract: no field"),
+        (
+            "drift",
+            SETTLED | {"reason": "x, but not as its contract says: no id", "status": 200, "raw": "{ }"},
+            "not in its contract: no id; the service's answer was 200 { }.",
+        ),
+        ("drift", SETTLED | {"reason": "no field"}, "  deputize resolve run1/1 abandon"),
         ("doubt", {"path": "1", "evidence": "cut"}, "nobody knew whether it had happened: cut"),
         ("attempt", {"path": "1", "n": 2, "because": "429"}, "attempt 2 was made, because 429"),
         (
@@ -75,12 +81,33 @@ def test_what_was_asked_and_judged_is_told_with_the_titles_of_that_time() -> Non
             "sent again as a new request, because maya",
         ),
         ("card", {"path": "1", "kind": "doubt", "title": "?"}, "put in the inbox"),
+        ("card", {"path": "1", "kind": "doubt", "title": "?"}, "  deputize resolve run1/1 did-not --again"),
     ],
 )
 def test_each_thing_that_happens_to_an_action_has_its_sentence(
     type: str, body: dict[str, Any], words: str
 ) -> None:
     assert words in told((type, body))
+
+
+def test_only_what_waits_for_a_person_tells_how_to_answer() -> None:
+    card = ("card", {"path": "1", "kind": "doubt", "title": "?"})
+    drift = ("drift", SETTLED | {"reason": "?"})
+    receipt = ("receipt", SETTLED | {"by": {"person": "maya", "reason": ""}, "result": 1})
+    ended = ("ended", {"kind": "failed", "label": "", "reason": "", "path": None})
+    for entries in (
+        [card, receipt],
+        [drift, receipt],
+        [drift, ended],
+        [("doubt", {"path": "1", "evidence": "?"})],
+    ):
+        assert "deputize resolve" not in told(*entries)
+    assert "--again" not in told(card, ended) and "did-not" in told(card, ended)
+    story = why_run(telling(("intent", INTENT), card))["sentences"]
+    assert story[-1].endswith("`deputize why run1/1` says how to give it.")
+    stuck = ("stuck", {"reason": "other code"})
+    assert "deputize resolve run1 abandon" in why_run(telling(stuck))["sentences"][-1]
+    assert "resolve" not in why_run(telling(stuck, ("unstuck", {"state": "ready"})))["sentences"][-1]
 
 
 def test_what_was_expected_is_compared_with_what_came() -> None:

@@ -38,6 +38,11 @@ After = Annotated[int, Query(ge=0, le=2**63 - 1)]
 Before = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 
 
+def result_schemas(system: System) -> dict[str, str]:
+    """What each operation returns, as a JSON schema, by its name."""
+    return {name: operation.contract.output_schema for name, operation in system.project.operations.items()}
+
+
 def find_run(system: System, run_id: str) -> RunRow:
     """A run by its id or a prefix of at least four digits that only one has. Raises `Problem` 404."""
     run = system.store.read(lambda view: view.run(run_id))

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deputize.api.body import read_object, text_of
-from deputize.api.here import After, Here, Limit, find_run
+from deputize.api.here import After, Here, Limit, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card
 from deputize.kernel.people import AnswerKind
+from deputize.store.telling import read_waiting
 
 router = APIRouter(prefix="/v1/inbox")
 
@@ -20,10 +21,16 @@ router = APIRouter(prefix="/v1/inbox")
 async def list_cards(
     system: Here, after: After = 0, limit: Limit = 100, state: Literal["open", "closed"] = Query("open")
 ) -> Response:
-    """Cards, oldest first."""
-    rows = system.store.read(lambda view: view.cards(after=after, limit=limit, state=state))
-    following = rows[-1].seq if len(rows) == limit else None
-    return answer(system, {"cards": [show_card(row) for row in rows], "next": following})
+    """Cards, oldest first; each says what it is about, and by which commands it is answered."""
+    schemas = result_schemas(system)
+    rows = system.store.read(
+        lambda view: [
+            (row, read_waiting(view, row)) for row in view.cards(after=after, limit=limit, state=state)
+        ]
+    )
+    following = rows[-1][0].seq if len(rows) == limit else None
+    shown = [show_card(row, waiting, schemas) for row, waiting in rows]
+    return answer(system, {"cards": shown, "next": following})
 
 
 @router.post("/{card:path}/answer")

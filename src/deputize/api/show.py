@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deputize import canonical
+from deputize.card import Waiting, told_card
 from deputize.clock import iso
 from deputize.ledger import Entry
 from deputize.store.protocol import ActionRow, CardRow, EventRow, RunRow, WaitRow
@@ -84,9 +86,9 @@ def show_entry(stream: str, entry: Entry) -> dict[str, Any]:
     }
 
 
-def show_card(card: CardRow) -> dict[str, Any]:
-    """Something that waits for a person; its `id` is what an answer names."""
-    return {
+def show_card(card: CardRow, waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
+    """Something that waits for a person; its `id` is what an answer names. See `told_card`."""
+    return told_card(waiting, schemas) | {
         "seq": card.seq,
         "id": card.id,
         "kind": card.kind,

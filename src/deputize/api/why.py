@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from deputize.api.here import Here, find_run
+from deputize.api.here import Here, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.store.telling import read_telling
 from deputize.system import System
@@ -36,4 +36,5 @@ def _telling(system: System, run_id: str) -> Telling:
     run = find_run(system, run_id)
     budgets = {budget.key: budget for budget in system.kernel.parts.force.budgets}
     zone = system.project.settings.zone
-    return system.store.read(lambda view: read_telling(view, run, zone, budgets))
+    schemas = result_schemas(system)
+    return system.store.read(lambda view: read_telling(view, run, zone, budgets, schemas))

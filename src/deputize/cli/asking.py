@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.table import Table
 
 from deputize.cli.books import open_books
 from deputize.cli.here import Here
-from deputize.cli.says import count, made_table, moment, plain, say, say_json, table
+from deputize.cli.says import count, made_table, moment, one_line, plain, say, say_json, table
 from deputize.cli.stopped import Stops, stop_line, stop_of_run
 
 WATCH_EVERY_S = 1.0
@@ -113,6 +114,9 @@ def _show_run(here: Here, found: dict[str, Any], stops: Stops) -> None:
     table(("ACTION", "OPERATION", "STATE", "TRIES", "AT"), rows, "No actions.")
 
 
+_SHOWN = ("args", "result", "reason", "evidence", "status", "raw")
+
+
 def _show_action(here: Here, found: dict[str, Any]) -> None:
     action, zone = found["action"], here.settings.zone
     say(f"Action {action['id']}: {action['operation']} by {action['agent']}")
@@ -120,7 +124,7 @@ def _show_action(here: Here, found: dict[str, Any]) -> None:
     rows = []
     for entry in found["entries"]:
         body = entry["body"] or {}
-        told = [f"{k}={plain(body[k])}" for k in ("args", "result", "reason", "evidence") if body.get(k)]
+        told = [f"{k}={plain(body[k])}" for k in _SHOWN if body.get(k)]
         rows.append((entry["type"], moment(entry["at"], zone), " ".join(told)))
     say("")
     table(("ENTRY", "AT", "WHAT"), rows, "Its entries were erased.")
@@ -172,9 +176,24 @@ def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
         return
     for scope, reason in sorted(books.stops().items()):
         say(stop_line(scope, reason))
-    zone = here.settings.zone
-    rows = [(c["id"], c["kind"], moment(c["at"], zone), c["title"]) for c in found["cards"]]
-    table(("CARD", "KIND", "SINCE", "WHAT"), rows, "Nothing waits for a person.")
+    if not found["cards"]:
+        say("Nothing waits for a person.")
+    for card in found["cards"]:
+        _say_card(card, here.settings.zone)
+    if found["next"] is not None:
+        say(f"There are more: --limit {limit * 2}")
+
+
+def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
+    """A card as one line, and below it all that its answer needs."""
+    say(f"{card['id']}  {card['kind']}  since {moment(card['at'], zone)}  {one_line(card['title'])}")
+    sent = f" (first sent {moment(card['first_sent_at'], zone)})" if card["first_sent_at"] else ""
+    for name, told in (("what", card["about"] + sent), ("in", card["of"]), ("known", card["evidence"])):
+        if told and one_line(told) not in one_line(card["title"]):
+            say(f"  {name + ':':6} {one_line(told)}")
+    for answer in card["answers"]:
+        say(f"  {answer['command']}\n      {answer['causes']}")
+    say("")
 
 
 def connectors(ctx: typer.Context) -> None:

@@ -13,7 +13,7 @@ from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
 from deputize.store.protocol import RunRow
 from deputize.store.sqlite.offline import OfflineLedger
-from deputize.store.telling import read_telling
+from deputize.store.telling import read_telling, read_waiting
 from deputize.why import why_action, why_run
 
 NEWEST = 2**63 - 1
@@ -128,10 +128,12 @@ class FileBooks:
         return {"events": [show_event(row) for row in rows], "next": following}
 
     def inbox(self, limit: int) -> dict[str, Any]:
-        rows = self._ledger.read(lambda view: view.cards(limit=limit))
+        rows = self._ledger.read(
+            lambda view: [(row, read_waiting(view, row)) for row in view.cards(limit=limit)]
+        )
         return {
-            "cards": [show_card(row) for row in rows],
-            "next": rows[-1].seq if len(rows) == limit else None,
+            "cards": [show_card(row, waiting, {}) for row, waiting in rows],
+            "next": rows[-1][0].seq if len(rows) == limit else None,
         }
 
     def stops(self) -> dict[str, str]:

@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 FREE_WIDTH_MIN = 30
+CELL_CHARS_MAX = 2_000
+"""Of a cell in a terminal: a megabyte would push everything else out of sight."""
 
 _FREE = ("REASON", "DATA", "WHAT", "ID", "SOURCE", "OUTCOME", "TERMS", "REACHABLE", "WHAT IS WRONG")
 """Columns that are wrapped first in a narrow terminal: never a name that another command is given."""
@@ -51,8 +53,8 @@ def say_json(document: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-    """A table for people; `empty` is said where there are no rows. Nothing is cut: long values are
-    wrapped in a terminal, and elsewhere a row is one line, whatever its length."""
+    """A table for people; `empty` is said where there are no rows. Long values are wrapped in a terminal
+    (up to a bound that is told); elsewhere nothing is cut and a row is one line, whatever its length."""
     if not rows:
         say(empty)
     elif sys.stdout.isatty():
@@ -65,7 +67,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> 
 def made_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> Table:
     """The table itself for a terminal of `width` columns, for a live picture too."""
     made = Table(box=None, pad_edge=False, header_style="bold")
-    cells = [[one_line(value) for value in row] for row in rows]
+    cells = [[_shortened(one_line(value)) for value in row] for row in rows]
     whole = sum(w + 1 for name, w in zip(columns, _widths(columns, cells), strict=True) if name not in _FREE)
     narrow = width - whole < FREE_WIDTH_MIN
     for column in columns:
@@ -84,6 +86,10 @@ def _lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         ).rstrip()
         for row in (columns, *cells)
     )
+
+
+def _shortened(cell: str) -> str:
+    return cell if len(cell) <= CELL_CHARS_MAX else f"{cell[:CELL_CHARS_MAX]}… (--json has the rest)"
 
 
 def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:

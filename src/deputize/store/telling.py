@@ -4,35 +4,66 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from deputize import canonical
 from deputize.budget import Budget
+from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.ledger import SYSTEM
-from deputize.store.protocol import RunRow, View
+from deputize.store.protocol import CardRow, RunRow, View
 from deputize.why import RuleText, RuleTexts, Telling
 
 _ANNOTATION = re.compile(r'@(id|title|counts|counter)\(("(?:[^"\\]|\\.)*")\)')
 
 
-def read_telling(view: View, run: RunRow, zone: ZoneInfo, budgets: Mapping[str, Budget]) -> Telling:
-    """A run's entries, its event, and the rules that were in force at the time. `budgets` by key."""
-    event = view.event(run.event)
-    shown = None
-    if event is not None:
-        about = event.occurrence
-        shown = {
-            "seq": event.seq,
-            "source": about.source,
-            "id": about.id,
-            "type": about.type,
-            "subject": about.subject,
-            "time": iso(about.time_us),
-        }
-    return Telling(
-        run.id, run.automation, run.agent, shown, view.entries(run.no), _rulesets(view), zone, budgets
+def read_telling(
+    view: View,
+    run: RunRow,
+    zone: ZoneInfo,
+    budgets: Mapping[str, Budget],
+    schemas: Mapping[str, str] | None = None,
+) -> Telling:
+    """A run's entries, its event, and the rules that were in force at the time. `budgets` by key;
+    `schemas` of results by operation, where the project is at hand."""
+    event, entries, rulesets = _event(view, run), view.entries(run.no), _rulesets(view)
+    return Telling(run.id, run.automation, run.agent, event, entries, rulesets, zone, budgets, schemas or {})
+
+
+def read_waiting(view: View, card: CardRow) -> Waiting:
+    """A card with what is around it."""
+    run = view.run_no(card.run)
+    action = view.action(card.run, card.path) if card.path else None
+    # A read without a price has no intent: the entry that made its card says what was asked.
+    intent = view.entry(action.intent) if action is not None and action.intent else None
+    asked = intent.body if intent is not None else card.body
+    return Waiting(
+        card.id,
+        card.kind,
+        card.body,
+        run.automation if run is not None else "",
+        _event(view, run) if run is not None else None,
+        run is None or run.state == "ended",
+        card.state == "open",
+        asked if card.path else None,
+        action.first_sent if action is not None else 0,
     )
+
+
+def _event(view: View, run: RunRow) -> dict[str, Any] | None:
+    event = view.event(run.event)
+    if event is None:
+        return None
+    about = event.occurrence
+    return {
+        "seq": event.seq,
+        "source": about.source,
+        "id": about.id,
+        "type": about.type,
+        "subject": about.subject,
+        "time": iso(about.time_us),
+    }
 
 
 def _rulesets(view: View) -> list[RuleTexts]:

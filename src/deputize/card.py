@@ -1,0 +1,135 @@
+"""Cards: what waits for a person, told so that it can be answered from what one reads. Pure.
+
+`store/telling.py` gathers a `Waiting` from a ledger.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deputize import canonical
+from deputize.clock import iso
+from deputize.sentence import asked_for, because, for_event, reason_of, short
+
+ABOUT_CHARS_MAX = 600
+RAW_CHARS_MAX = 500
+FORM_CHARS_MAX = 300
+FORM_DEPTH_MAX = 4
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A card with what is around it. `asked` is the entry that asked for its action, or None for a card
+    about a whole run; `first_sent` is ledger time, 0 where nothing was sent."""
+
+    id: str
+    kind: str
+    body: Mapping[str, Any]
+    automation: str
+    event: Mapping[str, Any] | None
+    run_ended: bool
+    open: bool
+    asked: Mapping[str, Any] | None = None
+    first_sent: int = 0
+
+
+def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
+    """A card in people's words: what it is about, since when, the evidence, and every way to answer it.
+
+    `schemas` are the output schemas of operations by name (those that are known), for the form of a
+    result.
+    """
+    asked = waiting.asked or {}
+    op = str(asked.get("op", ""))
+    open = waiting.open
+    return {
+        "about": short(f"{asked_for(asked)}{because(asked)}", ABOUT_CHARS_MAX) if op else "",
+        "of": f"the automation {waiting.automation}{for_event(waiting.event)}",
+        "first_sent_at": iso(waiting.first_sent) if waiting.first_sent else None,
+        "evidence": evidence_of(waiting.body),
+        "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
+    }
+
+
+def evidence_of(body: Mapping[str, Any]) -> str:
+    """What is known of it: the evidence of a doubt, or the answer that does not fit; bounded."""
+    if "raw" in body:
+        return f"{reason_of(str(body.get('reason', '')))}; {raw_answer(body)}"
+    return reason_of(str(body.get("evidence") or body.get("reason", "")))
+
+
+def raw_answer(body: Mapping[str, Any]) -> str:
+    """The answer of a service as a drift's entry keeps it, in one line, bounded."""
+    text = " ".join(str(body.get("raw", "")).split())
+    status = f"{body['status']} " if body.get("status") else ""
+    return f"the service's answer was {status}{short(text, RAW_CHARS_MAX) or 'without a body'}"
+
+
+def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dict[str, str]]:
+    """Every way to answer a card: `{"command", "causes"}` each."""
+    resolve = f"deputize resolve {card}"
+    happened = f"{resolve} happened --result {shlex.quote(result_form(schema))}"
+    if kind == "stuck":
+        goes_on = (
+            "the run ends here; what it has done stays done (with code that matches it goes on by itself)"
+        )
+        return [_choice(f"{resolve} abandon", goes_on)]
+    on = "" if run_ended else ", and the run goes on with it"
+    ends = "" if run_ended else ", and the run ends"
+    if kind == "drift":
+        return [
+            _choice(happened, f"it is settled with this result{on}"),
+            _choice(f"{resolve} abandon", f"it stays as it is{ends}"),
+        ]
+    again = "it is sent once more, as a new request: should the first one have happened, it happens twice"
+    return [
+        _choice(happened, f"it is settled with this result; what was set aside is spent{on}"),
+        _choice(
+            f"{resolve} did-not",
+            f"it is refused; what was set aside is given back{'' if run_ended else ', and the run is told'}",
+        ),
+        *([] if run_ended else [_choice(f"{resolve} did-not --again", again)]),
+        _choice(f"{resolve} abandon", f"nobody will know; what was set aside counts as spent{ends}"),
+    ]
+
+
+def _choice(command: str, causes: str) -> dict[str, str]:
+    return {"command": command, "causes": causes}
+
+
+def result_form(schema: str) -> str:
+    """What a result looks like, with `<…>` where a value is to be written: no JSON until it is filled in."""
+    if not schema:
+        return "<JSON>"
+    whole = canonical.decode(schema)
+    forms = (_form(whole, whole, depth) for depth in range(FORM_DEPTH_MAX, 0, -1))
+    return next((form for form in forms if len(form) <= FORM_CHARS_MAX), "<JSON>")
+
+
+def _form(node: Any, whole: Mapping[str, Any], depth: int) -> str:
+    if not isinstance(node, Mapping):
+        return "<value>"
+    reference = node.get("$ref")
+    if isinstance(reference, str):
+        node = whole.get("$defs", {}).get(reference.rpartition("/")[2], {})
+    if node.get("title") == "Money":
+        return '<"0.00 EUR">'
+    if "enum" in node or "const" in node:
+        values = node.get("enum", [node.get("const")])
+        return f"<{' or '.join(canonical.encode(value).decode() for value in values)}>"
+    for several in ("anyOf", "oneOf"):
+        if several in node:
+            return " or ".join(_form(one, whole, depth) for one in node[several])
+    if node.get("type") == "object" and node.get("properties"):
+        if depth == 0:
+            return "<object>"
+        # Properties come in the order of the alphabet, what is required in that of the type.
+        fields = [(name, node["properties"].get(name)) for name in node.get("required", ())]
+        parts = (f"{canonical.encode(name).decode()}: {_form(one, whole, depth - 1)}" for name, one in fields)
+        return f"{{{', '.join(parts)}}}"
+    if node.get("type") == "array":
+        return f"[{_form(node.get('items'), whole, depth - 1)}, …]" if depth else "<list>"
+    return {"string": '<"text">', "null": "null"}.get(node.get("type", ""), f"<{node.get('type', 'value')}>")

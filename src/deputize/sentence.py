@@ -1,0 +1,66 @@
+"""Values and lists in people's form: money as money, long values short. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deputize import canonical
+from deputize.money import Money
+
+VALUE_CHARS_MAX = 200
+
+
+def asked_for(body: Mapping[str, Any]) -> str:
+    """What an entry asked for: its operation with its arguments in short."""
+    args = body.get("args")
+    return f"{body['op']} with {pairs(args)}" if isinstance(args, Mapping) and args else str(body["op"])
+
+
+def because(body: Mapping[str, Any]) -> str:
+    """The reason that an entry gives, as the end of a sentence; empty without one."""
+    return f", because {quoted(body['why'])}" if body.get("why") else ""
+
+
+def for_event(event: Mapping[str, Any] | None) -> str:
+    """The event of a run (as the API shows it), as the end of a sentence; empty without one."""
+    if event is None:
+        return ""
+    about = f" about {event['subject']}" if event.get("subject") else ""
+    return f", for the event {event['id']} from {event['source']} ({event['type']}){about}"
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """`charge "ch", amount 12.50 EUR`."""
+    return ", ".join(f"{name} {in_words(value)}" for name, value in values.items())
+
+
+def in_words(value: Any) -> str:
+    """A value, at most `VALUE_CHARS_MAX` characters of it."""
+    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
+        return str(Money(value["minor"], value["currency"]))
+    if isinstance(value, Mapping) and value:
+        return short(pairs(value))
+    if isinstance(value, str):
+        return quoted(value)
+    return short(canonical.encode(value).decode())
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, at most `VALUE_CHARS_MAX` characters of it."""
+    return f'"{short(text)}"'
+
+
+def short(text: str, chars_max: int = VALUE_CHARS_MAX) -> str:
+    """At most so many characters of a text."""
+    return text if len(text) <= chars_max else text[:chars_max] + "…"
+
+
+def reason_of(text: str) -> str:
+    """A reason as a part of a sentence that ends with a full stop of its own."""
+    return text.rstrip(".") or "no reason was given"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
