@@ -100,7 +100,7 @@ class Budget:
             return str(Money(amount, self.currency))
         if self.measure == "cost":
             return f"{Decimal(amount).scaleb(-6):.4f} USD"
-        return f"{amount} actions"
+        return f"{amount:,} action{'' if amount == 1 else 's'}"
 
 
 def budget(

@@ -31,6 +31,7 @@ Risk = Literal["low", "personal", "message", "money", "irreversible"]
 
 DECLINED_STATUSES = frozenset({400, 402, 403, 404, 410, 422})
 NOT_DONE_STATUSES = frozenset({429})
+PROBLEMS_SHOWN = 2
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,20 @@ class Operation(Generic[P, R_co]):
         return named | kwargs
 
     def _explain(self, error: ValidationError) -> str:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        path = ".".join(map(str, problem["loc"])) or "arguments"
-        hint = did_you_mean(path, self._positional) if problem["type"] == "extra_forbidden" else ""
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        return f"{caller_line()}: {self.name}: {path}: {problem['msg']}{hint}{more}"
+        problems = error.errors(include_url=False, include_input=False)
+        # What is misspelt comes first: the right name is then missing, too, and that alone would mislead.
+        problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+        first, *others = (self._says(problem["type"], problem["loc"], problem["msg"]) for problem in problems)
+        also = others[:PROBLEMS_SHOWN]
+        if len(others) > PROBLEMS_SHOWN:
+            also.append(f"and {len(others) - PROBLEMS_SHOWN} more")
+        told = f" (also: {'; '.join(also)})" if also else ""
+        return f"{caller_line()}: {self.name}: {first}{told}"
+
+    def _says(self, kind: str, loc: tuple[int | str, ...], message: str) -> str:
+        if kind == "extra_forbidden" and len(loc) == 1:
+            return f"it has no argument {str(loc[0])!r}{did_you_mean(str(loc[0]), self._positional)}"
+        return f"{'.'.join(map(str, loc)) or 'arguments'}: {message}"
 
 
 class Connector:

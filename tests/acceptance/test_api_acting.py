@@ -82,11 +82,11 @@ async def test_a_run_and_its_action_are_told_in_sentences(tmp_path: Path, desk: 
             'The rules allowed it by "All may be done"',
             '"At most three a day" had counted 0 until then, and this adds 1',
             "nothing else could act on item:a",
-            'Set aside for it before it was sent: 1 actions of the budget "Ours"',
+            'Set aside for it before it was sent: 1 action of the budget "Ours"',
             "nobody knew whether it had happened",
             "the service, when asked, said that it was done",
             'What it expected (item "a") is what it got',
-            'It used 1 actions of "Ours"',
+            'It used 1 action of "Ours"',
         ):
             assert words in told, (words, told)
         facts = (await get(served, f"/v1/why/{run}/1"))["facts"]
