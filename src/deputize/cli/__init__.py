@@ -48,7 +48,7 @@ def _run(here: Here, words: list[str]) -> int:
     if name == "town":
         from deputize.town import main as town
 
-        return town(words[1:])
+        return town([*words[1:], *(["--json"] if here.json else [])])
     if name == "demo":
         from deputize.demo import main as demo
 

@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(settings)
     except (Busy, OSError, ValueError) as error:
         sys.stderr.write(f"deputize town: {error}\n")
+        if args.json:
+            sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
         return 2
     return 0
 
@@ -48,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", help="a JSON file of rules, or demo, or none; without it they stay")
     parser.add_argument(
         "--token", action="append", default=[], help="bearer token: VALUE for all services, or SERVICE=VALUE"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="its addresses as one JSON object, which is how it says them anyway",
     )
     parser.add_argument("--leave-on-eof", action="store_true", help="stop when standard input is closed")
     return parser
