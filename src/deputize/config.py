@@ -44,6 +44,17 @@ class Settings:
         """The ledger's file."""
         return self.data / "ledger.db"
 
+    @property
+    def unguarded(self) -> str:
+        """Why nothing is served at this address: others can reach it, and no token is asked of them.
+        Empty where it may be served."""
+        if self.token is not None or is_loopback(self.host):
+            return ""
+        return (
+            f"{FILE}: [server] host {self.host} can be reached by others: add "
+            'token = "env:DEPUTIZE_TOKEN" to [server] and set that variable, or use 127.0.0.1'
+        )
+
 
 def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
     """Read a project's settings. Raises `ProjectError` naming file, key and what to write instead."""

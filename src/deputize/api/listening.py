@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from deputize.config import Settings, is_loopback
+from deputize.config import Settings
 from deputize.errors import ProjectError
 
 
@@ -14,11 +14,8 @@ def listen(settings: Settings) -> socket.socket:
     Raises `ProjectError` for an address that others can reach without a token, or that is taken.
     """
     host, port = settings.host, settings.port
-    if settings.token is None and not is_loopback(host):
-        raise ProjectError(
-            f"deputize.toml: [server] host {host} can be reached by others: add "
-            'token = "env:DEPUTIZE_TOKEN" to [server] and set that variable, or use 127.0.0.1'
-        )
+    if settings.unguarded:
+        raise ProjectError(settings.unguarded)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -87,10 +87,11 @@ def _described(project: Project) -> dict[str, Any]:
 
 
 def _unset(project: Project) -> list[str]:
-    """Addresses and secrets that `deputize up` would miss."""
+    """Addresses and secrets that `deputize up` would miss, and an address that it would refuse."""
     settings = project.settings
     secrets = Secrets(settings.root, settings.environ)
     wrong = check_connections(settings.connectors, secrets, settings.environ)
+    wrong += [settings.unguarded] if settings.unguarded else []
     handles = [settings.token] if settings.token is not None else []
     for handle in (*handles, *(webhook.verifier.secret for webhook in project.webhooks.values())):
         try:
