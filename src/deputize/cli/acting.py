@@ -77,7 +77,7 @@ def _say_sent(accepted: dict[str, Any], ended: list[dict[str, Any]], stops: Stop
     for run in ended:
         say(f"{run['automation']} {run['id']}: {run['label'] or run['state']} {run['reason']}".rstrip())
         if stopped := stop_of_run(run, stops):
-            say(f"It is {stopped}")
+            say(f"It has not ended; {stopped}")
         elif run["state"] != "ended":
             say(f"It has not ended; `deputize show {run['id']}` and `deputize inbox` say what it waits for.")
 

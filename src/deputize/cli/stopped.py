@@ -12,21 +12,26 @@ Stops = Mapping[str, str]
 def stop_line(scope: str, reason: str) -> str:
     """`halted: all (stock-taking); deputize resume all`."""
     word = "paused" if scope.startswith(("automation:", "run:")) else "halted"
-    why = f" ({reason})" if reason not in ("", word) else ""
-    return f"{word}: {scope}{why}; deputize resume {scope}"
+    return f"{word}: {scope}{_because(reason, word)}; deputize resume {scope}"
 
 
 def stop_of_run(run: Mapping[str, Any], stops: Stops) -> str:
     """The line of the stop that a run (as the API shows it) is held up by; empty where none is.
 
     A run that waits for something else is not: it stands still with or without the stop. Which connector
-    a run wants next is not on record, so a halted one is named only where nothing else explains the run.
+    a run wants next is not on record, so of halted connectors it is said that they are, and no more.
     """
     if run["state"] != "ready":
         return ""
-    own = ("all", f"agent:{run['agent']}", f"automation:{run['automation']}", f"run:{run['id']}")
-    for scope in (*own, *(scope for scope in sorted(stops) if scope.startswith("connector:"))):
+    for scope in ("all", f"agent:{run['agent']}", f"automation:{run['automation']}", f"run:{run['id']}"):
         if scope in stops:
-            line = stop_line(scope, stops[scope])
-            return line if scope in own else f"perhaps {line}"
-    return ""
+            return stop_line(scope, stops[scope])
+    return " · ".join(
+        f"{scope} is halted{_because(reason, 'halted')}: a run that needs it waits; deputize resume {scope}"
+        for scope, reason in sorted(stops.items())
+        if scope.startswith("connector:")
+    )
+
+
+def _because(reason: str, word: str) -> str:
+    return f" ({reason})" if reason not in ("", word) else ""
