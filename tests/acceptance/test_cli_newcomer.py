@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from deputize.cli import process
 from deputize.cli.here import Here, Said
 from deputize.store.sqlite.file import take_lock
-from tests.support.command import deputize, edit, new_project, served
+from tests.support.command import EXECUTABLE, deputize, edit, new_project, served
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_a_run_that_a_stop_holds_up_says_so_wherever_one_looks(project: Path) ->
     with served(project):
         deputize(project, "halt", "--reason", "stock-taking")
         sent = deputize(project, "send", *words)
-        assert sent.code == 1 and f"It is {halted}" in sent.out
+        assert sent.code == 1 and f"It has not ended; {halted}" in sent.out
         run = deputize(project, "runs", "--json").json()["runs"][0]["id"]
         for command in (["runs"], ["show", run], ["inbox"]):
             assert halted in deputize(project, *command).out, command
@@ -68,7 +71,7 @@ def test_a_run_that_a_stop_holds_up_says_so_wherever_one_looks(project: Path) ->
     with served(project):
         deputize(project, "resume", "all")
         deputize(project, "pause", "greet")
-        assert "It is paused: automation:greet; deputize resume automation:greet" in (
+        assert "It has not ended; paused: automation:greet; deputize resume automation:greet" in (
             deputize(project, "send", *words).out
         )
 
@@ -131,3 +134,52 @@ def test_check_says_so_when_nothing_is_permitted_yet(project: Path) -> None:
     for rules in (project / "rules").iterdir():
         rules.unlink()
     assert "nothing is permitted yet: add a rule" in deputize(project, "check").out
+
+
+def test_a_halted_connector_is_named_without_a_guess_of_who_needs_it(project: Path) -> None:
+    words = ("visitor.arrived", "--data", '{"name": "Ada"}', "--wait", "--within-s", "0.3")
+    with served(project):
+        deputize(project, "halt", "connector:notebook", "--reason", "tea")
+        sent = deputize(project, "send", *words).out
+        shown = deputize(project, "runs").out
+    said = "connector:notebook is halted (tea): a run that needs it waits; deputize resume connector:notebook"
+    assert f"It has not ended; {said}" in sent and said in shown and "perhaps" not in sent + shown
+
+
+def test_a_failing_schedule_is_told_by_the_doctor_and_in_the_inbox(project: Path) -> None:
+    (project / "automations" / "ticking.py").write_text(
+        "from deputize import EventData, schedule\n"
+        "class Tick(EventData, type='shop.tick'):\n    n: int = 0\n"
+        "@schedule('* * * * * *', event=Tick)\ndef each(tick):\n    raise KeyError('planted')\n"
+    )
+    with served(project):
+        for _ in range(60):
+            if deputize(project, "inbox", "--json").json()["sources"]:
+                break
+        inbox, doctor = deputize(project, "inbox").out, deputize(project, "doctor")
+    line = re.search(r"failing: schedule each: .*ticking.py:4: each raised KeyError: 'planted' (.*)", inbox)
+    assert line and re.fullmatch(r"\(failed \d+ times?; next 20.*\)", line[1]), inbox
+    assert "Nothing waits for a person." in inbox
+    assert doctor.code == 0 and "warn  schedule each: " in doctor.out and "planted" in doctor.out
+
+
+@pytest.mark.parametrize("command", ["check", "doctor"])
+def test_an_address_that_others_reach_without_a_token_is_told_before_up_refuses_it(
+    project: Path, command: str
+) -> None:
+    edit(project / "deputize.toml", "port = 0", 'port = 0\nhost = "0.0.0.0"')
+    done = deputize(project, command)
+    assert done.code == 1 and "[server] host 0.0.0.0 can be reached by others: add token" in done.out
+    assert "can be reached by others" in deputize(project, "up").err
+
+
+@pytest.mark.parametrize("words", [["town", "--json"], ["--json", "town"]])
+def test_the_town_tells_its_addresses_as_one_object(tmp_path: Path, words: list[str]) -> None:
+    command = [EXECUTABLE, *words, "--dir", str(tmp_path / "town"), "--customers", "2", "--leave-on-eof"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as town:
+        assert town.stdout is not None
+        told = json.loads(town.stdout.readline())
+        busy = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        town.communicate(timeout=30)
+    assert {"shop", "payments", "mail", "hall"} <= told.keys()
+    assert busy.returncode == 2 and "already running" in json.loads(busy.stdout)["error"]

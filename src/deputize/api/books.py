@@ -10,6 +10,7 @@ from starlette.responses import Response
 from deputize import canonical
 from deputize.api.here import Here
 from deputize.api.problem import answer
+from deputize.api.show import show_source
 from deputize.clock import iso
 from deputize.operation import Contract
 from deputize.system import System
@@ -75,19 +76,7 @@ async def list_connectors(system: Here) -> Response:
 @router.get("/sources")
 async def list_sources(system: Here) -> Response:
     """Polls and schedules with their next time and what went wrong last; webhooks with their path."""
-    sources = [
-        {
-            "name": one.name,
-            "kind": one.kind,
-            "next_at": iso(one.next_at) if one.next_at is not None else None,
-            "last_at": iso(one.last_at) if one.last_at is not None else None,
-            "events": one.events,
-            "skipped": one.skipped,
-            "failures": one.failures,
-            "trouble": one.trouble,
-        }
-        for one in system.sources.standing()
-    ]
+    sources = [show_source(one) for one in system.sources.standing()]
     webhooks = [{"name": name, "path": f"/v1/webhooks/{name}"} for name in system.project.webhooks]
     return answer(system, {"sources": sources, "webhooks": webhooks})
 

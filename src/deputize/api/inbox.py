@@ -10,7 +10,7 @@ from starlette.responses import Response
 from deputize.api.body import read_object, text_of
 from deputize.api.here import After, Here, Limit, find_run, result_schemas
 from deputize.api.problem import Problem, answer
-from deputize.api.show import show_card
+from deputize.api.show import show_card, show_source
 from deputize.kernel.people import AnswerKind
 from deputize.store.telling import read_waiting
 
@@ -21,7 +21,10 @@ router = APIRouter(prefix="/v1/inbox")
 async def list_cards(
     system: Here, after: After = 0, limit: Limit = 100, state: Literal["open", "closed"] = Query("open")
 ) -> Response:
-    """Cards, oldest first; each says what it is about, and by which commands it is answered."""
+    """Cards, oldest first; each says what it is about, and by which commands it is answered.
+
+    `sources` are the polls and schedules with trouble: they need a person as well, and no answer ends it.
+    """
     schemas = result_schemas(system)
     rows = system.store.read(
         lambda view: [
@@ -30,7 +33,8 @@ async def list_cards(
     )
     following = rows[-1][0].seq if len(rows) == limit else None
     shown = [show_card(row, waiting, schemas) for row, waiting in rows]
-    return answer(system, {"cards": shown, "next": following})
+    troubled = [show_source(source) for source in system.sources.standing() if source.trouble]
+    return answer(system, {"cards": shown, "next": following, "sources": troubled})
 
 
 @router.post("/{card:path}/answer")

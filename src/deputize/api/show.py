@@ -8,6 +8,7 @@ from typing import Any
 from deputize import canonical
 from deputize.card import Waiting, told_card
 from deputize.clock import iso
+from deputize.kernel.sources import Standing
 from deputize.ledger import Entry
 from deputize.store.protocol import ActionRow, CardRow, EventRow, RunRow, WaitRow
 
@@ -98,6 +99,20 @@ def show_card(card: CardRow, waiting: Waiting, schemas: Mapping[str, str]) -> di
         "body": dict(card.body),
         "at": iso(card.at),
         "state": card.state,
+    }
+
+
+def show_source(source: Standing) -> dict[str, Any]:
+    """How a poll or a schedule stands; `trouble` is empty while all is well."""
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "next_at": _time(source.next_at),
+        "last_at": _time(source.last_at),
+        "events": source.events,
+        "skipped": source.skipped,
+        "failures": source.failures,
+        "trouble": source.trouble,
     }
 
 

@@ -134,6 +134,7 @@ class FileBooks:
         return {
             "cards": [show_card(row, waiting, {}) for row, waiting in rows],
             "next": rows[-1][0].seq if len(rows) == limit else None,
+            "sources": [],
         }
 
     def stops(self) -> dict[str, str]:

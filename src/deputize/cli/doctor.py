@@ -19,7 +19,7 @@ from deputize.cli.checking import check_project
 from deputize.cli.connecting import reach
 from deputize.cli.here import Here, Said
 from deputize.cli.process import find_process
-from deputize.cli.says import count, progress
+from deputize.cli.says import count, progress, source_line
 from deputize.clock import SystemClock, iso
 from deputize.config import Settings
 from deputize.connectors.secret import Secrets
@@ -66,6 +66,7 @@ def examine(here: Here) -> list[Finding]:
         _ledger,
         _clock,
         _port,
+        _sources,
         _secrets,
         _connections,
         _code,
@@ -174,6 +175,9 @@ def _port(here: Here, settings: Settings) -> Iterator[Finding]:
     if process is not None:
         yield Finding("ok", f"the process answers at {process.url}")
         return
+    if settings.unguarded:
+        yield Finding("bad", settings.unguarded, "`deputize up` refuses to serve it so")
+        return
     where = f"{settings.host} port {settings.port}"
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -185,6 +189,20 @@ def _port(here: Here, settings: Settings) -> Iterator[Finding]:
             yield Finding("bad", f"{where} cannot be used: {error.strerror}", do)
             return
     yield Finding("ok", f"{where} is free")
+
+
+def _sources(here: Here, settings: Settings) -> Iterator[Finding]:
+    """Only a running process knows how its polls and schedules stand."""
+    process = find_process(here)
+    if process is None:
+        return
+    sources = process.get("v1", "sources")["sources"]
+    for source in sources:
+        if source["trouble"]:
+            do = "mend what it says; it is tried again by itself"
+            yield Finding("warn", source_line(source, settings.zone), do)
+    if sources and not any(source["trouble"] for source in sources):
+        yield Finding("ok", f"nothing is wrong with {count(len(sources), 'source')} of events")
 
 
 def _secrets(_here: Here, settings: Settings) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -123,6 +123,14 @@ def moment(iso: str | None, zone: ZoneInfo) -> str:
     if not iso:
         return ""
     return datetime.fromisoformat(iso).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def source_line(source: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """What is wrong with a poll or a schedule (as the API shows it), and when it is tried next."""
+    again = f"; next {moment(source['next_at'], zone)}" if source["next_at"] else ""
+    failures = source["failures"]
+    often = f" (failed {count(failures, 'time')}{again})" if failures else ""
+    return f"{source['kind']} {source['name']}: {one_line(source['trouble'])}{often}"
 
 
 @contextmanager
