@@ -117,14 +117,14 @@ def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
 
 
 def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
-    if entry.type == "read":
-        return ["The rules allowed it; it only reads and costs nothing, so nothing was reserved for it."]
     ruleset = body.get("ruleset", "")
     titles = [quoted(telling.rule(id, ruleset, entry.seq).title) for id in body.get("rules", ())]
     sentences = []
-    if entry.type == "intent":
+    # Reads were recorded without their rules once; a refusal by the rules names no set of them.
+    if entry.type in ("intent", "read") or ruleset:
         by = f" by {listed(titles)}" if titles else ""
-        sentences.append(f"The rules allowed it{by}.")
+        free = "" if entry.type == "intent" else "; it only reads and costs nothing, so nothing was reserved"
+        sentences.append(f"The rules allowed it{by}{free}.")
     elif titles:
         sentences.append(f"Decided by {listed(titles)}.")
     counted = {counter: (subject, weight) for counter, subject, _, weight in body.get("counted", ())}

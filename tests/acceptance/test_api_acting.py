@@ -16,7 +16,7 @@ CODE = """
 async def one(event: Event[Ask]) -> Outcome:
     if event.data.n == 1:
         await wait_for(Word, matching={"item": event.data.item}, within=days(30))
-    operation = desk.plain if event.data.n == 2 else desk.write
+    operation = {2: desk.plain, 3: desk.read}.get(event.data.n, desk.write)
     got = await operation(item=event.data.item).because("it was asked for").expecting(item=event.data.item)
     return done(got.item)
 """
@@ -102,6 +102,20 @@ async def test_a_run_and_its_action_are_told_in_sentences(tmp_path: Path, desk: 
         assert "it was refused" in refused and 'Decided by "At most three a day"' in refused
         assert '"At most three a day" had counted 3' in refused
         assert (await served.http.get(f"/v1/why/{run}/9")).status_code == 404
+
+
+async def test_a_read_names_the_rules_that_permitted_it(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk)) as served:
+        ids = [await served.send("1", n=3, item="a"), await served.send("2", n=3, item="b")]
+        desk.always = fault("status", 404)
+        ids.append(await served.send("3", n=3, item="c"))
+        await served.app.ended(*ids)
+        for id in ids:
+            [action] = (await get(served, f"/v1/actions/{id}/1"))["entries"]
+            assert action["body"]["rules"] == ["all-may-be-done"] and len(action["body"]["ruleset"]) == 16
+            told = await get(served, f"/v1/why/{id}/1")
+            assert 'The rules allowed it by "All may be done"; it only reads' in " ".join(told["sentences"])
+            assert told["facts"]["rules"] == [{"id": "all-may-be-done", "title": "All may be done"}]
 
 
 async def test_entries_of_all_streams_are_followed_by_their_seq(tmp_path: Path, desk: Desk) -> None:

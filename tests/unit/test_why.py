@@ -126,6 +126,30 @@ def test_a_refusal_before_the_start_names_the_rules_in_force_then() -> None:
     assert 'Decided by "Old title".' in text and "Nothing was done" in text
 
 
+READ: dict[str, Any] = {"path": "2", "op": "shop.get", "args": {"id": "x"}, "agent": "desk", "why": ""}
+
+
+@pytest.mark.parametrize(
+    ("type", "came"),
+    [
+        ("read", {"result": 1}),
+        ("declined", {"reason": "gone", "was": "new"}),
+        ("refused", {"reason": "no answer after 5 attempts", "was": "new"}),
+        ("drift", {"reason": "?", "raw": "", "status": 200, "was": "new"}),
+    ],
+)
+def test_a_read_names_the_rules_that_permitted_it_and_an_older_one_is_still_told(
+    type: str, came: dict[str, Any]
+) -> None:
+    free = "; it only reads and costs nothing, so nothing was reserved."
+    body = READ | came | {"rules": ["r"], "ruleset": "aaaa1111"}
+    sentences = why_action(telling((type, body)), "2")["sentences"]
+    assert f'The rules allowed it by "Old title"{free}' in sentences
+    assert (
+        f"The rules allowed it{free}" in why_action(telling(("read", READ | {"result": 1})), "2")["sentences"]
+    )
+
+
 def test_an_unknown_action_has_no_sentences_and_an_erased_run_says_so() -> None:
     assert why_action(telling(("intent", INTENT)), "9") == {"sentences": [], "facts": {}}
     assert why_action(telling(("intent", None)), "1")["sentences"] == []

@@ -77,24 +77,25 @@ class Gate:
         try:
             if not await self._may_go_on(request.run, turn):
                 return None
-            refusal = await self._judge_read(request)
-            if refusal is not None:
-                return refusal
-            return await self._send_read(request, turn)
+            judged = await self._judge_read(request)
+            if isinstance(judged, Result):
+                return judged
+            return await self._send_read(judged, turn)
         finally:
             turn.leave()
 
-    async def _judge_read(self, request: Request) -> Result | None:
+    async def _judge_read(self, request: Request) -> Request | Result:
+        """The request with the rules that permit it, or its refusal."""
         parts, run = self.parts, request.run
         may = run.automation.agent.may
         name = request.action.operation.name
         if may is not None and name not in may:
             return await self._refuse(request, f"the agent {run.automation.agent.name} may not use {name}")
-        at = parts.time.now_us()
-        verdict, _, _ = verdict_of(None, request, parts.force, at)
+        at, force = parts.time.now_us(), parts.force
+        verdict, _, _ = verdict_of(None, request, force, at)
         if verdict.decision != "allow":
             return await self._refuse(request, verdict.sentence())
-        return None
+        return replace(request, rules=tuple(r.id for r in verdict.rules), ruleset=force.rules.digest[:16])
 
     async def _refuse(self, request: Request, reason: str) -> Result:
         refused = await self.parts.store.write(lambda tx: refuse(tx, request, reason, tx.at_us))

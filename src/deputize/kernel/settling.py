@@ -187,7 +187,7 @@ class Settling:
     def read_failed(self, request: Request, kind: Failure, reason: str) -> Result:
         """A read that was declined, or that no answer was had to."""
         body, result = _failure(kind, reason, self._parts.time.now_us())
-        more = body | {"rules": [], "facts": {}}
+        more = body | {"facts": {}}
 
         def work(tx: Tx) -> None:
             draft = Draft(kind, _asked(tx, request) | _took_nothing(request) | more)
@@ -255,6 +255,8 @@ def _asked(tx: Tx, request: Request) -> dict[str, Any]:
         "agent": request.run.automation.agent.name,
         "args": tx.place(action.args),
         "why": action.why,
+        "rules": request.rules,
+        "ruleset": request.ruleset,
     }
 
 

@@ -44,13 +44,18 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An action at a place in a run, with its arguments decoded once for judging."""
+    """An action at a place in a run, with its arguments decoded once for judging.
+
+    `rules` (of the set `ruleset`) are those that permitted a read without a price, once it is judged.
+    """
 
     run: LiveRun
     path: str
     action: Action[Any]
     args: Mapping[str, Any]
     amount: Money | None
+    rules: tuple[str, ...] = ()
+    ruleset: str = ""
 
     @property
     def id(self) -> str:
