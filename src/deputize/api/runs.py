@@ -59,7 +59,7 @@ async def get_run(system: Here, run_id: str) -> Response:
 async def get_run_entries(system: Here, run_id: str, after: After = 0, limit: Limit = 100) -> Response:
     """A run's stream from version `after + 1` on."""
     run = find_run(system, run_id)
-    entries = system.store.read(lambda view: view.entries(run.no, after))[:limit]
+    entries = system.store.read(lambda view: view.entries(run.no, after, limit))
     following = entries[-1].version if len(entries) == limit else None
     return answer(system, {"entries": [show_entry(run.id, entry) for entry in entries], "next": following})
 
@@ -70,13 +70,11 @@ async def get_run_actions(
 ) -> Response:
     """A run's actions, oldest first, going on after the path of one."""
     run = find_run(system, run_id)
-    actions = system.store.read(lambda view: view.actions(run.no))
-    if after:
-        place = next((i for i, action in enumerate(actions) if action.path == after), None)
-        if place is None:
-            raise Problem(422, f"run {run.id} has no action {after!r} to go on after", field="after")
-        actions = actions[place + 1 :]
-    page = actions[:limit]
+    known, page = system.store.read(
+        lambda view: (not after or view.action(run.no, after), view.actions(run.no, after, limit))
+    )
+    if not known:
+        raise Problem(422, f"run {run.id} has no action {after!r} to go on after", field="after")
     following = page[-1].path if len(page) == limit else None
     return answer(system, {"actions": [show_action(action) for action in page], "next": following})
 

@@ -117,8 +117,8 @@ class AnswerRow:
 class View(Protocol):
     """Reading."""
 
-    def entries(self, run: int, after: int = 0) -> list[Entry]:
-        """A stream's entries from version `after + 1` on, with blobs put back."""
+    def entries(self, run: int, after: int = 0, limit: int | None = None) -> list[Entry]:
+        """A stream's entries from version `after + 1` on, at most `limit`, with blobs put back."""
         ...
 
     def entries_after(self, seq: int, limit: int) -> list[tuple[str, Entry]]:
@@ -149,8 +149,11 @@ class View(Protocol):
         """Runs; newest first with `before` (a number, exclusive), else oldest first after `after`."""
         ...
 
-    def actions(self, run: int) -> list[ActionRow]:
-        """A run's actions in path order."""
+    def actions(self, run: int, after: str = "", limit: int | None = None) -> list[ActionRow]:
+        """A run's actions, oldest first and then by path, at most `limit` of those after the path of one.
+
+        Empty where it has no action of that path.
+        """
         ...
 
     def action(self, run: int, path: str) -> ActionRow | None:

@@ -38,6 +38,28 @@ class Appending(StoreCase):
         assert [entry.version for entry in store.read(lambda view: view.entries(no, after=2))] == [3]
         assert sound(store)
 
+    async def test_entries_and_actions_of_a_run_come_in_pages(self, store: Store) -> None:
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        other, _ = await store.write(lambda tx: entries.begin(tx, "b"))
+        # By time, and those of one moment by path; and no other run's among them.
+        paths = [str(n) for n in range(10)]
+        await store.write(lambda tx: tx.append(no, 1, [entries.read(path) for path in reversed(paths)]))
+        await store.write(lambda tx: tx.append(other, 1, [entries.read("5"), entries.read("55")]))
+        await store.write(lambda tx: tx.append(no, 11, [entries.read("91")]))
+
+        def versions(after: int, limit: int | None) -> list[int]:
+            return [e.version for e in store.read(lambda view: view.entries(no, after, limit))]
+
+        def actions(after: str, limit: int | None) -> list[str]:
+            return [a.path for a in store.read(lambda view: view.actions(no, after, limit))]
+
+        assert versions(0, 5) == [1, 2, 3, 4, 5] and versions(5, 5) == [6, 7, 8, 9, 10]
+        assert versions(10, 5) == [11, 12] and versions(12, 5) == []
+        assert versions(0, None) == [*range(1, 13)] and versions(3, 0) == []
+        assert actions("", 4) == paths[:4] and actions("3", 4) == paths[4:8]
+        assert actions("7", 4) == ["8", "9", "91"] and actions("91", 4) == []
+        assert actions("", None) == [*paths, "91"] and actions("55", 4) == []
+
     async def test_a_wrong_expected_version_is_a_conflict_that_writes_nothing(self, store: Store) -> None:
         no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
         for expected in (0, 2):

@@ -42,8 +42,9 @@ class SqliteView:
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
 
-    def entries(self, run: int, after: int = 0) -> list[Entry]:
-        rows = self.db.execute(_ENTRY + " WHERE e.stream=? AND e.version>? ORDER BY e.version", (run, after))
+    def entries(self, run: int, after: int = 0, limit: int | None = None) -> list[Entry]:
+        sql = _ENTRY + " WHERE e.stream=? AND e.version>? ORDER BY e.version LIMIT ?"
+        rows = self.db.execute(sql, (run, after, _bound(limit)))
         return [self._entry(row) for row in rows.fetchall()]
 
     def entries_after(self, seq: int, limit: int) -> list[tuple[str, Entry]]:
@@ -94,8 +95,13 @@ class SqliteView:
         sql = f"{among} WHERE {' AND '.join(where)} ORDER BY no {order} LIMIT ?"
         return [RunRow(*row) for row in self.db.execute(sql, (*more, limit)).fetchall()]
 
-    def actions(self, run: int) -> list[ActionRow]:
-        rows = self.db.execute(_ACTION + " WHERE a.run=? ORDER BY a.at, a.path", (run,)).fetchall()
+    def actions(self, run: int, after: str = "", limit: int | None = None) -> list[ActionRow]:
+        sql = _ACTION + " WHERE a.run=?"
+        values: list[Any] = [run]
+        if after:
+            sql += " AND (a.at, a.path) > (SELECT at, path FROM action WHERE run=? AND path=?)"
+            values += [run, after]
+        rows = self.db.execute(sql + " ORDER BY a.at, a.path LIMIT ?", (*values, _bound(limit))).fetchall()
         return [ActionRow(*row) for row in rows]
 
     def action(self, run: int, path: str) -> ActionRow | None:
@@ -213,6 +219,11 @@ class SqliteView:
         if isinstance(value, dict) and value.keys() == {"$blob"}:
             return canonical.decode(self.blob(value["$blob"]))
         return value
+
+
+def _bound(limit: int | None) -> int:
+    """For LIMIT: below zero is no limit in SQLite."""
+    return -1 if limit is None else limit
 
 
 def event_row(row: tuple[Any, ...]) -> EventRow:
