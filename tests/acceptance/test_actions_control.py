@@ -291,14 +291,18 @@ async def test_a_halt_that_comes_while_a_start_is_in_line_is_seen_by_it(tmp_path
         assert len(desk.effects) == 4
 
 
+async def at_a_stop(app: Running) -> None:
+    """Wait until what would start next has come to a stop, and waits there."""
+    await so(lambda: app.kernel.parts.stops._changed is not None)
+
+
 async def test_no_further_attempt_is_sent_under_a_halt(tmp_path: Path, desk: Desk) -> None:
     desk.faults.append(fault("status", 429))
     async with running(write_project(tmp_path, desk.base, LOAD)) as app:
         run = await app.send(item="a")
         await desk.seen_of(1)
         await app.kernel.people.stop("agent:worker", "", "maya")
-        # Past the back-off of a first attempt, with something else to wait on.
-        await asyncio.sleep(0.4)
+        await at_a_stop(app)
         assert len(desk.writes) == 1 and app.actions(run)["1"].state == "open"
         await app.kernel.people.lift("agent:worker", "maya")
         await app.ended(run)
@@ -311,7 +315,7 @@ async def test_no_doubt_is_repeated_under_a_halt(tmp_path: Path, desk: Desk) -> 
         run = await app.send(item="a")
         await app.state(run, "doubtful")
         await app.kernel.people.stop("automation:load", "", "maya")
-        await asyncio.sleep(1)
+        await at_a_stop(app)
         assert len(desk.writes) == 1
         await app.kernel.people.lift("automation:load", "maya")
         await app.ended(run)
