@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from deputize.demo.home import DemoError, Home
 from deputize.town import Town, TownError
+from deputize.town.child import Child
 
 READY_TRIES = 600
 READY_EVERY_S = 0.05
@@ -31,17 +31,17 @@ class Server:
     def __init__(self, home: Home) -> None:
         self.url = ""
         self._home = home
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child = Child(STOP_S)
 
     @property
     def alive(self) -> bool:
         """Whether its process runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._child.alive
 
     @property
     def pid(self) -> int | None:
         """The id of its process, or None when there is none."""
-        return None if self._process is None else self._process.pid
+        return self._child.pid
 
     def start(self) -> None:
         """Start it, and wait until it has recovered and listens. Raises `DemoError`."""
@@ -50,30 +50,18 @@ class Server:
 
     def stop(self) -> None:
         """End it in an orderly way."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-            self._reap()
+        self._child.stop()
 
     def kill(self) -> None:
         """End it at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._reap()
+        self._child.kill()
 
     def _start(self) -> str:
         announced = self._home.project / "data" / "server.json"
         with self._home.log.open("ab") as log, _without_ctrl_c():
             before = log.tell()
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "deputize.demo.server", str(self._home.project)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-            )
+            command = [sys.executable, "-m", "deputize.demo.server", str(self._home.project)]
+            process = self._child.start(command, stdout=log, stderr=log)
         for _ in range(READY_TRIES):
             if process.poll() is not None:
                 break
@@ -85,13 +73,6 @@ class Server:
         self.kill()
         said = self._home.log.read_bytes()[before:].decode("utf-8", "replace")[-2_000:].strip()
         raise DemoError(f"the server did not start; {self._home.log} says: {said or 'nothing'}")
-
-    def _reap(self) -> None:
-        process, self._process = self._process, None
-        assert process is not None
-        process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def start_town(home: Home, seed: int) -> Town:

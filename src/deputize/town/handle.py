@@ -12,6 +12,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
+from deputize.town.child import Child
+
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 HALL_TIMEOUT_S = 30.0
@@ -33,7 +35,7 @@ class Town:
         self.dir = directory
         self.urls: dict[str, str] = {}
         self._arguments = list(arguments)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child = Child(STOP_TIMEOUT_S)
         # The hall is on this machine: a proxy from the environment would only be in the way.
         self._opener = build_opener(ProxyHandler({}))
 
@@ -72,17 +74,11 @@ class Town:
 
     def again(self) -> None:
         """Start it once more after `stop` or `kill`: same directory, same options, same ports if free."""
-        if self._process is not None:
+        if self._child.pid is not None:
             raise TownError("this town is running")
         command = [sys.executable, "-m", "deputize.town", "--dir", str(self.dir), "--leave-on-eof"]
         with (self.dir / "town.log").open("ab") as log_file:
-            process = subprocess.Popen(
-                [*command, *self._arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-            )
-        self._process = process
+            process = self._child.start([*command, *self._arguments], stdout=subprocess.PIPE, stderr=log_file)
         assert process.stdout is not None
         line = _first_line(process, process.stdout)
         if not line:
@@ -95,23 +91,15 @@ class Town:
     @property
     def pid(self) -> int | None:
         """The id of the town's process, or None when it is not running."""
-        return None if self._process is None else self._process.pid
+        return self._child.pid
 
     def stop(self) -> None:
         """End the town in an orderly way (SIGTERM); it may be started `again`."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-            self._reap()
+        self._child.stop()
 
     def kill(self) -> None:
         """End the town at once (SIGKILL); it may be started `again`."""
-        if self._process is not None:
-            self._process.kill()
-            self._reap()
+        self._child.kill()
 
     def close(self) -> None:
         """The same as `stop`."""
@@ -195,14 +183,6 @@ class Town:
                 return
             after = page["next"]
         raise TownError(f"more than {PAGES_MAX} pages of {path}")
-
-    def _reap(self) -> None:
-        process, self._process = self._process, None
-        assert process is not None
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
 
 
 def _first_line(process: "subprocess.Popen[bytes]", stdout: IO[bytes]) -> bytes:
