@@ -23,6 +23,8 @@ bench: .venv/dev.stamp .venv-bench/stamp
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Deputize needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Deputize needs Python's venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | .venv/bin/python
