@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
 
+from deputize.awaiting import caller_line
 from deputize.errors import ProjectError
 from deputize.money import Money
 from deputize.operation import Contract
@@ -18,6 +19,7 @@ from deputize.window import WINDOWS, Window
 
 Measure = Literal["count", "money", "cost"]
 Scope = Literal["whole", "agent", "automation", "operation"]
+NAMES_SHOWN = 5
 _SCOPES: tuple[Scope, ...] = ("agent", "automation", "operation")
 
 
@@ -27,7 +29,7 @@ class Budget:
 
     `limit` counts actions (`measure="count"`), minor units of `currency` (`"money"`) or
     micro-dollars (`"cost"`). `operations` are name patterns (`payments.*`) that it concerns. `name` is
-    for sentences; what is used is kept under `key`.
+    for sentences; what is used is kept under `key`. `where` is its file and line.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Budget:
     scope: Scope = "whole"
     of: str = ""
     operations: tuple[str, ...] = ("*",)
+    where: str = field(default="", compare=False, repr=False)
 
     @classmethod
     def of_text(
@@ -69,13 +72,17 @@ class Budget:
         what = "actions" if self.measure == "count" else f"{self.currency} {self.measure}"
         return f"{whose} · {what} · {self.per} · {', '.join(sorted(set(self.operations)))}"
 
+    def measures(self, contract: Contract) -> bool:
+        """Whether an action under this contract can use any of it: a write, an amount, a price."""
+        if self.measure == "count":
+            return contract.effect == "write"
+        if self.measure == "money":
+            return contract.amount is not None
+        return contract.price_usd_micros != 0
+
     def concerns(self, contract: Contract, agent: str, automation: str) -> bool:
         """Whether an action by this agent and automation counts against this budget."""
-        if self.measure == "count" and contract.effect != "write":
-            return False
-        if self.measure == "money" and contract.amount is None:
-            return False
-        if self.measure == "cost" and contract.price_usd_micros == 0:
+        if not self.measures(contract):
             return False
         subject = {"whole": "", "agent": agent, "automation": automation, "operation": contract.name}[
             self.scope
@@ -107,7 +114,8 @@ def budget(
     limit: str, *, per: Window = "day", operations: str | tuple[str, ...] = ("*",), name: str = ""
 ) -> Budget:
     """A budget for the agent that it is given to. See `Budget.of_text` for the forms of `limit`."""
-    return Budget.of_text(limit, per=per, operations=_patterns(operations), name=name)
+    found = Budget.of_text(limit, per=per, operations=_patterns(operations), name=name)
+    return replace(found, where=caller_line())
 
 
 def budget_of_settings(row: Mapping[str, Any]) -> Budget:
@@ -136,27 +144,62 @@ def budget_of_settings(row: Mapping[str, Any]) -> Budget:
 
 def wrong_budgets(
     budgets: Iterable[Budget],
-    agents: Collection[str],
+    agents: Mapping[str, Collection[str] | None],
     automations: Collection[str],
-    operations: Collection[str],
+    operations: Mapping[str, Contract],
 ) -> list[str]:
-    """What is wrong with a project's budgets as a whole: names of nothing, and two that count the same."""
+    """What is wrong with a project's budgets as a whole: names of nothing, limits that nothing can reach,
+    and two that count the same. `agents` has what each may do, None for everything."""
     known = {"agent": agents, "automation": automations, "operation": operations}
     first: dict[str, Budget] = {}
     wrong = []
     for budget in budgets:
-        said = f'the budget "{budget.name}"'
+        said = f'{budget.where or "budget"}: the budget "{budget.name}"'
+        names = []
         if budget.scope != "whole" and budget.of not in known[budget.scope]:
             hint = did_you_mean(budget.of, known[budget.scope])
-            wrong.append(f"{said}: there is no {budget.scope} {budget.of!r}{hint}")
+            names.append(f"{said}: there is no {budget.scope} {budget.of!r}{hint}")
         for pattern in budget.operations:
             if pattern != "*" and not any(fnmatchcase(name, pattern) for name in operations):
                 hint = did_you_mean(pattern, operations)
-                wrong.append(f"{said}: operations {pattern!r} matches nothing{hint}")
+                names.append(f"{said}: operations {pattern!r} matches nothing{hint}")
+        wrong += names or _unreachable(said, budget, agents, operations)
         other = first.setdefault(budget.key, budget)
         if other is not budget:
             wrong.append(f'{said} counts the same as "{other.name}" ({budget.key}); keep one of them')
     return wrong
+
+
+_MEASURED: dict[Measure, tuple[str, str]] = {
+    "count": ("actions", "writes"),
+    "money": ("money", "has an amount"),
+    "cost": ("cost", "has a price"),
+}
+
+
+def _unreachable(
+    said: str,
+    budget: Budget,
+    agents: Mapping[str, Collection[str] | None],
+    operations: Mapping[str, Contract],
+) -> list[str]:
+    """Where there are operations that a budget is for, and none of them can use any of it."""
+    may = agents[budget.of] if budget.scope == "agent" else None
+    concerned = [
+        contract
+        for name, contract in operations.items()
+        if (may is None or name in may)
+        and (budget.scope != "operation" or name == budget.of)
+        and any(fnmatchcase(name, pattern) for pattern in budget.operations)
+    ]
+    if not concerned or any(budget.measures(contract) for contract in concerned):
+        return []
+    limits, has = _MEASURED[budget.measure]
+    names = sorted(contract.name for contract in concerned)
+    more = ", …" if len(names) > NAMES_SHOWN else ""
+    return [
+        f"{said} limits {limits}, and nothing that it is for {has} ({', '.join(names[:NAMES_SHOWN])}{more})"
+    ]
 
 
 def _patterns(given: Any) -> tuple[str, ...]:

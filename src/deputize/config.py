@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from deputize.budget import Budget, budget_of_settings
 from deputize.connectors.settings import ConnectorSettings, read_connectors
 from deputize.errors import ProjectError
+from deputize.headers import header_lines
 from deputize.suggest import did_you_mean
 
 FILE = "deputize.toml"
@@ -60,7 +61,8 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     """Read a project's settings. Raises `ProjectError` naming file, key and what to write instead."""
     path = root / FILE
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
     except FileNotFoundError:
         raise ProjectError(
             f"{root} is no project: it has no {FILE}; `deputize init NAME` makes one"
@@ -82,7 +84,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         port=_port(server.get("port", PORT_DEFAULT)),
         token=server.get("token"),
         connectors=read_connectors(_table(tables, "connectors", None), FILE),
-        budgets=tuple(_budget(row) for row in budgets),
+        budgets=_budgets(budgets, text),
         params=_table(tables, "params", None),
         environ=_environment(root, os.environ if environ is None else environ),
     )
@@ -108,11 +110,16 @@ def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:
             raise ProjectError(f"{FILE}: {where}{key} is no setting{did_you_mean(key, known)}")
 
 
-def _budget(row: Any) -> Budget:
-    try:
-        return budget_of_settings(row)
-    except ProjectError as error:
-        raise ProjectError(f"{FILE}: {error}") from None
+def _budgets(tables: list[Any], text: str) -> tuple[Budget, ...]:
+    lines, budgets = header_lines(text, "budget"), []
+    for number, table in enumerate(tables):
+        # Tables may be written in another way, as one list, which has no headers.
+        where = f"{FILE}:{lines[number]}" if len(lines) == len(tables) else FILE
+        try:
+            budgets.append(replace(budget_of_settings(table), where=where))
+        except ProjectError as error:
+            raise ProjectError(f"{where}: {error}") from None
+    return tuple(budgets)
 
 
 def _zone(name: str) -> ZoneInfo:

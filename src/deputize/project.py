@@ -89,7 +89,9 @@ def _check_ceilings(
 ) -> None:
     """Raises `ProjectError` for a ceiling that is on nothing: a slip of the pen must not lift it."""
     budgets = (*settings.budgets, *(b for a in agents.values() for b in a.budgets))
-    wrong = wrong_budgets(budgets, agents, automations, operations)
+    may = {name: agent.may for name, agent in agents.items()}
+    contracts = {name: operation.contract for name, operation in operations.items()}
+    wrong = wrong_budgets(budgets, may, automations, contracts)
     for agent in agents.values():
         for name in sorted((agent.may or frozenset()) - operations.keys()):
             wrong.append(

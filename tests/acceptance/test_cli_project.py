@@ -110,6 +110,42 @@ def test_a_ceiling_on_nothing_is_refused_with_the_nearest_name(project: Path, bu
     assert refused.code == 1 and said in refused.err
 
 
+@pytest.mark.parametrize(
+    ("limit", "more", "said"),
+    [
+        ("5.00 EUR", 'operation = "desk.sell"', "limits money, and nothing that it is for has an amount"),
+        (
+            "1.00 USD cost",
+            "",
+            "limits cost, and nothing that it is for has a price (desk.look, ",
+        ),
+        ("5 actions", 'operations = ["desk.loo*"]', "limits actions, and nothing that it is for writes"),
+        ("5.00 EUR", 'agent = "host"', "has an amount (notebook.write)"),
+    ],
+)
+def test_a_ceiling_that_nothing_can_reach_is_told_with_its_place(
+    project: Path, limit: str, more: str, said: str
+) -> None:
+    desk = project / "connectors" / "desk.py"
+    look = "async def look(call: Call) -> Sale:\n    return Sale(number=1)\n"
+    desk.write_text(desk.read_text() + '@connector.operation(effect="read")\n' + look)
+    settings = project / "deputize.toml"
+    settings.write_text(settings.read_text() + f'\n# [[budget]]\n[[budget]]\nlimit = "{limit}"\n{more}\n')
+    line = settings.read_text().splitlines().index(f'limit = "{limit}"')
+    done = deputize(project, "check")
+    assert done.code == 1 and f"deputize.toml:{line}: the budget " in done.out and said in done.out
+
+
+def test_an_agents_own_ceiling_that_nothing_can_reach_is_told_with_its_line(project: Path) -> None:
+    agents = project / "agents.py"
+    agents.write_text(
+        "from deputize import agent, budget\nfrom connectors import notebook\n"
+        'host = agent("host", may=[notebook.write], budgets=[budget("5.00 EUR")])\n'
+    )
+    done = deputize(project, "check")
+    assert done.code == 1 and f"{agents}:3: the budget " in done.out and "limits money" in done.out
+
+
 def test_an_agent_that_may_do_what_there_is_not_is_refused(project: Path) -> None:
     edit(project / "agents.py", "notebook.write", "notebook.wite")
     done = deputize(project, "check")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from deputize import canonical
+from deputize.headers import header_lines
 from deputize.money import Money
 from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
@@ -216,7 +217,7 @@ def read_forms(file: str, text: str) -> tuple[list[tuple[int, Form]], list[Probl
         if key != "rule"
     ]
     tables = document.get("rule", [])
-    lines = _header_lines(text)
+    lines = header_lines(text, "rule")
     if not isinstance(tables, list) or len(lines) != len(tables):
         return [], [*problems, Problem(file, 1, "write each rule as a table that begins with [[rule]]")]
     forms: list[tuple[int, Form]] = []
@@ -226,24 +227,6 @@ def read_forms(file: str, text: str) -> tuple[list[tuple[int, Form]], list[Probl
         except ValidationError as error:
             problems += [Problem(file, line, message) for message in _explain(error)]
     return forms, problems
-
-
-_HEADER = re.compile(
-    r"""^[ \t]*\[\[[ \t]*(?:rule|"rule"|'rule')[ \t]*\]\]"""
-    r"""|\"{3}(?:\\.|[^\\])*?\"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-def _header_lines(text: str) -> list[int]:
-    """Where the rules begin. `tomllib` keeps no lines; strings and comments are stepped over."""
-    lines, line, position = [], 1, 0
-    for match in _HEADER.finditer(text):
-        line += text.count("\n", position, match.start())
-        position = match.start()
-        if match[0].lstrip().startswith("[["):
-            lines.append(line)
-    return lines
 
 
 _TABLES: dict[str, type[_Strict]] = {"at_most": AtMost, "only_during": OnlyDuring}
