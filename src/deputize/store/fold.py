@@ -1,13 +1,14 @@
 """The fold: what each entry does to the projections, and the only thing that writes them.
 
 It runs in the transaction of the entry, and over all entries again in a rebuild, so it may read
-nothing but the entry and the projections. `sql` is any DB-API `execute` that takes `?`.
+nothing but the entry and the projections. `sql` is any DB-API `execute` that takes `?`; what is only
+added up goes to `sums`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from deputize import canonical
 
@@ -15,14 +16,30 @@ Sql = Callable[[str, tuple[Any, ...]], Any]
 Body = Mapping[str, Any]
 
 
-def fold(sql: Sql, seq: int, stream: int, run_id: str, type: str, at: int, body: Body) -> None:
+class Sums(Protocol):
+    """What the fold adds up."""
+
+    def use(self, budget: str, window: int, held: int, spent: int) -> None:
+        """Add to what a budget holds and has spent in a window."""
+        ...
+
+    def count(self, counter: str, subject: str, window: int, value: int) -> None:
+        """Add to a fact."""
+        ...
+
+    def tally(self, state: str, n: int) -> None:
+        """Add to the finished actions in a state."""
+        ...
+
+
+def fold(sql: Sql, sums: Sums, seq: int, stream: int, run_id: str, type: str, at: int, body: Body) -> None:
     """Apply one entry. `run_id` is the stream's name."""
     step = _STEPS.get(type)
     if step is not None:
-        step(sql, seq, stream, run_id, at, body)
+        step(sql, sums, seq, stream, run_id, at, body)
 
 
-def _began(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _began(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql(
         "INSERT INTO run (no, id, automation, agent, event, key, priority, state, began_at)"
         " VALUES (?,?,?,?,?,?,?,?,?)",
@@ -40,7 +57,7 @@ def _began(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> No
     )
 
 
-def _ended(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _ended(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql(
         "UPDATE run SET state='ended', label=?, reason=?, ended_at=? WHERE no=?",
         (f"{body['kind']}({body['label']})" if body["label"] else body["kind"], body["reason"], at, run),
@@ -64,27 +81,27 @@ def _ended(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> No
         )
 
 
-def _stuck(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _stuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("UPDATE run SET state='stuck', reason=? WHERE no=?", (body["reason"], run))
     sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='stuck' AND state='open'", (run,))
     _open_card(sql, seq, run, run_id, "", "stuck", body["reason"], body, at)
 
 
-def _unstuck(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _unstuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("UPDATE run SET state=?, reason='' WHERE no=?", (body["state"], run))
     sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='stuck' AND state='open'", (run,))
 
 
-def _cancelling(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _cancelling(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=?", (run,))
     sql("UPDATE run SET state='ready' WHERE no=?", (run,))
 
 
-def _card(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _card(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     _open_card(sql, seq, run, run_id, body["path"], body["kind"], body["title"], body, at)
 
 
-def _read(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _read(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql(
         "INSERT INTO action VALUES (?,?,?,'settled',?,'',0,1,?,?,?,?,0,?,?)",
         (
@@ -100,13 +117,13 @@ def _read(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> Non
             at,
         ),
     )
-    _tally(sql, "settled")
+    sums.tally("settled", 1)
 
 
-def _intent(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     if body["round"] > 1:
         # Done again on a person's word: what the earlier round held is let go first.
-        _let_go(sql, run, body["path"], body["released"], spend=body["released"]["spend"])
+        _let_go(sql, sums, run, body["path"], body["released"], spend=body["released"]["spend"])
         _close_cards(sql, run, body["path"])
         sql("DELETE FROM action WHERE run=? AND path=?", (run, body["path"]))
         _ready_again(sql, run, stuck=False)
@@ -130,20 +147,12 @@ def _intent(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> N
     for resource in body["leases"]:
         sql("INSERT INTO lease VALUES (?,?,?)", (resource, run, body["path"]))
     for budget, window, amount in body["holds"]:
-        sql(
-            "INSERT INTO budget_use VALUES (?,?,?,0)"
-            " ON CONFLICT (budget, window) DO UPDATE SET held = held + excluded.held",
-            (budget, window, amount),
-        )
+        sums.use(budget, window, amount, 0)
     for counter, subject, window, weight in body["counted"]:
-        sql(
-            "INSERT INTO fact VALUES (?,?,?,?)"
-            " ON CONFLICT (counter, subject, window) DO UPDATE SET value = value + excluded.value",
-            (counter, subject, window, weight),
-        )
+        sums.count(counter, subject, window, weight)
 
 
-def _attempt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _attempt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql(
         "UPDATE action SET state='open', attempts=?, give_up_at=? WHERE run=? AND path=?",
         (body["n"], body["give_up_at"], run, body["path"]),
@@ -153,26 +162,26 @@ def _attempt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> 
         _ready_again(sql, run, stuck=False)
 
 
-def _receipt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _settle(sql, run, body, at, "settled", spend=True)
+def _receipt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    _settle(sql, sums, run, body, at, "settled", spend=True)
 
 
-def _drift(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _settle(sql, run, body, at, "drifted", spend=True)
+def _drift(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    _settle(sql, sums, run, body, at, "drifted", spend=True)
     sql("UPDATE run SET state='stuck', reason=? WHERE no=? AND state<>'ended'", (body["reason"], run))
     _open_card(sql, seq, run, run_id, body["path"], "drift", body["reason"], body, at)
 
 
-def _declined(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _settle(sql, run, body, at, "declined", spend=False)
+def _declined(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    _settle(sql, sums, run, body, at, "declined", spend=False)
 
 
-def _refused(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _refused(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     # A priced read that is not asked anew counts as spent all the same.
-    _settle(sql, run, body, at, "refused", spend=body.get("spend", False))
+    _settle(sql, sums, run, body, at, "refused", spend=body.get("spend", False))
 
 
-def _doubt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _doubt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql(
         "UPDATE action SET state='doubtful', give_up_at=? WHERE run=? AND path=?",
         (body["give_up_at"], run, body["path"]),
@@ -180,11 +189,11 @@ def _doubt(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> No
     sql("UPDATE run SET state='doubtful' WHERE no=? AND state='ready'", (run,))
 
 
-def _abandoned(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _settle(sql, run, body, at, "abandoned", spend=True)
+def _abandoned(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    _settle(sql, sums, run, body, at, "abandoned", spend=True)
 
 
-def _waiting(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _waiting(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     matching = body.get("matching", {})
     sql(
         "INSERT INTO wait VALUES (?,?,?,?,?,?,?)",
@@ -201,7 +210,7 @@ def _waiting(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> 
     sql("UPDATE run SET state='waiting' WHERE no=? AND state='ready'", (run,))
 
 
-def _woke(sql: Sql, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+def _woke(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
     sql("UPDATE run SET state='ready' WHERE no=? AND state='waiting'", (run,))
 
@@ -216,9 +225,9 @@ def match_of(matching: Body) -> str:
     return canonical.encode(dict(matching)).decode()
 
 
-def _settle(sql: Sql, run: int, body: Body, at: int, state: str, *, spend: bool) -> None:
+def _settle(sql: Sql, sums: Sums, run: int, body: Body, at: int, state: str, *, spend: bool) -> None:
     path = body["path"]
-    _tally(sql, state)
+    sums.tally(state, 1)
     if body["was"] == "new":
         # It never had an intent: a refusal before the start, or a read without a price.
         sql(
@@ -227,17 +236,12 @@ def _settle(sql: Sql, run: int, body: Body, at: int, state: str, *, spend: bool)
         )
         return
     sql("UPDATE action SET state=?, ended_at=? WHERE run=? AND path=?", (state, at, run, path))
-    _let_go(sql, run, path, body, spend=spend)
+    _let_go(sql, sums, run, path, body, spend=spend)
     if body["was"] == "drifted":
-        _tally(sql, "drifted", -1)
+        sums.tally("drifted", -1)
     if body["was"] != "open":
         _close_cards(sql, run, path)
         _ready_again(sql, run, stuck=True)
-
-
-def _tally(sql: Sql, state: str, n: int = 1) -> None:
-    """One more finished action is in this state."""
-    sql("INSERT INTO tally VALUES (?,?) ON CONFLICT (state) DO UPDATE SET n = n + excluded.n", (state, n))
 
 
 def _ready_again(sql: Sql, run: int, *, stuck: bool) -> None:
@@ -249,20 +253,14 @@ def _ready_again(sql: Sql, run: int, *, stuck: bool) -> None:
     )
 
 
-def _let_go(sql: Sql, run: int, path: str, body: Body, *, spend: bool) -> None:
+def _let_go(sql: Sql, sums: Sums, run: int, path: str, body: Body, *, spend: bool) -> None:
     if body["leased"]:
         sql("DELETE FROM lease WHERE run=? AND path=?", (run, path))
     for budget, window, amount in body["holds"]:
-        sql(
-            "UPDATE budget_use SET held = held - ?, spent = spent + ? WHERE budget=? AND window=?",
-            (amount, amount if spend else 0, budget, window),
-        )
+        sums.use(budget, window, -amount, amount if spend else 0)
     if not spend:
         for counter, subject, window, weight in body["counted"]:
-            sql(
-                "UPDATE fact SET value = value - ? WHERE counter=? AND subject=? AND window=?",
-                (weight, counter, subject, window),
-            )
+            sums.count(counter, subject, window, -weight)
 
 
 def _open_card(
@@ -279,7 +277,7 @@ def _close_cards(sql: Sql, run: int, path: str) -> None:
     sql("UPDATE inbox SET state='closed' WHERE run=? AND path=? AND state='open'", (run, path))
 
 
-_STEPS: dict[str, Callable[[Sql, int, int, str, int, Body], None]] = {
+_STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "began": _began,
     "ended": _ended,
     "stuck": _stuck,

@@ -119,8 +119,8 @@ _operations: dict[str, Operation[..., Any]] = {}
 def _lease_freed_on_doubt() -> None:
     step = fold._STEPS["doubt"]
 
-    def freed(sql: Any, seq: int, run: int, run_id: str, at: int, body: Any) -> None:
-        step(sql, seq, run, run_id, at, body)
+    def freed(sql: Any, sums: Any, seq: int, run: int, run_id: str, at: int, body: Any) -> None:
+        step(sql, sums, seq, run, run_id, at, body)
         sql("DELETE FROM lease WHERE run=? AND path=?", (run, body["path"]))
 
     fold._STEPS["doubt"] = freed

@@ -12,6 +12,7 @@ from deputize.ledger import SYSTEM, SYSTEM_NAME
 from deputize.store.fold import Sql, fold
 from deputize.store.sqlite.file import connect
 from deputize.store.sqlite.schema import PROJECTIONS, TALLIED_SINCE, projection_tables, schema_of
+from deputize.store.sqlite.sums import GatheredSums
 from deputize.store.sqlite.view import SqliteView
 
 CHUNK = 5_000
@@ -58,13 +59,15 @@ def _fold_all(db: sqlite3.Connection) -> None:
         for entry in SqliteView(db).entries(SYSTEM)
         if entry.type == "erased" and entry.body
     }
-    after = 0
+    after, sums = 0, GatheredSums(db)
     while rows := db.execute(_CHUNK_SQL, (after, CHUNK)).fetchall():
         for seq, stream, type, at, stored in rows:
             if stored is not None:
-                fold(db.execute, seq, stream, names.get(stream, ""), type, at, canonical.decode(stored))
+                fold(db.execute, sums, seq, stream, names.get(stream, ""), type, at, canonical.decode(stored))
             elif type == "ended" and stream in kept:
                 _restore(db, kept[stream])
+        sums.write()
+        sums.forget()
         after = rows[-1][0]
 
 
@@ -91,10 +94,11 @@ def kept_of(db: sqlite3.Connection, run: int, run_id: str) -> dict[str, Any]:
     try:
         for statement in projection_tables("main"):
             alone.execute(statement)
-        ended_seq = 0
+        ended_seq, sums = 0, GatheredSums(alone)
         for seq, type, at, stored in db.execute(_RUN_SQL, (run,)):
-            fold(alone.execute, seq, run, run_id, type, at, canonical.decode(stored))
+            fold(alone.execute, sums, seq, run, run_id, type, at, canonical.decode(stored))
             ended_seq = seq
+        sums.write()
         blank(alone.execute, run)
         kept: dict[str, Any] = {
             table: [list(row) for row in alone.execute(f"SELECT * FROM {table}")]

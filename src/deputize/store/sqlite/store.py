@@ -19,7 +19,7 @@ from deputize.store.protocol import Tx, View
 from deputize.store.sqlite import checks
 from deputize.store.sqlite.file import OwnedFile, connect
 from deputize.store.sqlite.rebuilding import rebuild
-from deputize.store.sqlite.tx import Heads, SqliteTx
+from deputize.store.sqlite.tx import SqliteTx
 from deputize.store.sqlite.view import SqliteView
 
 T = TypeVar("T")
@@ -64,15 +64,15 @@ class SqliteStore:
         self._file = OwnedFile(path)
         self.ledger_id = self._file.ledger_id
         self.epoch = self._file.epoch
-        self._heads = Heads()
         try:
-            self._tx = SqliteTx(self._file.db, self.ledger_id, self._heads, scrub)
+            self._tx = SqliteTx(self._file.db, self.ledger_id, scrub)
             self._last_at = self._tx.last_at()
         except sqlite3.Error as error:
             self._file.close()
             raise StoreError(f"{path} cannot be used as a ledger: {error}; restore a backup") from None
         self._on_lost = on_lost or _end_process
         self._boundary = boundary
+        self._data_version = -1
         self._readers = threading.local()
         self._open_readers: list[sqlite3.Connection] = []
         self._given: deque[_Given] = deque()
@@ -155,7 +155,7 @@ class SqliteStore:
     def _commit(self, batch: list[_Given]) -> list[_Result]:
         if self._lost is not None:
             return [(future, None, self._lost) for _, future in batch]
-        sql = self._file.db.execute
+        sql, tx = self._file.db.execute, self._tx
         try:
             self._file.check()
             sql("BEGIN IMMEDIATE")
@@ -163,11 +163,12 @@ class SqliteStore:
             return self._lose(error, batch)
         except (StoreFull, sqlite3.OperationalError) as error:
             return [(future, None, _full(error)) for _, future in batch]
-        tx = self._tx
-        row = sql("SELECT value FROM setting WHERE name='epoch'").fetchone()
-        if row is None or int(row[0]) != self.epoch:
-            sql("ROLLBACK")
-            return self._lose(StoreLost("another process has taken this ledger over"), batch)
+        if self._somebody_else_wrote():
+            row = sql("SELECT value FROM setting WHERE name='epoch'").fetchone()
+            if row is None or int(row[0]) != self.epoch:
+                sql("ROLLBACK")
+                return self._lose(StoreLost("another process has taken this ledger over"), batch)
+            tx.forget(all=True)
         tx.at_us = self._last_at = max(self._clock.now_us(), self._last_at)
         results: list[_Result] = []
         for work, future in batch:
@@ -176,11 +177,21 @@ class SqliteStore:
                 return self._rolled_back(batch, results[-1][2])
         return self._finish(batch, results)
 
+    def _somebody_else_wrote(self) -> bool:
+        """Whether another connection has committed since the last commit of this one.
+
+        Asked inside the transaction: until its end nobody else can.
+        """
+        (version,) = self._file.db.execute("PRAGMA data_version").fetchone()
+        if version == self._data_version:
+            return False
+        self._data_version = version
+        return True
+
     def _apply(self, work: Callable[[Tx], Any]) -> tuple[Any, BaseException | None]:
         """One work in its savepoint; what it raises rolls back its own writes and no others'."""
         sql = self._file.db.execute
-        self._heads.touched.clear()
-        mark = self._tx.new.mark()
+        mark = self._tx.mark()
         sql("SAVEPOINT work")
         try:
             value = work(self._tx)
@@ -188,16 +199,14 @@ class SqliteStore:
             if self._file.db.in_transaction:
                 sql("ROLLBACK TO work")
                 sql("RELEASE work")
-                self._tx.new.roll_back(mark)
-                self._tx.resync()
-            self._heads.forget_touched()
+                self._tx.roll_back(mark)
             return None, _told(error)
         sql("RELEASE work")
         return value, None
 
     def _finish(self, batch: list[_Given], results: list[_Result]) -> list[_Result]:
         try:
-            self._tx.new.write()
+            self._tx.write()
         except sqlite3.Error as error:
             if self._file.db.in_transaction:
                 self._file.db.execute("ROLLBACK")
@@ -209,7 +218,7 @@ class SqliteStore:
             return self._lose(
                 StoreLost(f"a commit has an unknown outcome ({error}); restart to recover"), batch
             )
-        self._tx.new.forget()
+        self._tx.forget()
         self.commits += 1
         self.works += len(batch)
         self._reach("group.after_commit")
@@ -219,9 +228,7 @@ class SqliteStore:
 
     def _rolled_back(self, batch: list[_Given], error: BaseException | None) -> list[_Result]:
         """SQLite gave the whole transaction up (a full disk): nothing in this commit was written."""
-        self._heads.forget()
-        self._tx.new.forget()
-        self._tx.resync()
+        self._tx.forget(all=True)
         return [(future, None, _full(error or StoreFull())) for _, future in batch]
 
     def _lose(self, error: StoreLost, batch: list[_Given]) -> list[_Result]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +14,6 @@ from deputize.event import Occurrence
 from deputize.ledger import (
     GENESIS,
     INLINE_BYTES_MAX,
-    SALT_BYTES,
     SYSTEM,
     SYSTEM_NAME,
     Draft,
@@ -26,99 +23,33 @@ from deputize.ledger import (
 )
 from deputize.store.fold import fold, match_of
 from deputize.store.protocol import EventRow
+from deputize.store.sqlite.appending import Heads, NewEntries, Salts
 from deputize.store.sqlite.rebuilding import blank, kept_of
+from deputize.store.sqlite.sums import GatheredSums
 from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, event_row
 
 HEADS_MAX = 20_000
 
+SALTS_TOGETHER = 256
+
 _REFERENCE = b'{"$blob"'
 
-
-class Heads:
-    """The version, hash and name of streams lately appended to; forgotten where a savepoint rolls back."""
-
-    def __init__(self) -> None:
-        self._heads: OrderedDict[int, tuple[int, bytes, str]] = OrderedDict()
-        self.touched: set[int] = set()
-
-    def get(self, stream: int) -> tuple[int, bytes, str] | None:
-        """The head, or None where it must be read."""
-        return self._heads.get(stream)
-
-    def put(self, stream: int, head: tuple[int, bytes, str]) -> None:
-        """Remember a head written in the current savepoint."""
-        self._heads[stream] = head
-        self.touched.add(stream)
-        if len(self._heads) > HEADS_MAX:
-            self._heads.popitem(last=False)
-
-    def forget_touched(self) -> None:
-        """After a rollback."""
-        for stream in self.touched:
-            self._heads.pop(stream, None)
-        self.touched.clear()
-
-    def forget(self) -> None:
-        """After the rollback of a whole commit."""
-        self._heads.clear()
-        self.touched.clear()
-
-
-class NewEntries:
-    """The entries of the commit under way, written together: a row by itself costs three times as much.
-
-    Whatever reads entries writes them first (`SqliteTx.db`). Rolling a savepoint back takes out what its
-    work added, and puts back what was written meanwhile of the works before it.
-    """
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._entries: list[tuple[int, int, int, str, int, bytes, bytes]] = []
-        self._bodies: list[tuple[int, bytes, bytes]] = []
-        self._written = 0
-
-    def add(self, entry: tuple[int, int, int, str, int, bytes, bytes], salt: bytes, stored: bytes) -> None:
-        """One entry and its body."""
-        self._entries.append(entry)
-        self._bodies.append((entry[0], salt, stored))
-
-    def write(self) -> None:
-        """Write what is not written yet."""
-        if self._written < len(self._entries):
-            entries, bodies = self._entries[self._written :], self._bodies[self._written :]
-            self._written = len(self._entries)
-            self._db.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?)", entries)
-            self._db.executemany("INSERT INTO body VALUES (?,?,?)", bodies)
-
-    def mark(self) -> tuple[int, int]:
-        """Where a savepoint begins."""
-        return len(self._entries), self._written
-
-    def roll_back(self, mark: tuple[int, int]) -> None:
-        """To where the savepoint began."""
-        there, self._written = mark
-        del self._entries[there:], self._bodies[there:]
-
-    def forget(self) -> None:
-        """The commit is over, one way or the other."""
-        self._entries.clear()
-        self._bodies.clear()
-        self._written = 0
+Mark = tuple[tuple[int, int], tuple[int, int]]
 
 
 class SqliteTx(SqliteView):
     """See `deputize.store.protocol.Tx`. `scrub` takes secrets out of whatever is about to be stored."""
 
-    def __init__(
-        self, db: sqlite3.Connection, ledger_id: str, heads: Heads, scrub: Callable[[bytes], bytes]
-    ) -> None:
-        self.new = NewEntries(db)
+    def __init__(self, db: sqlite3.Connection, ledger_id: str, scrub: Callable[[bytes], bytes]) -> None:
+        self._new = NewEntries(db)
+        self._sums = GatheredSums(db)
         super().__init__(db)
         self.at_us = 0
         self.erased = False
         self._sql = db.execute
         self._ledger_id = ledger_id
-        self._heads = heads
+        self._heads = Heads()
+        self._salts = Salts()
         self._scrub = scrub
         self._next_seq = self._max("entry", "seq") + 1
         self._next_run = self._max("run", "no") + 1
@@ -126,12 +57,43 @@ class SqliteTx(SqliteView):
     @property
     def db(self) -> sqlite3.Connection:
         """The connection for reading: everything appended so far is there."""
-        self.new.write()
+        self.write()
         return self._db
 
     @db.setter
     def db(self, db: sqlite3.Connection) -> None:
         self._db = db
+
+    # -- for the store: savepoints and commits ---------------------------------------------------------
+
+    def write(self) -> None:
+        """Write what was gathered."""
+        self._new.write()
+        self._sums.write()
+
+    def mark(self) -> Mark:
+        """Where a savepoint begins."""
+        self._heads.touched.clear()
+        return self._new.mark(), self._sums.mark()
+
+    def roll_back(self, mark: Mark) -> None:
+        """After a rollback to a savepoint."""
+        self._heads.forget_touched()
+        self._new.roll_back(mark[0])
+        self._sums.roll_back(mark[1])
+        self._resync()
+
+    def forget(self, *, all: bool = False) -> None:
+        """The commit is on disk; or it is not, or someone else has written, and `all` is to be read again."""
+        self._new.forget()
+        if all:
+            self._sums.distrust()
+            self._heads.forget()
+            self._resync()
+        else:
+            self._sums.forget()
+
+    # -- for works ---------------------------------------------------------------------------------------
 
     def append(self, stream: int, expected: int, drafts: Sequence[Draft]) -> int:
         version, before, name = self._heads.get(stream) or self._head(stream)
@@ -145,11 +107,11 @@ class SqliteTx(SqliteView):
             raw = orjson.dumps(draft.body, option=orjson.OPT_SORT_KEYS)
             stored = self._scrub(raw)
             body = draft.body if stored is raw else canonical.decode(stored)
-            salt = os.urandom(SALT_BYTES)
+            salt = self._salts.take()
             digest = body_digest(salt, stored)
             before = entry_hash(before, self._ledger_id, name, version, draft.type, at, digest)
-            self.new.add((seq, stream, version, draft.type, at, digest, before), salt, stored)
-            fold(sql, seq, stream, name, draft.type, at, body)
+            self._new.add((seq, stream, version, draft.type, at, digest, before), salt, stored)
+            fold(sql, self._sums, seq, stream, name, draft.type, at, body)
         self._heads.put(stream, (version, before, name))
         return version
 
@@ -187,14 +149,10 @@ class SqliteTx(SqliteView):
         return None
 
     def used(self, budget: str, window: int) -> tuple[int, int]:
-        sql = "SELECT held, spent FROM budget_use WHERE budget=? AND window=?"
-        row = self._sql(sql, (budget, window)).fetchone()
-        return (row[0], row[1]) if row else (0, 0)
+        return self._sums.used(budget, window)
 
     def counted(self, counter: str, subject: str, window: int) -> int:
-        sql = "SELECT value FROM fact WHERE counter=? AND subject=? AND window=?"
-        row = self._sql(sql, (counter, subject, window)).fetchone()
-        return int(row[0]) if row else 0
+        return self._sums.counted(counter, subject, window)
 
     def keep_event(self, occurrence: Occurrence, state: str) -> int | None:
         cursor = self._sql(
@@ -367,7 +325,7 @@ class SqliteTx(SqliteView):
     def _max(self, table: str, column: str) -> int:
         return int(self.db.execute(f"SELECT COALESCE(max({column}), 0) FROM {table}").fetchone()[0])
 
-    def resync(self) -> None:
+    def _resync(self) -> None:
         """After a rollback: take the counters from the file again."""
         self._next_seq = self._max("entry", "seq") + 1
         self._next_run = self._max("run", "no") + 1

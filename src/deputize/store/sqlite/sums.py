@@ -1,0 +1,148 @@
+"""The sums of the projections: what budgets hold and have spent, facts, and the tally of actions.
+
+Many entries of one commit add to the same few sums, so they are gathered and written together, and
+what is known of them is kept from one commit to the next.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import TypeAlias
+
+KNOWN_MAX = 20_000
+SUM_MAX = 2**63 - 1
+"""What SQLite keeps exactly."""
+
+Key: TypeAlias = tuple[str, str | int, str | int, str | int]
+"""What it is a sum of (one of `_USE`, `_FACT`, `_TALLY`), and its place there."""
+
+_USE, _FACT, _TALLY = "use", "fact", "tally"
+_NOTHING = (0, 0)
+
+_SQL = {
+    _USE: "INSERT INTO budget_use VALUES (?,?,?,?) ON CONFLICT (budget, window)"
+    " DO UPDATE SET held = held + excluded.held, spent = spent + excluded.spent",
+    _FACT: "INSERT INTO fact VALUES (?,?,?,?)"
+    " ON CONFLICT (counter, subject, window) DO UPDATE SET value = value + excluded.value",
+    _TALLY: "INSERT INTO tally VALUES (?,?) ON CONFLICT (state) DO UPDATE SET n = n + excluded.n",
+}
+
+
+class GatheredSums:
+    """`deputize.store.fold.Sums` over one connection. Whoever reads the tables calls `write` first.
+
+    What it knows holds as long as nobody else writes: `distrust` where somebody did.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._added: list[tuple[Key, int, int]] = []
+        self._written = 0
+        self._pending: dict[Key, tuple[int, int]] = {}
+        self._known: dict[Key, tuple[int, int]] = {}
+
+    # -- adding, for the fold ------------------------------------------------------------------------
+
+    def use(self, budget: str, window: int, held: int, spent: int) -> None:
+        """Add to what a budget holds and has spent."""
+        self._add((_USE, budget, window, 0), held, spent)
+
+    def count(self, counter: str, subject: str, window: int, value: int) -> None:
+        """Add to a fact."""
+        self._add((_FACT, counter, subject, window), value, 0)
+
+    def tally(self, state: str, n: int) -> None:
+        """Add to the finished actions in a state."""
+        self._add((_TALLY, state, 0, 0), n, 0)
+
+    def _add(self, key: Key, first: int, second: int) -> None:
+        pending = self._pending.get(key, _NOTHING)
+        pending = (pending[0] + first, pending[1] + second)
+        known = self._known.get(key)
+        if known is not None:
+            known = (known[0] + first, known[1] + second)
+        for sums in (pending, known or _NOTHING):
+            # Here it harms one work alone; where all are written it would harm a whole commit.
+            if abs(sums[0]) > SUM_MAX or abs(sums[1]) > SUM_MAX:
+                raise OverflowError(f"a sum of {key[1]} is beyond 64 bits")
+        self._added.append((key, first, second))
+        self._pending[key] = pending
+        if known is not None:
+            self._known[key] = known
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        """A budget's held and spent."""
+        key = (_USE, budget, window, 0)
+        found = self._known.get(key)
+        if found is None:
+            sql = "SELECT held, spent FROM budget_use WHERE budget=? AND window=?"
+            found = self._learn(key, self._db.execute(sql, (budget, window)).fetchone() or _NOTHING)
+        return found
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        """A fact's value."""
+        key = (_FACT, counter, subject, window)
+        found = self._known.get(key)
+        if found is None:
+            sql = "SELECT value, 0 FROM fact WHERE counter=? AND subject=? AND window=?"
+            found = self._learn(key, self._db.execute(sql, key[1:]).fetchone() or _NOTHING)
+        return found[0]
+
+    def _learn(self, key: Key, stored: tuple[int, int]) -> tuple[int, int]:
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        pending = self._pending.get(key, _NOTHING)
+        found = self._known[key] = (stored[0] + pending[0], stored[1] + pending[1])
+        return found
+
+    # -- writing, and taking back --------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Write what is not written yet."""
+        rows: dict[str, list[tuple[str | int, ...]]] = {_USE: [], _FACT: [], _TALLY: []}
+        for (kind, *place), (first, second) in self._pending.items():
+            if kind == _USE:
+                rows[kind].append((*place[:2], first, second))
+            elif first:
+                rows[kind].append((*place, first) if kind == _FACT else (place[0], first))
+        for kind, some in rows.items():
+            if some:
+                self._db.executemany(_SQL[kind], some)
+        self._pending.clear()
+        self._written = len(self._added)
+
+    def mark(self) -> tuple[int, int]:
+        """Where a savepoint begins."""
+        return len(self._added), self._written
+
+    def roll_back(self, mark: tuple[int, int]) -> None:
+        """To where the savepoint began; what was written since then is to be written again."""
+        there, self._written = mark
+        for key, first, second in self._added[there:]:
+            known = self._known.get(key)
+            if known is not None:
+                self._known[key] = (known[0] - first, known[1] - second)
+        del self._added[there:]
+        self._pending = _summed(self._added[self._written :])
+
+    def forget(self) -> None:
+        """The commit is over, and it is on disk."""
+        self._added.clear()
+        self._pending.clear()
+        self._written = 0
+
+    def distrust(self) -> None:
+        """Know nothing any more: the commit was rolled back, or somebody else has written."""
+        self.forget()
+        self._known.clear()
+
+
+def _summed(added: Iterable[tuple[Key, int, int]]) -> dict[Key, tuple[int, int]]:
+    sums: dict[Key, tuple[int, int]] = {}
+    for key, first, second in added:
+        before = sums.get(key, _NOTHING)
+        sums[key] = (before[0] + first, before[1] + second)
+    return sums
