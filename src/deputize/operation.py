@@ -93,6 +93,8 @@ class Operation(Generic[P, R_co]):
         self.lookup = lookup
         self.args_model = args_model
         self.result_type = result_type
+        self.code = ""
+        """A digest of the code that makes its requests; set where a project is loaded."""
         self.result = TypeAdapter[Any](result_type)
         self._positional = tuple(args_model.model_fields)
         self._validator = args_model.__pydantic_validator__

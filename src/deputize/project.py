@@ -14,6 +14,7 @@ from typing import Any
 from deputize.agent import Agent
 from deputize.automation import Automation
 from deputize.budget import wrong_budgets
+from deputize.code import code_digest
 from deputize.config import Settings, read_settings
 from deputize.errors import DeputizeError, ProjectError
 from deputize.operation import Connector, Operation
@@ -49,6 +50,10 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     automations = _named(modules, Automation, lambda a: a.name)
     agents = _named(modules, Agent, lambda a: a.name) | {a.agent.name: a.agent for a in automations.values()}
     operations = {name: op for c in connectors.values() for name, op in c.operations.items()}
+    codes: dict[str, str] = {}
+    for operation in operations.values():
+        module = operation.function.__module__
+        operation.code = codes.get(module) or codes.setdefault(module, code_digest(module, settings.root))
     for name in settings.connectors:
         if name not in connectors:
             raise ProjectError(f"deputize.toml: [connectors.{name}]: there is no connector of this name")

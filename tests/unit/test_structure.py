@@ -90,6 +90,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
         "__init__",
         "api",
         "cli",
+        "code",
         "config",
         "demo",
         "latency",

@@ -25,7 +25,7 @@ from deputize.kernel.settling import Settling, has_ended
 from deputize.kernel.start import Begun, RefusedStart, Request, start_within_s
 from deputize.kernel.turns import Turn, scopes_of
 from deputize.ledger import Draft
-from deputize.operation import Contract, Operation
+from deputize.operation import Operation
 from deputize.store.protocol import ActionRow, Tx
 
 LOOK_UP_EVERY_S = 0.5
@@ -98,6 +98,8 @@ class Doubts:
         if contract.effect == "read":
             await self._ask_anew(begun, operation, evidence)
             return
+        if begun.code != operation.code:
+            evidence = f"{evidence}, and the code of {contract.connector} has changed since"
         settled_at = begun.give_up_at + int(contract.settle_s * 1_000_000)
         repeat_at = begun.give_up_at if contract.repeatable else settled_at
         carded, look_ups = False, 0
@@ -113,12 +115,12 @@ class Doubts:
                 if told and settled and contract.lookup_conclusive:
                     await self._proved_absent(operation, begun)
                     return
-            if self._now() >= repeat_at and self.may_repeat(contract, begun):
+            if self._now() >= repeat_at and self.may_repeat(operation, begun):
                 await self._repeat(
                     operation, begun, "the same key may be repeated, and the outcome is unknown"
                 )
                 return
-            waits = self._now() < settled_at or self._may_repeat_later(contract, begun, repeat_at)
+            waits = self._now() < settled_at or self._may_repeat_later(operation, begun, repeat_at)
             if not carded and (not waits or look_ups >= LOOK_UPS_BEFORE_CARD) and self._now() >= settled_at:
                 carded = True
                 await self._card(begun, operation.name, evidence)
@@ -126,12 +128,12 @@ class Doubts:
                 return
             await asyncio.sleep(self._pause_s(look_ups, operation, settled_at, repeat_at))
 
-    def may_repeat(self, contract: Contract, begun: Begun) -> bool:
+    def may_repeat(self, operation: Operation[..., Any], begun: Begun) -> bool:
         """Whether the same key and bytes may be sent again now."""
-        return may_repeat(contract, begun, self._parts.time) and not self._ended(begun)
+        return may_repeat(operation, begun, self._parts.time) and not self._ended(begun)
 
-    def _may_repeat_later(self, contract: Contract, begun: Begun, repeat_at: int) -> bool:
-        return self._now() < repeat_at and self.may_repeat(contract, begun)
+    def _may_repeat_later(self, operation: Operation[..., Any], begun: Begun, repeat_at: int) -> bool:
+        return self._now() < repeat_at and self.may_repeat(operation, begun)
 
     def _ended(self, begun: Begun) -> bool:
         """Whether a person has ended its run: then nothing of it is sent any more."""
@@ -178,7 +180,7 @@ class Doubts:
         turn = self._turn(begun, operation)
         await turn.enter()
         try:
-            if not (proved or self.may_repeat(operation.contract, begun)):
+            if not (proved or self.may_repeat(operation, begun)):
                 # The turn came too late (a halt, a slow lane): its key is no longer good, or its run ended.
                 self.watch(begun, operation, "its turn to be sent again came too late")
                 return
@@ -329,6 +331,7 @@ def begun_of(row: ActionRow, intent: Mapping[str, Any]) -> Begun:
         row.first_sent,
         row.give_up_at,
         row.connector_version,
+        intent.get("code", ""),
         tuple(intent["leases"]),
         tuple((b, w, a) for b, w, a in intent["holds"]),
         tuple((c, s, w, n) for c, s, w, n in intent["counted"]),

@@ -198,7 +198,7 @@ class Gate:
             turn.leave()
             await asyncio.sleep(sent.wait_s)
             await turn.enter()
-            if begun.unproved and not may_repeat(operation.contract, begun, self.parts.time):
+            if begun.unproved and not may_repeat(operation, begun, self.parts.time):
                 return await self._no(run, operation, begun, "refused", sent.because)
             send_by = self.parts.time.monotonic() + start_within_s(operation.contract)
             again = await self._settling.attempt(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from deputize.kernel.start import Begun
 from deputize.kernel.time import LedgerTime
-from deputize.operation import Contract
+from deputize.operation import Operation
 
 
-def may_repeat(contract: Contract, begun: Begun, time: LedgerTime) -> bool:
+def may_repeat(operation: Operation[..., Any], begun: Begun, time: LedgerTime) -> bool:
     """Whether the same key and bytes may be sent again now, while an earlier send may have been done.
 
-    By nature, or while the service honours the key, less the margin; to the same connector version, and
-    never with a key that was first sent before the clock was set back.
+    By nature, or while the service honours the key, less the margin; to the same connector version, by the
+    same code, and never with a key that was first sent before the clock was set back.
     """
-    if begun.attempt >= contract.attempts_max:
+    contract = operation.contract
+    if begun.attempt >= contract.attempts_max or begun.code != operation.code:
         return False
     if contract.repeatable:
         return True

@@ -81,6 +81,7 @@ class Begun:
     first_sent: int
     give_up_at: int
     connector_version: str
+    code: str
     leases: tuple[str, ...]
     holds: tuple[Hold, ...]
     counted: tuple[Count, ...]
@@ -197,6 +198,7 @@ def begin(
         at_us,
         at_us + give_up_after_us(contract),
         contract.version,
+        action.operation.code,
         leases,
         holds,
         counted,
@@ -232,6 +234,7 @@ def intent_body(
         "digest": action.digest,
         "contract": contract.digest[:16],
         "version": contract.version,
+        "code": begun.code,
         "args": args,
         "key": begun.key,
         "round": begun.round,

@@ -162,8 +162,8 @@ def _no_settle_time() -> None:
 
 
 def _key_good_for_ever() -> None:
-    def may_repeat(self: Any, contract: Any, begun: Any) -> bool:
-        return bool(contract.repeatable or contract.key_valid_s > 0)
+    def may_repeat(self: Any, operation: Any, begun: Any) -> bool:
+        return bool(operation.contract.repeatable or operation.contract.key_valid_s > 0)
 
     _set(doubts.Doubts, "may_repeat", may_repeat)
 
