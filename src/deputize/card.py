@@ -23,7 +23,7 @@ FORM_DEPTH_MAX = 4
 @dataclass(frozen=True)
 class Waiting:
     """A card with what is around it. `asked` is the entry that asked for its action, or None for a card
-    about a whole run; `first_sent` is ledger time, 0 where nothing was sent."""
+    about a whole run; `first_sent` is ledger time, 0 where nothing was sent with the idempotency `key`."""
 
     id: str
     kind: str
@@ -34,6 +34,7 @@ class Waiting:
     open: bool
     asked: Mapping[str, Any] | None = None
     first_sent: int = 0
+    key: str = ""
 
 
 def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
     return {
         "about": short(f"{asked_for(asked)}{because(asked)}", ABOUT_CHARS_MAX) if op else "",
         "of": f"the automation {waiting.automation}{for_event(waiting.event)}",
+        "key": waiting.key,
         "first_sent_at": iso(waiting.first_sent) if waiting.first_sent else None,
         "evidence": evidence_of(waiting.body),
         "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
@@ -57,7 +59,7 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
 def evidence_of(body: Mapping[str, Any]) -> str:
     """What is known of it: the evidence of a doubt, or the answer that does not fit; bounded."""
     if "raw" in body:
-        return f"{reason_of(str(body.get('reason', '')))}; {raw_answer(body)}"
+        return raw_answer(body)
     return reason_of(str(body.get("evidence") or body.get("reason", "")))
 
 
@@ -82,7 +84,7 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
     if kind == "drift":
         return [
             _choice(happened, f"it is settled with this result{on}"),
-            _choice(f"{resolve} abandon", f"it stays as it is{ends}"),
+            _choice(f"{resolve} abandon", f"it stays done, as the service says, and without a result{ends}"),
         ]
     again = "it is sent once more, as a new request: should the first one have happened, it happens twice"
     return [

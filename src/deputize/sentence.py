@@ -47,8 +47,9 @@ def in_words(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text in quotes, at most `VALUE_CHARS_MAX` characters of it."""
-    return f'"{short(text)}"'
+    """A text in quotes (single ones round a text with double ones), at most `VALUE_CHARS_MAX` of it."""
+    mark = "'" if '"' in text else '"'
+    return f"{mark}{short(text)}{mark}"
 
 
 def short(text: str, chars_max: int = VALUE_CHARS_MAX) -> str:

@@ -173,7 +173,7 @@ def _happened(entry: Entry, at: str) -> str:
         case "declined":
             return f"{at} the service said no: {reason_of(body['reason'])}. Nothing was done."
         case "refused":
-            return f"{at} it was refused: {reason_of(body['reason'])}. Nothing was done."
+            return f"{at} it was {_refused(body)}. Nothing was done."
         case "abandoned":
             return f"{at} {_person(body)} gave it up; what was set aside for it counts as spent."
     return ""
@@ -303,7 +303,7 @@ def _told(telling: Telling, entry: Entry) -> str:
             got = f" and got {in_words(body['result'])}" if entry.type == "read" else ""
             return f"{at} it asked for {asked_for(body)}{because(body)}{got}."
         case "refused" if body.get("was") == "new":
-            return f"{at} {asked_for(body)} was refused: {reason_of(body['reason'])}."
+            return f"{at} {asked_for(body)} was {_refused(body)}."
     return _happened(entry, at)
 
 
@@ -311,6 +311,11 @@ def _told(telling: Telling, entry: Entry) -> str:
 
 _SPENDS = frozenset({"receipt", "drift", "abandoned"})
 _RETURNS = frozenset({"declined", "refused"})
+
+
+def _refused(body: Body) -> str:
+    reason = reason_of(body["reason"])
+    return reason if reason.startswith("refused by ") else f"refused: {reason}"
 
 
 def _known_by(by: Any) -> str:

@@ -103,7 +103,10 @@ def test_a_doubt_is_answered_with_a_result_that_fits(project: Path) -> None:
     assert (
         "  doubt  since 2" in line and "Nobody knows whether desk.sell happened: the line went dead" in line
     )
-    assert 'what:  desk.sell with item "lamp", because "it was asked for" (first sent 2' in rest
+    assert (
+        'what:  desk.sell with item "lamp", because "it was asked for" (first sent 2' in rest
+        and ", key " in rest
+    )
     assert "in:    the automation sell, for the event " in rest
     assert f"deputize resolve {card} happened --result '{{\"number\": <integer>}}'\n" in rest
     assert f"deputize resolve {card} did-not --again\n" in rest
@@ -112,6 +115,8 @@ def test_a_doubt_is_answered_with_a_result_that_fits(project: Path) -> None:
     assert unfit.code == 1 and "does not fit what desk.sell returns: number:" in unfit.err
     bad = deputize(project, "resolve", card, "happened", "--result", "{seven")
     assert bad.code == 2 and "--result is not JSON" in bad.err
+    form = deputize(project, "resolve", card, "happened", "--result", '{"number": <integer>}')
+    assert form.code == 2 and "fill in every <…> of the form" in form.err
     for words in (["happened"], ["did-not", "--result", "1"], ["abandon", "--again"], ["perhaps"]):
         assert deputize(project, "resolve", card, *words).code == 2, words
     done = deputize(project, "resolve", card, "happened", "--result", '{"number": 7}', "--as", "maya")

@@ -64,6 +64,7 @@ def test_what_was_asked_and_judged_is_told_with_the_titles_of_that_time() -> Non
         ),
         ("declined", SETTLED | {"reason": "no money."}, "the service said no: no money. Nothing was done."),
         ("refused", SETTLED | {"reason": "too late"}, "it was refused: too late. Nothing was done."),
+        ("refused", SETTLED | {"reason": 'refused by "R"'}, ': it was refused by "R". Nothing was done.'),
         ("declined", SETTLED | {"reason": ""}, "It used nothing; given back was 12.50 EUR of"),
         ("abandoned", SETTLED | {"by": {"person": "maya", "reason": "old"}}, "maya (old) gave it up"),
         ("drift", SETTLED | {"reason": "no field"}, "in a form that is not in its contract: no field"),

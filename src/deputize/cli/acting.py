@@ -193,9 +193,8 @@ def read_json(text: str, option: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Said(
-            f'{where} is not JSON: {error}; write it like \'{{"order_id": "o1"}}\', or @FILE', USAGE
-        ) from None
+        form = "fill in every <…> of the form" if "<" in text else 'write it like \'{"order_id": "o1"}\''
+        raise Said(f"{where} is not JSON: {error}; {form}, or @FILE", USAGE) from None
 
 
 def _scope_of(process: Process, name: str) -> str:

@@ -114,7 +114,7 @@ def _show_run(here: Here, found: dict[str, Any], stops: Stops) -> None:
     table(("ACTION", "OPERATION", "STATE", "TRIES", "AT"), rows, "No actions.")
 
 
-_SHOWN = ("args", "result", "reason", "evidence", "status", "raw")
+_SHOWN = ("args", "result", "reason", "because", "evidence", "status", "raw")
 
 
 def _show_action(here: Here, found: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
 def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
     """A card as one line, and below it all that its answer needs."""
     say(f"{card['id']}  {card['kind']}  since {moment(card['at'], zone)}  {one_line(card['title'])}")
-    sent = f" (first sent {moment(card['first_sent_at'], zone)})" if card["first_sent_at"] else ""
+    sent = f" (first sent {moment(card['first_sent_at'], zone)}, key {card['key']})" if card["key"] else ""
     for name, told in (("what", card["about"] + sent), ("in", card["of"]), ("known", card["evidence"])):
         if told and one_line(told) not in one_line(card["title"]):
             say(f"  {name + ':':6} {one_line(told)}")

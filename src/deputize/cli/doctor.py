@@ -188,7 +188,7 @@ def _port(here: Here, settings: Settings) -> Iterator[Finding]:
             do = "write another [server] port in deputize.toml, or 0 for any free one"
             yield Finding("bad", f"{where} cannot be used: {error.strerror}", do)
             return
-    yield Finding("ok", f"{where} is free")
+    yield Finding("ok", f"{where} is free" if settings.port else f"{settings.host}: any free port will do")
 
 
 def _sources(here: Here, settings: Settings) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def init(
         say_json({"project": str(target), "from": template, "files": files})
         return
     say(f"Made {target} from {template!r}: {len(files)} files. Now:")
-    say(f"  cd {target}\n  deputize check\n  deputize up")
+    say(f"  cd {target}\n  deputize check\n  deputize up\nREADME.md says what is in it and what it needs.")
 
 
 def check(

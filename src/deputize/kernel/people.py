@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from deputize import canonical
+from deputize.card import result_form
 from deputize.errors import DeputizeError
 from deputize.kernel.doubts import Doubts, begun_of
 from deputize.kernel.ending import Append, Ended
@@ -214,7 +215,7 @@ class People:
             place = ".".join(map(str, first["loc"])) or "result"
             raise NotAnswerable(
                 f"this result does not fit what {row.operation} returns: {place}: {first['msg']}; "
-                f"it takes {operation.contract.output_schema[:600]}"
+                f"it takes {result_form(operation.contract.output_schema)}"
             ) from None
 
     def _begun(self, tx: Tx, row: ActionRow) -> Begun:

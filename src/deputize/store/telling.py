@@ -48,6 +48,7 @@ def read_waiting(view: View, card: CardRow) -> Waiting:
         card.state == "open",
         asked if card.path else None,
         action.first_sent if action is not None else 0,
+        action.key if action is not None else "",
     )
 
 
