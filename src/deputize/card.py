@@ -15,6 +15,7 @@ from deputize.clock import iso
 from deputize.sentence import asked_for, because, for_event, reason_of, short
 
 ABOUT_CHARS_MAX = 600
+EVIDENCE_CHARS_MAX = 2_000
 RAW_CHARS_MAX = 500
 FORM_CHARS_MAX = 300
 FORM_DEPTH_MAX = 4
@@ -60,7 +61,7 @@ def evidence_of(body: Mapping[str, Any]) -> str:
     """What is known of it: the evidence of a doubt, or the answer that does not fit; bounded."""
     if "raw" in body:
         return raw_answer(body)
-    return reason_of(str(body.get("evidence") or body.get("reason", "")))
+    return short(reason_of(str(body.get("evidence") or body.get("reason", ""))), EVIDENCE_CHARS_MAX)
 
 
 def raw_answer(body: Mapping[str, Any]) -> str:
@@ -106,9 +107,14 @@ def result_form(schema: str) -> str:
     """What a result looks like, with `<…>` where a value is to be written: no JSON until it is filled in."""
     if not schema:
         return "<JSON>"
-    whole = canonical.decode(schema)
-    forms = (_form(whole, whole, depth) for depth in range(FORM_DEPTH_MAX, 0, -1))
-    return next((form for form in forms if len(form) <= FORM_CHARS_MAX), "<JSON>")
+    whole, form = canonical.decode(schema), "<JSON>"
+    # From the outside in, so that a type that holds itself many times over is never written out.
+    for depth in range(1, FORM_DEPTH_MAX + 1):
+        deeper = _form(whole, whole, depth)
+        if len(deeper) > FORM_CHARS_MAX:
+            break
+        form = deeper
+    return form
 
 
 def _form(node: Any, whole: Mapping[str, Any], depth: int) -> str:

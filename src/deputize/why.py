@@ -39,7 +39,8 @@ class RuleTexts:
 
 @dataclass(frozen=True)
 class Telling:
-    """What a story is told from. `event` is the run's, as the API shows it, or None."""
+    """What a story is told from. `event` is the run's, as the API shows it, or None; `schemas` are those
+    of results by operation, where the project is at hand."""
 
     run: str
     automation: str
@@ -81,9 +82,12 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
         *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
         *_cost(telling, own),
-        *_to_answer(telling, path, own),
     ]
-    return {"sentences": sentences, "facts": _facts(telling, path, asked, own)}
+    ways = _ways(telling, path, own)
+    if ways:
+        sentences.append("It waits for a person's answer:")
+        sentences += [f"  {way['command']}\n    {way['causes']}." for way in ways]
+    return {"sentences": sentences, "facts": _facts(telling, path, asked, own) | {"answers": ways}}
 
 
 def why_run(telling: Telling) -> dict[str, Any]:
@@ -202,15 +206,14 @@ def _cost(telling: Telling, own: Sequence[Entry]) -> list[str]:
     return [f"{what} {listed(held)}."]
 
 
-def _to_answer(telling: Telling, path: str, own: Sequence[Entry]) -> list[str]:
+def _ways(telling: Telling, path: str, own: Sequence[Entry]) -> list[dict[str, str]]:
     """How a person answers for it, where it waits for one."""
     kind = _waits_as(own)
     ended = any(entry.type == "ended" for entry in telling.entries)
     if not kind or (kind == "drift" and ended):
         return []
     op = next((str(e.body["op"]) for e in own if e.body and "op" in e.body), "")
-    ways = choices(f"{telling.run}/{path}", kind, ended, telling.schemas.get(op, ""))
-    return ["It waits for a person's answer:", *(f"  {way['command']}\n    {way['causes']}." for way in ways)]
+    return choices(f"{telling.run}/{path}", kind, ended, telling.schemas.get(op, ""))
 
 
 def _waits_as(own: Sequence[Entry]) -> str:

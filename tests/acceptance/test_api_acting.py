@@ -152,6 +152,7 @@ async def test_a_card_is_answered_once_and_with_a_result_that_fits(tmp_path: Pat
         assert list(ways) == [form, "did-not", "did-not --again", "abandon"]
         assert "the run goes on" in ways[form] and "happens twice" in ways["did-not --again"]
         told = "\n".join((await get(served, f"/v1/why/{run}/1"))["sentences"])
+        assert (await get(served, f"/v1/why/{run}/1"))["facts"]["answers"] == card["answers"]
         for way in card["answers"]:
             assert way["command"] in told and way["causes"] in told
         assert f"deputize why {run}/1" in (await get(served, f"/v1/why/{run}"))["sentences"][-1]

@@ -216,6 +216,13 @@ def test_a_long_value_is_whole_in_one_line_of_a_pipe_and_wrapped_in_a_terminal(p
     assert max(map(len, lines)) <= 80
 
 
+def test_nothing_that_a_sender_wrote_commands_a_terminal(project: Path) -> None:
+    run = greeted(project, "\x1b]0;planted\x07")
+    for words in (["why", run], ["why", f"{run}/1"], ["show", run], ["show", f"{run}/1"], ["events"]):
+        shown = deputize(project, *words).out
+        assert "\x1b" not in shown and "\x07" not in shown, words
+
+
 def test_runs_are_watched_in_a_terminal_until_ctrl_c(project: Path) -> None:
     run = greeted(project, "Watched")
     terminal, other = pty.openpty()

@@ -92,6 +92,13 @@ class Deep(BaseModel):
     name: str
 
 
+class Many(BaseModel):
+    a: Many
+    b: Many
+    c: list[Many]
+    d: Many | Deep
+
+
 @pytest.mark.parametrize(
     ("type", "form"),
     [
@@ -113,6 +120,7 @@ def test_a_result_is_shown_as_a_form_that_is_no_json_until_it_is_filled_in(type:
 def test_a_form_that_has_no_end_or_is_too_long_is_cut_to_its_outside() -> None:
     schema = canonical.encode(TypeAdapter(Deep).json_schema()).decode()
     assert result_form(schema).count("deeper") <= 4 and "<object>" in result_form(schema)
+    assert result_form(canonical.encode(TypeAdapter(Many).json_schema()).decode()).startswith('{"a": ')
     wide = {f"field_{n}": {"type": "string"} for n in range(100)}
     assert (
         result_form(canonical.encode({"type": "object", "properties": wide, "required": [*wide]}).decode())

@@ -183,7 +183,7 @@ def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
     for card in found["cards"]:
         _say_card(card, here.settings.zone)
     if found["next"] is not None:
-        say(f"There are more: --limit {limit * 2}")
+        say(f"There are more than these {limit}; the oldest are shown.")
 
 
 def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:

@@ -43,8 +43,8 @@ _COLOURS = {
 
 
 def say(text: str) -> None:
-    """Lines for people, as they are."""
-    sys.stdout.write(text + "\n")
+    """Lines for people, with nothing in them that a terminal would obey."""
+    sys.stdout.write("\n".join(map(_printable, text.split("\n"))) + "\n")
 
 
 def say_json(document: Any) -> None:
@@ -99,7 +99,12 @@ def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]
 def one_line(value: Any) -> str:
     """A value as a cell: whole, in one line, and nothing in it that a terminal would obey."""
     text = value if isinstance(value, str) else "" if value is None else plain(value)
-    return "".join(char if char.isprintable() else "�" for char in " ".join(text.split()))
+    return _printable(" ".join(text.split()))
+
+
+def _printable(line: str) -> str:
+    # What a service or a sender wrote reaches a person's terminal here.
+    return line if line.isprintable() else "".join(c if c.isprintable() or c == "\t" else "�" for c in line)
 
 
 def plain(value: Any) -> str:
