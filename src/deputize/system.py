@@ -23,12 +23,21 @@ from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.sources import Sources
 from deputize.kernel.start import InForce
 from deputize.kernel.time import Calendar, LedgerTime
+from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
 from deputize.operation import Operation
 from deputize.project import Project, load_project
 from deputize.sources import Poll
 from deputize.store.protocol import Store
 from deputize.store.sqlite.store import SqliteStore
+
+
+def restart_process(reason: str) -> None:
+    """End and begin again with the same words: held threads cannot be taken back."""
+    sys.stderr.write(f"deputize: restarting: {reason}\n")
+    sys.stderr.flush()
+    disarm()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 class ConnectorPerformer:
@@ -75,7 +84,8 @@ class System:
         boundary: Boundary = no_boundary,
         seed: int | None = None,
         on_lost: Callable[[StoreLost], None] | None = None,
-        restart: Callable[[str], None] | None = None,
+        restart: Callable[[str], None] = restart_process,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.project = project
         settings = project.settings
@@ -108,7 +118,8 @@ class System:
                 lane=lambda scope: _lane(scope, clock, settings.connectors, project.agents),
                 boundary=boundary,
                 random=Random(seed),
-                restart=restart or _restart_process,
+                restart=restart,
+                watchdog=watchdog or Watchdog(None),
             )
         )
         self.sources = Sources(
@@ -149,10 +160,3 @@ def _lane(
     settings = connectors.get(name) or ConnectorSettings()
     in_process = settings.base is None
     return Lane(clock, 1_000 if in_process else settings.concurrent_max, settings.per_second_max)
-
-
-def _restart_process(reason: str) -> None:
-    """End and begin again with the same words: held threads cannot be taken back."""
-    sys.stderr.write(f"deputize: restarting: {reason}\n")
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

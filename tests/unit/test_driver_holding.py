@@ -24,6 +24,7 @@ from deputize import Event, EventData, Outcome, automation, done
 from deputize.automation import Automation
 from deputize.kernel.driver import HELD_MAX, HELD_S_MAX
 from tests.support.living import living
+from tests.support.running import so
 from tests.unit.driver_desk import Ask, connector, line_of, worker, write
 
 Handler = Callable[[Event[Any]], Coroutine[Any, Any, Outcome]]
@@ -134,6 +135,43 @@ async def test_four_threads_held_at_once_make_the_process_restart_itself(tmp_pat
         assert await at.label(await at.send(item="still")) == "done(written)"
 
 
+STEPS: list[str] = []
+
+
+async def counts(event: Event[Hold]) -> Outcome:
+    STEPS.append(event.data.item)
+    GATE.wait(30)
+    return done("too late")
+
+
+async def counts_in_other_words(event: Event[Hold]) -> Outcome:
+    STEPS.append(event.data.item)
+    return done("in time")
+
+
+async def test_a_run_that_holds_at_two_starts_is_not_stepped_at_the_next_until_its_code_is_changed(
+    tmp_path: Path,
+) -> None:
+    """Four of them would make the process restart itself for ever."""
+    STEPS.clear()
+    held = automation(on=Hold, agent=worker, name="held")(counts)
+    mended = automation(on=Hold, agent=worker, name="held")(counts_in_other_words)
+    async with living(tmp_path, [held, healthy], [connector], restart=pytest.fail) as at:
+        run = await at.send(type="test.hold")
+        await at.state(run, "stuck")
+    for automations in (held, held, mended):
+        async with living(tmp_path, [automations, healthy], [connector], restart=pytest.fail) as at:
+            if automations is mended:
+                assert await at.label(run) == "done(in time)"
+            elif len(STEPS) == 1:
+                await at.until(lambda view: view.run(run))
+                await so(lambda: at.kernel.driver._held)
+                await at.gone()
+            assert await at.label(await at.send()) == "done(written)"
+            await at.gone()
+    assert len(STEPS) == 3
+
+
 async def test_threads_that_have_let_go_are_not_counted(tmp_path: Path) -> None:
     async with living(tmp_path, [holder(waits)], [connector], restart=pytest.fail) as at:
         for n in range(HELD_MAX):
@@ -216,6 +254,7 @@ import asyncio, sys, time
 from pathlib import Path
 from deputize import Event, Outcome, automation, done
 from tests.support.living import living
+from tests.support.running import so
 from tests.unit.driver_desk import Ask, worker
 
 @automation(on=Ask, agent=worker)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deputize.config import Settings
     from deputize.system import System
 
+HELD_FILE = "held.txt"
 USAGE_LINE = "Usage: deputize up [--project DIR] [--json]"
 
 
@@ -22,13 +23,16 @@ def up(here: Here, words: list[str]) -> int:
     """Serve; returns once it was stopped. Raises `Said` and `DeputizeError` where it cannot start."""
     if words:
         raise Said(f"up takes no {words[0]!r}. {USAGE_LINE}", USAGE)
+    from deputize.kernel.watchdog import Watchdog
     from deputize.project import load_project
     from deputize.system import System
 
     project = load_project(here.root)
     # The address first: a start that cannot be served must not make a ledger, or bring it to a new epoch.
     with _address(project.settings) as listener:
-        longlived.run(_serve(System(project), here, listener))
+        # Beside the ledger, and only touched by the process that has it.
+        watchdog = Watchdog(project.settings.data / HELD_FILE)
+        longlived.run(_serve(System(project, watchdog=watchdog), here, listener))
     return 0
 
 

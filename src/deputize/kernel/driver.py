@@ -5,7 +5,8 @@ abandoned, the other steps move to a new one. While `HELD_MAX` of them hold at o
 itself.
 
 Code in C that keeps the interpreter to itself (a regular expression without an end) holds the whole
-process, and no thread of it can look on: such a step is reported when it lets go.
+process, and no thread of it can look on: such a step is reported when it lets go, and if it does not, the
+watchdog ends the process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from deputize.clock import Clock
 from deputize.kernel.failing import FRAMES_MAX, place_in
 from deputize.kernel.live import Asks, LiveRun, Stepped, Sticks
 from deputize.kernel.stepping import advance, evict
+from deputize.kernel.watchdog import Watchdog
 
 HELD_S_MAX = 1.0
 WATCH_EVERY_S = 0.25
@@ -47,14 +49,19 @@ class _Thread:
 
 class Driver:
     """Steps runs away from the event loop. `deliver` is called on the loop with finished steps,
-    `restart` when too many threads are held."""
+    `restart` when too many threads are held. `watchdog` is one that was started."""
 
     def __init__(
-        self, clock: Clock, deliver: Callable[[list[Stepped]], None], restart: Callable[[str], None]
+        self,
+        clock: Clock,
+        deliver: Callable[[list[Stepped]], None],
+        restart: Callable[[str], None],
+        watchdog: Watchdog,
     ) -> None:
         self._clock = clock
         self._deliver = deliver
         self._restart = restart
+        self._watchdog = watchdog
         self._current = _Thread()
         self._held: list[threading.Thread] = []
         self._cpu_s = _cpu_s()
@@ -90,6 +97,7 @@ class Driver:
         thread.signal.put(False)
         if thread.thread is not None:
             await asyncio.to_thread(thread.thread.join, 5)
+        self._watchdog.stop()
 
     def _spawn(self, state: _Thread) -> None:
         state.thread = threading.Thread(
@@ -102,10 +110,12 @@ class Driver:
         while state.signal.get():
             state.woken = False
             state.cpu_s = _cpu_s()
+            self._watchdog.begin()
             while state.given:
                 run = state.given.popleft()
                 state.serial += 1
                 state.now = run
+                self._watchdog.mark(run)
                 began_s = self._clock.monotonic()
                 if run.discarded:
                     evict(run)
@@ -121,6 +131,7 @@ class Driver:
                 state.now = None
                 if stepped is not None:
                     state.done.append(stepped)
+            self._watchdog.end()
             done, state.done = state.done, []
             if done and self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._deliver, done)
@@ -130,6 +141,7 @@ class Driver:
         seen, held_s, before = -1, 0.0, self._clock.monotonic()
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
+            self._watchdog.renew(any(held.is_alive() for held in self._held))
             state, now, cpu_s = self._current, self._clock.monotonic(), _cpu_s()
             # A look that comes late says that the whole process stood still (a stopped machine,
             # a debugger), and nothing about the step; unless the processor was busy meanwhile.
@@ -156,7 +168,7 @@ class Driver:
         self._spawn(self._current)
         self._current.signal.put(True)
         self._deliver(done)
-        self._deliver([Sticks(run, _held(where))])
+        self._deliver([Sticks(run, _held(where), held=where)])
         self._held = [held for held in self._held if held.is_alive()] + [thread]
         if len(self._held) >= HELD_MAX:
             self._restart(f"{len(self._held)} automations hold their threads; the last at {where}")
@@ -171,7 +183,7 @@ def _unseen(state: _Thread, stepped: Stepped) -> Stepped:
     where = run.leaves[0].awaiting.where if isinstance(stepped, Asks) else run.automation.where
     run.discarded = True
     evict(run)
-    return Sticks(run, _held(f"before {where}"))
+    return Sticks(run, _held(f"before {where}"), held=where)
 
 
 def _held(where: str) -> str:

@@ -65,7 +65,7 @@ def place_of(coroutine: Any) -> str:
             break
         frames.append((frame.f_code.co_filename, frame.f_lineno))
         coroutine = coroutine.cr_await
-    return _innermost(frames) or "unknown place"
+    return innermost(frames) or "unknown place"
 
 
 def place_in(frame: FrameType | None) -> str:
@@ -76,7 +76,7 @@ def place_in(frame: FrameType | None) -> str:
             break
         frames.append((frame.f_code.co_filename, frame.f_lineno))
         frame = frame.f_back
-    return _innermost(frames[::-1]) or "unknown place"
+    return innermost(frames[::-1]) or "unknown place"
 
 
 def readable(text: str) -> str:
@@ -109,11 +109,12 @@ def _where(error: BaseException) -> str:
     """`file:line` of the innermost frame that is the project's own."""
     # Without the lines' text, which would be read from files.
     walked = traceback.walk_tb(error.__traceback__)
-    return _innermost([(frame.f_code.co_filename, line) for frame, line in walked])
+    return innermost([(frame.f_code.co_filename, line) for frame, line in walked])
 
 
-def _innermost(frames: list[tuple[str, int]]) -> str:
-    """The last of `frames` (outermost first) in the project; else the last that is not this package's."""
+def innermost(frames: list[tuple[str, int]]) -> str:
+    """`file:line` of the last of `frames` (outermost first) in the project; else of the last that is not
+    this package's."""
     outside = [f for f in frames if not f[0].startswith((_PACKAGE, "<"))]
     own = [f for f in outside if not f[0].startswith(_LIBRARIES)] or outside
     return f"{own[-1][0]}:{own[-1][1]}" if own else ""

@@ -14,6 +14,7 @@ from deputize.errors import StoreError
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
 from deputize.kernel.gate import Gate
+from deputize.kernel.holding import take_in_left
 from deputize.kernel.intake import Intake
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
@@ -29,6 +30,7 @@ from deputize.kernel.start import InForce
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
 from deputize.kernel.waiting import WAKE_MAX, wake_due
+from deputize.kernel.watchdog import Watchdog
 from deputize.ledger import SYSTEM, Draft
 from deputize.operation import Operation
 from deputize.store.protocol import Store, Tx
@@ -53,6 +55,7 @@ class Given:
     boundary: Boundary
     random: Random
     restart: Callable[[str], None]
+    watchdog: Watchdog
 
 
 class Kernel:
@@ -86,7 +89,9 @@ class Kernel:
         )
         self._known: dict[int, tuple[int, str]] = {}
         self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of)
-        self.driver = Driver(given.time.clock, lambda steps: self.runner.take(steps), given.restart)
+        self.driver = Driver(
+            given.time.clock, lambda steps: self.runner.take(steps), given.restart, given.watchdog
+        )
         self.intake = Intake(
             given.store,
             given.automations,
@@ -135,6 +140,10 @@ class Kernel:
         """Recover, and begin. Halts that were in force stay so."""
         store = self.parts.store
         await store.write(self._opened)
+        left = self.given.watchdog.start()
+        told = await store.write(lambda tx: take_in_left(tx, left, self.given.automations))
+        if told:
+            asyncio.get_running_loop().call_exception_handler({"message": told})
         self.parts.time.on_back = self._clock_back
         self.parts.time.now_us()
         self.parts.boundary("recovery.opened")

@@ -98,12 +98,13 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Sticks:
-    """A step cannot go on: the code does not match the record, or it held its thread."""
+    """A step cannot go on: the code does not match the record, or it held its thread (`held` says where)."""
 
     run: LiveRun
     reason: str
     ours: str = ""
     theirs: str = ""
+    held: str = ""
 
 
 Stepped = Asks | Ends | Sticks

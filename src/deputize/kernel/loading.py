@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from deputize.automation import Automation
 from deputize.kernel.ending import stick_run
+from deputize.kernel.holding import is_held
 from deputize.kernel.intake import Intake
 from deputize.kernel.live import LiveRun
 from deputize.kernel.result import read_record
@@ -30,6 +31,8 @@ def load_runs(
     for no in numbers:
         row = tx.run_no(no)
         if row is None or row.state not in LOADABLE or no in live:
+            continue
+        if row.state == "stuck" and is_held(tx, row.id):
             continue
         automation = automations.get(row.automation)
         kept = tx.event(row.event)

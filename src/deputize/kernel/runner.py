@@ -20,6 +20,7 @@ from deputize.kernel.driver import Driver
 from deputize.kernel.ending import RUN_SOURCE, Append, Ended, continued, end_by_hand, end_run, stick_run
 from deputize.kernel.failing import failed, readable
 from deputize.kernel.gate import Gate
+from deputize.kernel.holding import keep_held
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
 from deputize.kernel.loading import load_runs
@@ -322,6 +323,9 @@ class Runner:
                 # Nothing can be thrown into it any more, and nothing of it is under way.
                 return end_by_hand(tx, row, "cancelled by a person", self._intake, self._append)
             stick_run(tx, run.no, tx.version(run.no), step.reason, row, ours=step.ours, theirs=step.theirs)
+            if step.held and run.was_stuck:
+                # It held before, and was tried once more.
+                keep_held(tx, run.id, run.automation.code, step.held, tx.at_us)
             return None
 
         try:
