@@ -207,7 +207,7 @@ class SqliteStore:
     def _finish(self, batch: list[_Given], results: list[_Result]) -> list[_Result]:
         try:
             self._tx.write()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             if self._file.db.in_transaction:
                 self._file.db.execute("ROLLBACK")
             return self._rolled_back(batch, error)
