@@ -26,18 +26,21 @@ _SCHEMAS = ("input_schema", "output_schema")
 
 
 def main(argv: list[str]) -> int:
-    """Check the project in the folder that is named; what stands outside it too, unless `--code-only`."""
+    """Check the project in the folder that is named; what stands outside it too, unless `--code-only`;
+    with `--no-replay` all but the replays."""
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     # The parent asks with this signal where we stand, before it ends us.
     faulthandler.register(signal.SIGUSR1, all_threads=False)
-    report = examine(Path(argv[0]), "--code-only" in argv, lambda stage: _tell(told, {"stage": stage}))
+    code_only = "--code-only" in argv
+    replay = not code_only and "--no-replay" not in argv
+    report = examine(Path(argv[0]), code_only, replay, lambda stage: _tell(told, {"stage": stage}))
     _tell(told, {"report": report})
     told.close()
     return 0
 
 
-def examine(root: Path, code_only: bool, at: Callable[[str], None]) -> dict[str, Any]:
+def examine(root: Path, code_only: bool, replay: bool, at: Callable[[str], None]) -> dict[str, Any]:
     """The report: what is there, what is wrong, and what became of the replays."""
     at("importing the project")
     try:
@@ -49,7 +52,7 @@ def examine(root: Path, code_only: bool, at: Callable[[str], None]) -> dict[str,
         report["notes"] = ["nothing is permitted yet: add a rule with `permit = true` to rules/"]
     if not code_only:
         report["problems"] += _unset(project)
-    if not code_only and project.settings.ledger.is_file():
+    if replay and project.settings.ledger.is_file():
         from deputize.cli.replay import replay_ledger
         from deputize.store.sqlite.offline import OfflineLedger
 

@@ -24,15 +24,18 @@ TOLD_MAX = 20
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
-def check_project(root: Path, within_s: float, *, code_only: bool = False) -> dict[str, Any]:
+def check_project(
+    root: Path, within_s: float, *, code_only: bool = False, replay: bool = True
+) -> dict[str, Any]:
     """Run the child on a project. Returns its report with `ok`; a child that hangs is a problem of it.
 
+    `code_only` leaves out what stands outside the code, and so the replays; `replay` those alone.
     Raises `ProjectError` for settings that cannot be read, `Said` for a child that ends without a word.
     """
     settings = read_settings(root.resolve())
     # -P: a file of the project must not stand in for a module of the check itself.
     command = [sys.executable, "-P", "-m", "deputize.cli.check_child", str(settings.root)]
-    command += ["--code-only"] if code_only else []
+    command += ["--code-only"] if code_only else [] if replay else ["--no-replay"]
     # Files, not pipes: whatever the project prints, and however much, the child never waits for us.
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors, progress("checking"):
         child = subprocess.Popen(

@@ -23,16 +23,20 @@ def up(here: Here, words: list[str]) -> int:
     """Serve; returns once it was stopped. Raises `Said` and `DeputizeError` where it cannot start."""
     if words:
         raise Said(f"up takes no {words[0]!r}. {USAGE_LINE}", USAGE)
+    from deputize.cli.restarting import Restart
     from deputize.kernel.watchdog import Watchdog
     from deputize.project import load_project
-    from deputize.system import System
+    from deputize.system import System, restart_process
 
     project = load_project(here.root)
     # The address first: a start that cannot be served must not make a ledger, or bring it to a new epoch.
     with _address(project.settings) as listener:
         # Beside the ledger, and only touched by the process that has it.
         watchdog = Watchdog(project.settings.data / HELD_FILE)
-        longlived.run(_serve(System(project, watchdog=watchdog), here, listener))
+        restart = Restart(here.root)
+        longlived.run(_serve(System(project, watchdog=watchdog, restart=restart), here, listener))
+    if restart.reason:
+        restart_process(restart.reason)
     return 0
 
 
