@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -23,11 +24,10 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks."""
 
+    monotonic = staticmethod(time.monotonic)
+
     def now_us(self) -> int:
         return time.time_ns() // 1000
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
 
 class SteadyClock:
@@ -40,6 +40,8 @@ class SteadyClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        # The other clock's own function: it is asked thirty times a run.
+        self.monotonic: Callable[[], float] = clock.monotonic
         self._from_us, self._from_s = 0, clock.monotonic()
 
     def go_on_from(self, at_us: int) -> None:
@@ -54,20 +56,16 @@ class SteadyClock:
 
     def now_and_wall_us(self) -> tuple[int, int]:
         """This time, and the wall time that it was made of: how far that one is behind."""
-        clock = self._clock
+        monotonic, now_us = self.monotonic, self._clock.now_us
         with self._lock:
             # On both sides of the wall time: a process that stood still between two of these readings
             # must neither seem to have been set back nor run ahead from then on.
-            before_s = clock.monotonic()
-            wall_us = clock.now_us()
+            before_s = monotonic()
+            wall_us = now_us()
             steady_us = self._from_us + int((before_s - self._from_s) * 1_000_000)
             if wall_us > steady_us:
-                self._from_us, self._from_s = wall_us, clock.monotonic()
+                self._from_us, self._from_s = wall_us, monotonic()
             return max(wall_us, steady_us), wall_us
-
-    def monotonic(self) -> float:
-        """Seconds on the other clock's monotonic time."""
-        return self._clock.monotonic()
 
 
 def to_datetime(at_us: int) -> datetime:

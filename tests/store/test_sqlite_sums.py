@@ -31,7 +31,10 @@ steps = st.lists(
         st.tuples(st.just("use"), places, st.integers(-3, 3), st.integers(-3, 3)),
         st.tuples(st.just("count"), places, st.integers(-3, 3)),
         st.tuples(st.just("tally"), places, st.integers(-1, 1)),
-        *(st.tuples(st.just(step)) for step in ("read", "write", "savepoint", "roll back", "release", "commit")),
+        *(
+            st.tuples(st.just(step))
+            for step in ("read", "write", "savepoint", "roll back", "release", "commit")
+        ),
     ),
     max_size=60,
 )

@@ -6,7 +6,6 @@ becomes a `CallFailed`. What has been sent decides which.
 
 from __future__ import annotations
 
-import asyncio
 import reprlib
 import traceback
 from collections.abc import Awaitable, Callable
@@ -19,6 +18,7 @@ from deputize.connectors.answer import readable
 from deputize.connectors.http import HttpConnection
 from deputize.connectors.http_call import HttpCall
 from deputize.connectors.secret import Secrets
+from deputize.connectors.within import OutOfTime, within
 from deputize.operation import Operation
 
 RESULT_BYTES_MAX = 1_000_000
@@ -83,13 +83,13 @@ async def _called(
     except ValidationError as error:
         raise CallBroken(f"the stored arguments do not fit: {_said(error)}") from None
     timeout_s = operation.contract.timeout_s
-    scope = asyncio.timeout(timeout_s)
     try:
-        async with scope:
-            value = await function(call, **given)
+        value = await within(timeout_s, function(call, **given))
+    except OutOfTime:
+        raise _late(call, timeout_s) from None
     # The function is the project's code, and every exception of it is an outcome.
     except Exception as error:  # noqa: BLE001
-        raise (_late(call, timeout_s) if scope.expired() else _failure(call, error, function)) from None
+        raise _failure(call, error, function) from None
     if call.sent and not call.read:
         raise CallUnknown("the function returned, but nobody knows what became of the request it had sent")
     return value

@@ -149,7 +149,7 @@ class Gate:
                 else:
                     started_at = parts.time.monotonic()
                     parts.boundary("t2.before")
-                    started = await parts.store.write(lambda tx: self._start(tx, request))
+                    started = await parts.store.write(lambda tx: self._start(tx, request, turn))
                 if isinstance(started, Begun):
                     place.leave()
                     parts.boundary("t2.after")
@@ -174,10 +174,10 @@ class Gate:
             return None
         return place.behind(request.action.operation.resources(request.args))
 
-    def _start(self, tx: Tx, request: Request) -> Started:
+    def _start(self, tx: Tx, request: Request, turn: Turn) -> Started:
         parts = self.parts
         run = request.run
-        if run.is_over() or parts.stops.in_way(*self._scopes(request)) is not None:
+        if run.is_over() or parts.stops.in_way(*turn.scopes) is not None:
             return StoppedStart()
         started = start(tx, request, parts.force, parts.store.ledger_id)
         parts.boundary("t2.in")
@@ -278,12 +278,10 @@ class Gate:
         return not run.is_over() and await self.parts.stops.stand_by(f"run:{run.id}", place, timeout_s)
 
     def _turn(self, request: Request) -> Turn:
-        return self.turn(self._scopes(request), request.run.priority, request.run.automation.name)
-
-    def _scopes(self, request: Request) -> tuple[str, ...]:
         automation = request.run.automation
         connector = request.action.operation.contract.connector
-        return scopes_of(automation.agent.name, connector, automation.name, request.run.id)
+        scopes = scopes_of(automation.agent.name, connector, automation.name, request.run.id)
+        return self.turn(scopes, request.run.priority, automation.name)
 
     def _back_off_s(self, operation: Operation[..., Any], attempt: int, error: CallFailed) -> float:
         """How long to wait before another attempt: as the service asks, else twice as long each time."""

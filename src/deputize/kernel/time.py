@@ -17,6 +17,8 @@ class LedgerTime:
 
     def __init__(self, clock: SteadyClock, no_repeat_before: int = 0) -> None:
         self.clock = clock
+        self.monotonic: Callable[[], float] = clock.monotonic
+        """Seconds, for waiting."""
         self.no_repeat_before = no_repeat_before
         self.on_back: Callable[[int], None] = lambda no_repeat_before: None
         """Told once of each step back, to make it durable."""
@@ -34,10 +36,6 @@ class LedgerTime:
         elif behind_us < self._behind_us:
             self._behind_us = behind_us
         return now
-
-    def monotonic(self) -> float:
-        """Seconds, for waiting."""
-        return self.clock.monotonic()
 
 
 class Calendar:
