@@ -21,11 +21,12 @@ NOUNS = {
 MAY_IMPORT = {
     "errors": set(),
     "clock": {"errors"},
+    "handover": set(),
     "nouns": {"errors", "clock", "nouns"},
     "rules": {"errors", "clock", "nouns"},
-    "store": {"errors", "clock", "nouns"},
+    "store": {"errors", "clock", "handover", "nouns"},
     "connectors": {"errors", "clock", "nouns"},
-    "kernel": {"errors", "clock", "nouns", "store.protocol"},
+    "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "town": {"errors", "clock", "nouns"},
 }
 """Who may import what; `system`, `project`, `config`, `api`, `cli`, `demo` and `testing` stand above."""

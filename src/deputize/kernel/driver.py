@@ -21,10 +21,14 @@ from collections.abc import Callable
 from types import FrameType
 
 from deputize.clock import Clock
+from deputize.handover import Handover
 from deputize.kernel.failing import FRAMES_MAX, place_in
 from deputize.kernel.live import Asks, LiveRun, Stepped, Sticks
 from deputize.kernel.stepping import advance, evict
 from deputize.kernel.watchdog import Watchdog
+
+STAND_S = 0.005
+"""How long the loop stands still for a batch of steps; a usual step takes a hundredth of it."""
 
 HELD_S_MAX = 1.0
 WATCH_EVERY_S = 0.25
@@ -63,16 +67,15 @@ class Driver:
         self._restart = restart
         self._watchdog = watchdog
         self._current = _Thread()
+        self._handover = Handover(lambda: self._current.signal.put(True), deliver, STAND_S)
         self._held: list[threading.Thread] = []
         self._cpu_s = _cpu_s()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin, on the running loop."""
-        self._loop = asyncio.get_running_loop()
         self._spawn(self._current)
-        self._watch = self._loop.create_task(self._watch_forever())
+        self._watch = asyncio.get_running_loop().create_task(self._watch_forever())
 
     def give(self, run: LiveRun) -> None:
         """Step this run; its results are laid into its leaves."""
@@ -82,7 +85,7 @@ class Driver:
         if not state.woken:
             # One wake of the thread for all that is given until it looks.
             state.woken = True
-            state.signal.put(True)
+            self._handover.soon()
 
     def give_up(self, run: LiveRun) -> None:
         """Take this run out of memory."""
@@ -133,8 +136,7 @@ class Driver:
                     state.done.append(stepped)
             self._watchdog.end()
             done, state.done = state.done, []
-            if done and self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._deliver, done)
+            self._handover.back(done)
 
     async def _watch_forever(self) -> None:
         """Look at intervals; a step seen by looks that are themselves on time is a step that holds."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from deputize.clock import Clock
 from deputize.errors import StoreError, StoreFull, StoreLost
+from deputize.handover import Handover
 from deputize.ledger import Flaw
 from deputize.store.protocol import Tx, View
 from deputize.store.sqlite import checks
@@ -32,6 +33,9 @@ QUEUE_MAX = 20_000
 
 LAZY_S = 0.005
 """A lazy work waits this long at most for another to share its commit with."""
+
+STAND_S = 0.002
+"""The loop stands still for a commit so long at most; a disk that is slower has it go on meanwhile."""
 
 LOOK_S = 2.0
 """A writer that has nothing to write looks so often whether its file is still there."""
@@ -79,6 +83,7 @@ class SqliteStore:
         self._woken = False
         self._later: asyncio.TimerHandle | None = None
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._handover = Handover(lambda: self._signal.put(None), self._settle, STAND_S)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: StoreLost | None = None
         self._closing = False
@@ -116,7 +121,7 @@ class SqliteStore:
             self._later = None
         if not self._woken:
             self._woken = True
-            self._signal.put(None)
+            self._handover.soon()
 
     # -- the writer thread -----------------------------------------------------------------------
 
@@ -133,12 +138,11 @@ class SqliteStore:
                 batch.append(self._given.popleft())
             if self._given:
                 self._signal.put(None)
-            if batch:
-                try:
-                    results = self._commit(batch)
-                except sqlite3.Error as error:
-                    results = self._lose(StoreLost(f"the ledger's file cannot be used ({error})"), batch)
-                self._report(results)
+            try:
+                results = self._commit(batch) if batch else []
+            except sqlite3.Error as error:
+                results = self._lose(StoreLost(f"the ledger's file cannot be used ({error})"), batch)
+            self._handover.back(results)
             if self._closing and not self._given:
                 return
 
@@ -235,11 +239,6 @@ class SqliteStore:
         self._lost = error
         self._on_lost(error)
         return [(future, None, error) for _, future in batch]
-
-    def _report(self, results: list[_Result]) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._settle, results)
 
     def _settle(self, results: list[_Result]) -> None:
         self._unanswered -= len(results)
