@@ -39,8 +39,8 @@ class GatheredSums:
         self._db = db
         self._added: list[tuple[Key, int, int]] = []
         self._written = 0
-        self._pending: dict[Key, tuple[int, int]] = {}
-        self._known: dict[Key, tuple[int, int]] = {}
+        self._pending: dict[Key, list[int]] = {}
+        self._known: dict[Key, list[int]] = {}
 
     # -- adding, for the fold ------------------------------------------------------------------------
 
@@ -57,19 +57,21 @@ class GatheredSums:
         self._add((_TALLY, state, 0, 0), n, 0)
 
     def _add(self, key: Key, first: int, second: int) -> None:
-        pending = self._pending.get(key, _NOTHING)
-        pending = (pending[0] + first, pending[1] + second)
+        self._added.append((key, first, second))
+        pending = self._pending.get(key)
+        if pending is None:
+            self._pending[key] = pending = [0, 0]
+        pending[0] += first
+        pending[1] += second
+        sums = pending
         known = self._known.get(key)
         if known is not None:
-            known = (known[0] + first, known[1] + second)
-        for sums in (pending, known or _NOTHING):
+            known[0] += first
+            known[1] += second
+            sums = known
+        if abs(sums[0]) > SUM_MAX or abs(sums[1]) > SUM_MAX or abs(pending[0]) > SUM_MAX:
             # Here it harms one work alone; where all are written it would harm a whole commit.
-            if abs(sums[0]) > SUM_MAX or abs(sums[1]) > SUM_MAX:
-                raise OverflowError(f"a sum of {key[1]} is beyond 64 bits")
-        self._added.append((key, first, second))
-        self._pending[key] = pending
-        if known is not None:
-            self._known[key] = known
+            raise OverflowError(f"a sum of {key[1]} is beyond 64 bits")
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -80,7 +82,7 @@ class GatheredSums:
         if found is None:
             sql = "SELECT held, spent FROM budget_use WHERE budget=? AND window=?"
             found = self._learn(key, self._db.execute(sql, (budget, window)).fetchone() or _NOTHING)
-        return found
+        return found[0], found[1]
 
     def counted(self, counter: str, subject: str, window: int) -> int:
         """A fact's value."""
@@ -91,11 +93,11 @@ class GatheredSums:
             found = self._learn(key, self._db.execute(sql, key[1:]).fetchone() or _NOTHING)
         return found[0]
 
-    def _learn(self, key: Key, stored: tuple[int, int]) -> tuple[int, int]:
+    def _learn(self, key: Key, stored: tuple[int, int]) -> list[int]:
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         pending = self._pending.get(key, _NOTHING)
-        found = self._known[key] = (stored[0] + pending[0], stored[1] + pending[1])
+        found = self._known[key] = [stored[0] + pending[0], stored[1] + pending[1]]
         return found
 
     # -- writing, and taking back --------------------------------------------------------------------
@@ -124,7 +126,8 @@ class GatheredSums:
         for key, first, second in self._added[there:]:
             known = self._known.get(key)
             if known is not None:
-                self._known[key] = (known[0] - first, known[1] - second)
+                known[0] -= first
+                known[1] -= second
         del self._added[there:]
         self._pending = _summed(self._added[self._written :])
 
@@ -140,9 +143,10 @@ class GatheredSums:
         self._known.clear()
 
 
-def _summed(added: Iterable[tuple[Key, int, int]]) -> dict[Key, tuple[int, int]]:
-    sums: dict[Key, tuple[int, int]] = {}
+def _summed(added: Iterable[tuple[Key, int, int]]) -> dict[Key, list[int]]:
+    sums: dict[Key, list[int]] = {}
     for key, first, second in added:
-        before = sums.get(key, _NOTHING)
-        sums[key] = (before[0] + first, before[1] + second)
+        sum = sums.setdefault(key, [0, 0])
+        sum[0] += first
+        sum[1] += second
     return sums
