@@ -143,9 +143,11 @@ class StartingMachine(RuleBasedStateMachine):
         action = till.operations[f"till.{name}"](**args)
         decoded = canonical.decode(action.args)
         request = Request(run, str(self.paths), action, decoded, action.operation.amount(decoded))
+        gate = self.kernel.gate
+        turn = gate._turn(request)
 
         async def starts() -> tuple[Started, int]:
-            return await self.store.write(lambda tx: (self.kernel.gate._start(tx, request), tx.at_us))
+            return await self.store.write(lambda tx: (gate._start(tx, request, turn), tx.at_us))
 
         started, at_us = self.do(starts())
         new = PlainRound((run.no, request.path), name, args, at_us)
