@@ -108,7 +108,7 @@ def measure_throughput(runs: int, concurrency: int, directory: Path) -> float:
         await bench.system.stop()
         return runs / took
 
-    return longlived.run(work())
+    return asyncio.run(work())
 
 
 def measure_latency(runs: int, concurrency: int, directory: Path) -> float:
@@ -128,7 +128,7 @@ def measure_latency(runs: int, concurrency: int, directory: Path) -> float:
         await bench.system.stop()
         return statistics.median(times) * 1_000
 
-    return longlived.run(work())
+    return asyncio.run(work())
 
 
 def measure_recovery_extra_s(runs: int, concurrency: int, directory: Path) -> float:
@@ -191,7 +191,7 @@ def measure_verify_entries_per_s(runs: int, concurrency: int, directory: Path) -
         await bench.system.stop()
         return entries / took
 
-    return longlived.run(work())
+    return asyncio.run(work())
 
 
 def measure_growth_ratio(runs: int, concurrency: int, directory: Path) -> float:
@@ -217,7 +217,7 @@ def measure_growth_ratio(runs: int, concurrency: int, directory: Path) -> float:
             await bench.system.stop()
         return statistics.median(ratios)
 
-    return longlived.run(work())
+    return asyncio.run(work())
 
 
 def measure_waiting_100k_mb(runs: int, concurrency: int, directory: Path) -> float:
@@ -249,7 +249,7 @@ def measure_waiting_100k_mb(runs: int, concurrency: int, directory: Path) -> flo
         await bench.system.stop()
         return rss_mb
 
-    return longlived.run(work())
+    return asyncio.run(work())
 
 
 # -- helpers ------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.ours import Bench, asked
-from deputize import longlived
 from deputize.operation import Operation
 
 
@@ -55,4 +54,4 @@ async def finish(directory: Path, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    longlived.run({"hold": hold, "finish": finish}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run({"hold": hold, "finish": finish}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3])))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from deputize import longlived
 from deputize.cli.here import USAGE, Here, Said
 from deputize.errors import LedgerOwned, ProjectError
 
@@ -34,7 +34,7 @@ def up(here: Here, words: list[str]) -> int:
         # Beside the ledger, and only touched by the process that has it.
         watchdog = Watchdog(project.settings.data / HELD_FILE)
         restart = Restart(here.root)
-        longlived.run(_serve(System(project, watchdog=watchdog, restart=restart), here, listener))
+        asyncio.run(_serve(System(project, watchdog=watchdog, restart=restart), here, listener))
     if restart.reason:
         restart_process(restart.reason)
     return 0

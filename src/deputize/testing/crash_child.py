@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from deputize import canonical, longlived
+from deputize import canonical
 from deputize.clock import SystemClock
 from deputize.errors import DeputizeError
 from deputize.event import Occurrence
@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the back-offs")
     options = parser.parse_args()
     try:
-        longlived.run(live(options))
+        asyncio.run(live(options))
     except DeputizeError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deputize import longlived
 from deputize.clock import Clock, SystemClock
 from deputize.store.protocol import Store, Tx
 from deputize.testing import entries
@@ -62,4 +61,4 @@ async def _main(factory: str, place: str, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    longlived.run(_main(*sys.argv[1:]))
+    asyncio.run(_main(*sys.argv[1:]))
