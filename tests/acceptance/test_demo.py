@@ -128,6 +128,7 @@ def test_a_demo_that_is_left_alone_ends_well_and_says_so(demo: Demo) -> None:
         summary = town.summary()
     assert summary["refunded_minor"] == summary["refunded_in_state_minor"] == report["ledger"]
     assert summary["duplicates"] == 0
+    assert next(demo.dir.rglob(".env")).stat().st_mode & 0o077 == 0
 
 
 def test_a_demo_that_is_killed_in_every_way_goes_on_and_agrees_to_the_cent(demo: Demo) -> None:

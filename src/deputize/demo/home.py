@@ -57,6 +57,7 @@ class Home:
         lines = [f"TOWN_{name.upper()}_URL={urls[name]}\n" for name in ("shop", "payments", "mail")]
         draft = self.project / ".env.new"
         draft.write_text("".join(lines), "utf-8")
+        draft.chmod(0o600)
         draft.replace(self.project / ".env")
 
 
