@@ -98,7 +98,6 @@ class Kernel:
             given.params,
             self.recording.append,
             fresh=self._fresh,
-            unbegun=self.scheduler.unbegun,
             woken=lambda no, path, result: self.runner.deliver(no, path, result),
             backlog=lambda: self.scheduler.backlog,
             boundary=given.boundary,
