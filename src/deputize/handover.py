@@ -44,14 +44,16 @@ class Handover(Generic[T]):
         self._awaited = True
         self._begin()
         try:
-            made = self._made.get(timeout=self._stand_s)
+            made = [self._made.get(timeout=self._stand_s)]
         except queue.Empty:
-            pass
-        else:
-            self._deliver(made)
+            made = []
         # From here on the thread calls; what it made just before this line is taken below.
         self._awaited = False
-        self._take()
+        try:
+            for one in made:
+                self._deliver(one)
+        finally:
+            self._take()
 
     def _take(self) -> None:
         while True:

@@ -92,3 +92,24 @@ async def test_nothing_is_left_behind_where_it_is_made_just_as_the_loop_goes_on(
             handover.soon()
             assert await taken.get() == "made"
     assert taken.empty()
+
+
+async def test_an_error_in_taking_one_leaves_the_way_open_for_the_next(asked: Asked) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    may_end = threading.Event()
+    handover, taken = working(asked, [lambda: "bad", lambda: str(may_end.wait(30))], stand_s=0.05)
+    take = handover._deliver
+
+    def failing(made: str) -> None:
+        handover._deliver = take  # type: ignore[method-assign]
+        raise ValueError(made)
+
+    handover._deliver = failing  # type: ignore[method-assign]
+    handover.soon()
+    await turn()
+    await turn()
+    assert [str(error) for error in told] == ["bad"] and not handover._awaited
+    handover.soon()
+    may_end.set()
+    assert await taken.get() == "True"
