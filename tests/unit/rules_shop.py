@@ -81,3 +81,9 @@ def ask(operation: str = "payments.refund", **changed: Any) -> Question:
         "minute_of_day": 600, "weekday": 2,
     }  # fmt: skip
     return Question(**(plain | changed))
+
+
+def put_to_cedar(loaded: CedarRules, question: Question) -> dict[str, Any]:
+    """What Cedar is given of a question."""
+    part = loaded._slices[question.operation]
+    return part.request(question.agent, part.context.put(question))

@@ -15,7 +15,7 @@ from deputize.rules import CedarRules
 from deputize.rules.cedar_files import parse_policy, policy_set
 from deputize.rules.ruleset import _NOBODY
 from deputize.rules.schema import Context
-from tests.unit.rules_shop import PERMIT_ALL, ask, rules
+from tests.unit.rules_shop import PERMIT_ALL, ask, put_to_cedar, rules
 
 LONG = 2**63
 OPERATIONS = ("payments.refund", "payments.payout")
@@ -228,6 +228,21 @@ CEDAR = (
     ' { {"all": context}.all.args.reason == "late" || (if context.automation == "" then context else context)'
     '.args.charge == "ch_1" }',
     'forbid (principal, action == Action::"payments.refund", resource) when { context.args == context.args }',
+    "forbid (principal, action, resource) when"
+    " { context.time.minute_of_day * 2 - context.time.weekday >= 960 }",
+    "forbid (principal, action, resource) when { [1, 3, -2].contains(-context.time.weekday) }",
+    "forbid (principal, action, resource) when { 479 == context.time.minute_of_day || 1200 != context.time"
+    ".minute_of_day && 3 < context.time.weekday }",
+    "forbid (principal, action, resource) when { context.time.weekday > context.time.minute_of_day - 477 }",
+    'forbid (principal, action == Action::"payments.refund", resource) when'
+    ' { context.args.charge like "*c*" && context.args.amount.minor <= 5 }',
+    'forbid (principal, action == Action::"payments.refund", resource) when'
+    ' { ["ch_1", "", "EUR"].contains(context.args.charge) == (context.args.amount.currency == "EUR") }',
+    'forbid (principal, action == Action::"payments.payout", resource) when'
+    ' { context.args has amount && context.args.amount == {"minor": 3, "currency": "EUR"} }',
+    'forbid (principal, action == Action::"payments.payout", resource) when'
+    " { if context.args has amount then [context.args.amount.minor, 5].contains(7)"
+    ' && principal == Agent::"third" else true }',
     'permit (principal, action in [Action::"payments.refund", Action::"mail.send"], resource)',
     'permit (principal == Agent::"desk", action in Action::"payments.payout", resource)',
 )
@@ -248,7 +263,7 @@ def whole_set(loaded: CedarRules) -> cedarpy.PolicySet:
 def whole_request(loaded: CedarRules, question: Question) -> dict[str, Any]:
     counters = tuple(need.counter for need in loaded.needs(question.operation))
     context = Context(loaded._views[question.operation], counters)
-    request = loaded._slices[question.operation].request(question)
+    request = put_to_cedar(loaded, question)
     return request | {"context": canonical.encode(context.put(question)).decode()}
 
 
@@ -271,7 +286,7 @@ def test_a_slice_decides_on_what_it_reads_as_the_whole_set_does_on_everything(
         if too_large(question):
             continue
         by_whole = cedarpy.is_authorized(whole_request(loaded, question), whole, _NOBODY, loaded._schema)
-        by_part = cedarpy.is_authorized(part.request(question), part.policies, _NOBODY, part.schema)
+        by_part = cedarpy.is_authorized(put_to_cedar(loaded, question), part.policies, _NOBODY, part.schema)
         assert by_part.decision == by_whole.decision
         assert sorted(by_part.diagnostics.reasons) == sorted(by_whole.diagnostics.reasons)
         assert sorted(by_part.diagnostics.errors) == sorted(by_whole.diagnostics.errors)
@@ -297,3 +312,17 @@ def test_a_demand_is_made_only_where_permits_and_hard_rules_alone_allow(
         assert without.decision == "allow" and {line.tier for line in verdict.rules} <= {"approval", "verify"}
     elif not verdict.errors:
         assert verdict.decision == without.decision
+
+
+@settings(max_examples=300, deadline=None)
+@given(spec_lists(), policies, st.lists(questions(), min_size=2, max_size=25))
+def test_questions_of_one_kind_have_the_verdict_that_cedar_gives_each(
+    specs: list[Spec], written: list[tuple[str, str]], asked: list[Question]
+) -> None:
+    cedar = "".join(as_cedar(n, policy, tier) for n, (policy, tier) in enumerate(written))
+    loaded = rules("\n\n".join(map(as_toml, specs)), cedar)
+    near = [replace(q, minute_of_day=asked[0].minute_of_day, weekday=asked[0].weekday) for q in asked]
+    for question in (*asked, *near):
+        part = loaded._slices[question.operation]
+        by_cedar = loaded._asked(part, question.agent, part.context.put(question))
+        assert loaded.judge(question) == by_cedar

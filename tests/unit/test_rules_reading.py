@@ -8,7 +8,7 @@ import pytest
 
 from deputize.rules.cedar_files import parse_policy
 from deputize.rules.reading import reads_of
-from tests.unit.rules_shop import PERMIT_ALL, ask, rules
+from tests.unit.rules_shop import PERMIT_ALL, ask, put_to_cedar, rules
 
 FORBID = "forbid (principal, action, resource) when { %s };"
 
@@ -48,9 +48,9 @@ def test_only_what_the_rules_of_an_operation_read_is_put_to_cedar() -> None:
         '[[rule]]\ntitle = "Not much"\noperation = "payments.refund"\nnever_above = { amount = "9.00 EUR" }\n'
     )
     loaded = rules(PERMIT_ALL + limit)
-    put = loaded._slices["payments.refund"].request(ask())["context"]
+    put = put_to_cedar(loaded, ask())["context"]
     assert json.loads(put) == {"args": {"amount": {"minor": 5000, "currency": "EUR"}}}
-    assert json.loads(loaded._slices["mail.send"].request(ask("mail.send"))["context"]) == {}
+    assert json.loads(put_to_cedar(loaded, ask("mail.send"))["context"]) == {}
 
 
 def test_a_text_that_no_rule_reads_costs_nothing_and_stops_nothing() -> None:

@@ -39,7 +39,7 @@ def reads_of(policies: Iterable[Mapping[str, Any]]) -> Reads:
     open: list[Any] = [condition for policy in policies for condition in policy.get("conditions", ())]
     while open:
         node = open.pop()
-        path = _path(node)
+        path = path_of(node)
         if path is not None:
             found.add(path[:2])
         elif isinstance(node, Mapping):
@@ -49,8 +49,11 @@ def reads_of(policies: Iterable[Mapping[str, Any]]) -> Reads:
     return Reads(frozenset(found))
 
 
-def _path(node: Any) -> Path | None:
-    """The way from the context that an expression is, by attributes alone; None for any other one."""
+def path_of(node: Any) -> Path | None:
+    """The way from the context that an expression is, by attributes alone; None for any other one.
+
+    Of a question for presence (`has`), the way to what may be there.
+    """
     names: list[str] = []
     while isinstance(node, Mapping) and len(node) == 1:
         if node.get("Var") == "context":

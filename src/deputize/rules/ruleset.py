@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import orjson
 from deputize.errors import RuleError
 from deputize.operation import Operation
 from deputize.rule import FactNeed, Question, RuleLine, Verdict
+from deputize.rules.alike import Alike, Kind
 from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
 from deputize.rules.compile import Known, LoadedRule, compile_form
 from deputize.rules.forms import Problem, read_forms
@@ -32,6 +33,8 @@ from deputize.suggest import did_you_mean
 FILES_MAX = 500
 FILE_BYTES_MAX = 1_000_000
 RULES_MAX = 5_000
+KINDS_MAX = 4_096
+"""Kinds of questions whose verdict is kept, for each operation."""
 
 _NOBODY = cedarpy.Entities.from_json_str("[]")
 
@@ -90,15 +93,24 @@ class _Slice:
     calm: cedarpy.PolicySet | None
     action: dict[str, str]
     resource: dict[str, str]
+    alike: Alike
+    verdicts: dict[Kind, Verdict] = field(default_factory=dict)
+    """What Cedar has said, by kind of question."""
 
-    def request(self, question: Question) -> dict[str, Any]:
-        """The question for Cedar. Raises `KeyError`, `TypeError` or `ValueError` where it cannot be put."""
+    def request(self, agent: str, context: Mapping[str, Any]) -> dict[str, Any]:
+        """The question for Cedar. Raises `TypeError` or `ValueError` where it cannot be put."""
         return {
-            "principal": {"type": "Agent", "id": question.agent},
+            "principal": {"type": "Agent", "id": agent},
             "action": self.action,
             "resource": self.resource,
-            "context": orjson.dumps(self.context.put(question)).decode(),
+            "context": orjson.dumps(context).decode(),
         }
+
+    def remember(self, kind: Kind, verdict: Verdict) -> None:
+        """Give the same verdict to every question of this kind."""
+        if len(self.verdicts) >= KINDS_MAX:
+            self.verdicts.clear()
+        self.verdicts[kind] = verdict
 
 
 class CedarRules:
@@ -150,7 +162,21 @@ class CedarRules:
         if found is None:
             return _broken(f"there is no operation {question.operation!r}")
         try:
-            request = found.request(question)
+            context = found.context.put(question)
+        except KeyError as error:
+            return _broken(f"there is no count for {error}")
+        kind = found.alike.kind(question.agent, context)
+        verdict = found.verdicts.get(kind) if kind is not None else None
+        if verdict is None:
+            verdict = self._asked(found, question.agent, context)
+            if kind is not None and not verdict.errors:
+                found.remember(kind, verdict)
+        return verdict
+
+    def _asked(self, found: _Slice, agent: str, context: Mapping[str, Any]) -> Verdict:
+        """What Cedar says."""
+        try:
+            request = found.request(agent, context)
             result = cedarpy.is_authorized(request, found.policies, _NOBODY, found.schema)
             deciding = self._deciding(result)
             if isinstance(deciding, Verdict):
@@ -162,9 +188,7 @@ class CedarRules:
                 return Verdict("refuse", hard)
             again = cedarpy.is_authorized(request, found.calm, _NOBODY, found.schema)
             permitting = self._deciding(again)
-        except KeyError as error:
-            return _broken(f"there is no count for {error}")
-        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             return _broken(str(error))
         if isinstance(permitting, Verdict):
             return permitting
@@ -215,6 +239,7 @@ class CedarRules:
             policies(calm) if tiered else None,
             {"type": "Action", "id": name},
             {"type": "Connection", "id": self._views[name].connector},
+            Alike(parsed[_place(key)] for key, _ in mine),
         )
 
 
