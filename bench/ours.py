@@ -22,9 +22,11 @@ import psutil
 
 from bench.measure import WARM_UP_RUNS, Measure, WorkNotDone, main
 from deputize import canonical, longlived
+from deputize.clock import SystemClock
 from deputize.event import Occurrence
 from deputize.kernel.live import LiveRun
 from deputize.ledger import Draft
+from deputize.processor import OneProcessor
 from deputize.store.protocol import Tx
 from deputize.system import System
 
@@ -45,7 +47,8 @@ class Bench:
         if not root.exists():
             shutil.copytree(PROJECT, root, ignore=shutil.ignore_patterns("__pycache__", "data"))
         self.root = root
-        self.system = System.open(root)
+        # As `deputize up` does it.
+        self.system = System.open(root, processor=OneProcessor(SystemClock()))
         self.ended = 0
         self._changed = asyncio.Event()
         self._serial = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from deputize.kernel.time import Calendar, LedgerTime
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
 from deputize.operation import Operation
+from deputize.processor import OneProcessor
 from deputize.project import Project, load_project
 from deputize.sources import Poll
 from deputize.store.protocol import Store
@@ -70,7 +72,8 @@ class ConnectorPerformer:
 
 
 class System:
-    """One project on one ledger. Make it, `start` it on a running loop, `stop` it.
+    """One project on one ledger. Make it, `start` it on a running loop, `stop` it. `watchdog` and `processor`
+    change the whole process, so they are for entry points.
 
     Raises `ProjectError` where the project does not load and `LedgerOwned` where another process
     has its ledger.
@@ -86,8 +89,11 @@ class System:
         on_lost: Callable[[StoreLost], None] | None = None,
         restart: Callable[[str], None] = restart_process,
         watchdog: Watchdog | None = None,
+        processor: OneProcessor | None = None,
     ) -> None:
         self.project = project
+        self._processor = processor
+        self._watching: asyncio.Task[None] | None = None
         settings = project.settings
         clock = SteadyClock(clock or SystemClock())
         self.secrets = Secrets(settings.root, settings.environ)
@@ -140,10 +146,14 @@ class System:
     async def start(self) -> None:
         """Recover what a former owner left, and begin."""
         await self.kernel.start()
+        if self._processor is not None:
+            self._watching = asyncio.get_running_loop().create_task(self._processor.watch())
         self.sources.start()
 
     async def stop(self) -> None:
         """Let go of everything; nothing is lost."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self.sources.stop()
         await self.kernel.stop()
         await self.connections.aclose()

@@ -24,7 +24,9 @@ def up(here: Here, words: list[str]) -> int:
     if words:
         raise Said(f"up takes no {words[0]!r}. {USAGE_LINE}", USAGE)
     from deputize.cli.restarting import Restart
+    from deputize.clock import SystemClock
     from deputize.kernel.watchdog import Watchdog
+    from deputize.processor import OneProcessor
     from deputize.project import load_project
     from deputize.system import System, restart_process
 
@@ -34,7 +36,9 @@ def up(here: Here, words: list[str]) -> int:
         # Beside the ledger, and only touched by the process that has it.
         watchdog = Watchdog(project.settings.data / HELD_FILE)
         restart = Restart(here.root)
-        asyncio.run(_serve(System(project, watchdog=watchdog, restart=restart), here, listener))
+        processor = OneProcessor(SystemClock())
+        system = System(project, watchdog=watchdog, processor=processor, restart=restart)
+        asyncio.run(_serve(system, here, listener))
     if restart.reason:
         restart_process(restart.reason)
     return 0
