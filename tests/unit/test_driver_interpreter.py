@@ -11,13 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deputize import canonical
+from deputize.automation import Automation
+from deputize.event import Occurrence
 from deputize.kernel import watchdog
-from deputize.kernel.holding import HELD, take_in_left
+from deputize.kernel.holding import HELD, keeps_first, take_in_left
 from deputize.kernel.live import LiveRun
 from deputize.kernel.watchdog import MARK_BYTES, Left, Watchdog, read_left
 from tests.support.command import deputize, edit, new_project
@@ -86,9 +89,19 @@ def test_a_search_without_an_end_ends_the_process_and_its_run_is_stuck_at_the_ne
     searching = project / "automations" / "searching.py"
     searching.write_text(SEARCHING)
     line = SEARCHING.splitlines().index(next(x for x in SEARCHING.splitlines() if "# here" in x)) + 1
+    evil = "a" * 64 + "b"
+    with up(project) as zeroth:
+        # It is the only event there is, so it is looked at while its commit is on its way.
+        sent = deputize(project, "send", "text.came", "--data", json.dumps({"text": evil}))
+        assert sent.code == 3 and "cannot be reached" in sent.err
+        assert zeroth.wait(30) == -signal.SIGPROF
     with up(project) as first:
-        run = send(project, "a" * 64 + "b")
+        run = send(project, evil)
         assert first.wait(30) == -signal.SIGPROF
+        assert first.stderr is not None
+        assert (
+            "the event that led there was not accepted yet, and when it is sent again" in first.stderr.read()
+        )
     with up(project) as second:
         assert "not found" in finished(project, "ab")
         shown = deputize(project, "show", run, "--json").out
@@ -265,3 +278,22 @@ async def test_a_run_that_was_only_under_way_is_stuck_when_it_comes_again(tmp_pa
         await at.system.store.write(lambda tx: tx.set_setting(HELD + run, kept))
         await taken(None)
         assert await at.system.store.write(lambda tx: tx.settings(HELD)) == {}
+
+
+async def test_code_that_held_before_its_event_was_kept_is_known_until_it_is_changed(tmp_path: Path) -> None:
+    async with living(tmp_path, [healthy], [connector], sound=True) as at:
+
+        async def kept(*automations: Automation) -> frozenset[str]:
+            known = {automation.name: automation for automation in automations}
+            return await at.system.store.write(lambda tx: keeps_first(tx, known))
+
+        assert await kept(healthy) == frozenset()
+        left = Left("a-run-that-was-never-kept", healthy.code, f"{__file__}:1", 1, sure=True)
+        told = await at.system.store.write(lambda tx: take_in_left(tx, left, {}))
+        assert "the event that led there was not accepted yet" in told
+        assert await kept(healthy) == await kept(healthy) == {healthy.code}
+        at.kernel.intake.keeps_first = await kept(healthy)
+        asked = Occurrence("/test", "e1", healthy.on.event_type, "", 1, b"{}")
+        assert not at.kernel.intake._may_be_early([asked])
+        assert at.kernel.intake._may_be_early([replace(asked, type="of.others")])
+        assert await kept() == await kept(healthy) == frozenset(), "that code is gone, and the note with it"

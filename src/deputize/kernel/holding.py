@@ -19,6 +19,11 @@ _ONCE = "held_once"
 """The run that was under way when the interpreter was held last, where that may not have been by it."""
 
 
+_UNKEPT = "held_unkept:"
+"""Settings by the digest of automations' code: the interpreter was held in the step of a run whose event
+was not on disk yet."""
+
+
 def keep_held(tx: Tx, run_id: str, code: str, where: str, at_us: int) -> None:
     """Remember that this code of a run held at a place."""
     kept = canonical.encode({"code": code, "where": where, "at": at_us})
@@ -28,6 +33,16 @@ def keep_held(tx: Tx, run_id: str, code: str, where: str, at_us: int) -> None:
 def is_held(tx: Tx, run_id: str) -> bool:
     """Whether a run must not be stepped."""
     return tx.setting(HELD + run_id) is not None
+
+
+def keeps_first(tx: Tx, automations: Mapping[str, Automation]) -> frozenset[str]:
+    """The code of automations that are stepped only when their event is on disk, because a step of theirs
+    has held the interpreter before that: or the same event, sent again, would never be kept."""
+    codes = {automation.code for automation in automations.values()}
+    noted = {name.removeprefix(_UNKEPT) for name in tx.settings(_UNKEPT)}
+    for code in noted - codes:
+        tx.set_setting(_UNKEPT + code, None)
+    return frozenset(noted & codes)
 
 
 def take_in_left(tx: Tx, left: Left | None, automations: Mapping[str, Automation]) -> str:
@@ -50,7 +65,11 @@ def take_in_left(tx: Tx, left: Left | None, automations: Mapping[str, Automation
 def _take_in(tx: Tx, left: Left) -> str:
     row = tx.run(left.run_id)
     if row is None:
-        return f"the interpreter was held at {left.where}, by a run that this ledger does not have"
+        tx.set_setting(_UNKEPT + left.code, str(left.at_us))
+        return (
+            f"the interpreter was held at {left.where}, so the process was ended; the event that led there "
+            "was not accepted yet, and when it is sent again it is kept before it is looked at"
+        )
     of = f"run {row.id} of {row.automation}"
     if not (left.sure or tx.setting(_ONCE) == row.id):
         tx.set_setting(_ONCE, row.id)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deputize import canonical
 from deputize.agent import PRIORITY
 from deputize.automation import Automation
 from deputize.awaiting import Step
-from deputize.errors import BadEvent, DeputizeError
+from deputize.errors import BadEvent, DeputizeError, StoreError
 from deputize.event import OWN_TYPES, EventData, Occurrence
 from deputize.kernel.live import LiveRun
 from deputize.kernel.ports import Boundary, no_boundary
@@ -41,7 +41,7 @@ class Arrival:
 
 
 class Intake:
-    """Takes events in. `begun` of the intake puts new runs in line after their commit."""
+    """Takes events in. `fresh` puts new runs in line, `unbegun` takes out those whose event was not kept."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Intake:
         append: Callable[[Tx, int, list[Any]], None],
         *,
         fresh: Callable[[LiveRun], None],
+        unbegun: Callable[[LiveRun], None],
         woken: Callable[[int, str, Result], None],
         backlog: Callable[[], int],
         boundary: Boundary = no_boundary,
@@ -59,10 +60,13 @@ class Intake:
         self._params = params
         self._append = append
         self._fresh = fresh
+        self._unbegun = unbegun
         self._woken = woken
         self._backlog = backlog
         self._boundary = boundary
         self._arriving = 0
+        self.keeps_first: frozenset[str] = frozenset()
+        """The code of automations whose runs are stepped only when their event is on disk."""
         self._by_type: dict[str, list[Automation]] = {}
         self.automations = automations
         for automation in automations.values():
@@ -92,6 +96,9 @@ class Intake:
     ) -> list[Arrival]:
         """Keep events and begin their runs, all in one commit; durable when this returns.
 
+        A run may be stepped while its event's commit is on its way: what it asks for is written after
+        that event, or with it, and nothing is sent before that is on disk.
+
         `also` is done in the same transaction (a source says there where to go on); `key` is that of
         the runs of automations that have none of their own.
         Raises `Overloaded` where too much waits already, `StoreFull` where nothing could be written.
@@ -105,16 +112,37 @@ class Intake:
                 also(tx)
             return arrivals
 
+        early: list[LiveRun] = []
+
+        def begin(arrivals: list[Arrival]) -> None:
+            for arrival in arrivals:
+                early.extend(arrival.runs)
+                for run in arrival.runs:
+                    self._fresh(run)
+
         self._boundary("intake.before")
         self._arriving += len(occurrences)
         try:
-            arrivals = await self._store.write(work)
+            told = begin if self._may_be_early(occurrences) else None
+            arrivals = await self._store.write(work, early=told)
+        except StoreError:
+            for run in early:
+                self._unbegun(run)
+            raise
         finally:
             self._arriving -= len(occurrences)
         self._boundary("intake.after")
         for arrival in arrivals:
-            self.begun(arrival)
+            self.begun(replace(arrival, runs=()) if early else arrival)
         return arrivals
+
+    def _may_be_early(self, occurrences: Sequence[Occurrence]) -> bool:
+        """Whether the runs of these events may be stepped while their commit is on its way."""
+        return not self.keeps_first or all(
+            automation.code not in self.keeps_first
+            for occurrence in occurrences
+            for automation in self._by_type.get(occurrence.type, ())
+        )
 
     def arrive(self, tx: Tx, occurrence: Occurrence, *, key: str | None = None) -> Arrival:
         """Keep one event inside a work; call `begun` with what it returns once that is committed."""

@@ -14,7 +14,7 @@ from deputize.errors import StoreError
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
 from deputize.kernel.gate import Gate
-from deputize.kernel.holding import take_in_left
+from deputize.kernel.holding import keeps_first, take_in_left
 from deputize.kernel.intake import Intake
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
@@ -98,6 +98,7 @@ class Kernel:
             given.params,
             self.recording.append,
             fresh=self._fresh,
+            unbegun=self.scheduler.unbegun,
             woken=lambda no, path, result: self.runner.deliver(no, path, result),
             backlog=lambda: self.scheduler.backlog,
             boundary=given.boundary,
@@ -142,6 +143,7 @@ class Kernel:
         await store.write(self._opened)
         left = self.given.watchdog.start()
         told = await store.write(lambda tx: take_in_left(tx, left, self.given.automations))
+        self.intake.keeps_first = await store.write(lambda tx: keeps_first(tx, self.given.automations))
         if told:
             asyncio.get_running_loop().call_exception_handler({"message": told})
         self.parts.time.on_back = self._clock_back

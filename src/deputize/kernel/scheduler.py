@@ -53,6 +53,13 @@ class Scheduler:
         """A run that has just begun; it needs no loading if its turn comes."""
         self._push(run.no, run.priority, run.automation.name, run)
 
+    def unbegun(self, run: LiveRun) -> None:
+        """A run that was put in line as its event arrived, and whose event could not be kept after all."""
+        self._queued.pop(run.no, None)
+        self._paused.pop(run.no, None)
+        if self._live.get(run.no) is run:
+            self.runner.leave(run)
+
     def ready(self, no: int) -> None:
         """A run that can go on from its record; one that is in line as it began is loaded after all."""
         self._paused.pop(no, None)

@@ -324,11 +324,17 @@ class Store(Protocol):
     commits: int
     works: int
 
-    def write(self, work: Callable[[Tx], T], *, lazy: bool = False) -> asyncio.Future[T]:
+    def write(
+        self, work: Callable[[Tx], T], *, lazy: bool = False, early: Callable[[T], None] | None = None
+    ) -> asyncio.Future[T]:
         """Run a work in the next group commit; the future is done when that is on disk.
 
         A `lazy` work is one that nobody waits for: it waits a few milliseconds for the next one that
         somebody does wait for, to share its commit.
+
+        `early` may be told on the loop what the work returned before that is on disk, so that what
+        follows from it can be prepared, and given in time to share its commit. Where the commit then
+        fails, so does every later work that builds on it: a number of a run is not given twice.
 
         Works run in the order in which they were given. Raises through the future whatever the
         work raised (its savepoint was rolled back alone), `StoreFull` where nothing could be written.

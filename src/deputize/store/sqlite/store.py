@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 import queue
 import sqlite3
@@ -37,12 +39,15 @@ LAZY_S = 0.005
 STAND_S = 0.002
 """The loop stands still for a commit so long at most; a disk that is slower has it go on meanwhile."""
 
+EARLY_S = 0.0005
+"""A commit waits so long at most for what its early word sets going; the disk takes about as long."""
+
 LOOK_S = 2.0
 """A writer that has nothing to write looks so often whether its file is still there."""
 
 EXIT_COMMIT_UNKNOWN = 70
 
-_Given = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
+_Given = tuple[Callable[[Any], Any], "asyncio.Future[Any]", Callable[[Any], None] | None]
 _Result = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
@@ -83,7 +88,9 @@ class SqliteStore:
         self._woken = False
         self._later: asyncio.TimerHandle | None = None
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._handover = Handover(lambda: self._signal.put(None), self._settle, STAND_S)
+        self._handover: Handover[Callable[[], None]] = Handover(
+            lambda: self._signal.put(None), lambda made: made(), STAND_S
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: StoreLost | None = None
         self._closing = False
@@ -95,7 +102,9 @@ class SqliteStore:
 
     # -- giving works ----------------------------------------------------------------------------
 
-    def write(self, work: Callable[[Tx], T], *, lazy: bool = False) -> asyncio.Future[T]:
+    def write(
+        self, work: Callable[[Tx], T], *, lazy: bool = False, early: Callable[[T], None] | None = None
+    ) -> asyncio.Future[T]:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -107,7 +116,7 @@ class SqliteStore:
             future.set_exception(StoreFull(f"{QUEUE_MAX:,} writes wait for the ledger; try again later"))
             return future
         self._unanswered += 1
-        self._given.append((work, future))
+        self._given.append((work, future, early))
         if not lazy:
             self._wake()
         elif self._later is None:
@@ -133,18 +142,22 @@ class SqliteStore:
                 self._look()
                 continue
             self._woken = False
-            batch: list[_Given] = []
-            while self._given and len(batch) < BATCH_MAX:
-                batch.append(self._given.popleft())
-            if self._given:
-                self._signal.put(None)
+            batch = self._taken()
             try:
                 results = self._commit(batch) if batch else []
             except sqlite3.Error as error:
                 results = self._lose(StoreLost(f"the ledger's file cannot be used ({error})"), batch)
-            self._handover.back(results)
+            self._handover.back(functools.partial(self._settle, results))
             if self._closing and not self._given:
                 return
+
+    def _taken(self) -> list[_Given]:
+        batch: list[_Given] = []
+        while self._given and len(batch) < BATCH_MAX:
+            batch.append(self._given.popleft())
+        if self._given:
+            self._signal.put(None)
+        return batch
 
     def _look(self) -> None:
         """While idle: without its file, the lock beside it holds nobody off any more."""
@@ -158,7 +171,7 @@ class SqliteStore:
 
     def _commit(self, batch: list[_Given]) -> list[_Result]:
         if self._lost is not None:
-            return [(future, None, self._lost) for _, future in batch]
+            return [(future, None, self._lost) for _, future, _ in batch]
         sql, tx = self._file.db.execute, self._tx
         try:
             self._file.check()
@@ -166,7 +179,7 @@ class SqliteStore:
         except StoreLost as error:
             return self._lose(error, batch)
         except (StoreFull, sqlite3.OperationalError) as error:
-            return [(future, None, _full(error)) for _, future in batch]
+            return [(future, None, _full(error)) for _, future, _ in batch]
         if self._somebody_else_wrote():
             row = sql("SELECT value FROM setting WHERE name='epoch'").fetchone()
             if row is None or int(row[0]) != self.epoch:
@@ -175,11 +188,22 @@ class SqliteStore:
             tx.forget(all=True)
         tx.at_us = self._last_at = max(self._clock.now_us(), self._last_at)
         results: list[_Result] = []
-        for work, future in batch:
+        # A loop, for what is prepared on an early word comes into the same commit.
+        for work, future, early in batch:
             results.append((future, *self._apply(work)))
             if not self._file.db.in_transaction:
                 return self._rolled_back(batch, results[-1][2])
+            if early is not None and len(batch) == 1 and not self._given and results[-1][2] is None:
+                self._tell_early(early, results[-1][1])
+                batch.extend(self._taken())
         return self._finish(batch, results)
+
+    def _tell_early(self, early: Callable[[Any], None], value: Any) -> None:
+        """Tell it, and wait a moment for what it sets going."""
+        self._handover.back(lambda: early(value))
+        with contextlib.suppress(queue.Empty):
+            self._signal.get(timeout=EARLY_S)
+            self._woken = False
 
     def _somebody_else_wrote(self) -> bool:
         """Whether another connection has committed since the last commit of this one.
@@ -233,12 +257,12 @@ class SqliteStore:
     def _rolled_back(self, batch: list[_Given], error: BaseException | None) -> list[_Result]:
         """SQLite gave the whole transaction up (a full disk): nothing in this commit was written."""
         self._tx.forget(all=True)
-        return [(future, None, _full(error or StoreFull())) for _, future in batch]
+        return [(future, None, _full(error or StoreFull())) for _, future, _ in batch]
 
     def _lose(self, error: StoreLost, batch: list[_Given]) -> list[_Result]:
         self._lost = error
         self._on_lost(error)
-        return [(future, None, error) for _, future in batch]
+        return [(future, None, error) for _, future, _ in batch]
 
     def _settle(self, results: list[_Result]) -> None:
         self._unanswered -= len(results)

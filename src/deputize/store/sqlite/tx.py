@@ -328,4 +328,5 @@ class SqliteTx(SqliteView):
     def _resync(self) -> None:
         """After a rollback: take the counters from the file again."""
         self._next_seq = self._max("entry", "seq") + 1
-        self._next_run = self._max("run", "no") + 1
+        # What was prepared for a run that was rolled back must not be taken for the next one's.
+        self._next_run = max(self._next_run, self._max("run", "no") + 1)
