@@ -213,8 +213,24 @@ async def test_when_a_whole_commit_is_rolled_back_nothing_of_it_counts(store: Sq
     results = await asyncio.gather(*given, return_exceptions=True)
     assert [type(result) for result in results] == [StoreFull] * 4
     assert await store.write(work) == 2
-    assert await store.write(begin("c")) == (2, "ready")
+    # What was prepared for the runs that were rolled back must not be taken for another one's.
+    assert await store.write(begin("c")) == (3, "ready")
     assert store.read(lambda view: view.counts())["entries"] == 3
+    assert sound(store)
+
+
+async def test_when_the_first_work_of_a_commit_fails_the_others_are_written(store: SqliteStore) -> None:
+    def fails(tx: Tx) -> None:
+        begin("b")(tx)
+        tx.set_setting("half", "done")
+        raise ValueError("no")
+
+    given = [store.write(step) for step in (fails, begin("c"), fails, begin("d"))]
+    results = await asyncio.gather(*given, return_exceptions=True)
+    assert [type(result) for result in results] == [ValueError, tuple, ValueError, tuple]
+    assert [run.id for run in store.read(lambda view: view.runs())] == ["run-c", "run-d"]
+    assert await store.write(lambda tx: tx.setting("half")) is None
+    assert store.commits == 2
     assert sound(store)
 
 

@@ -96,6 +96,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
         "demo",
         "latency",
         "longlived",
+        "processor",
         "project",
         "system",
         "testing",

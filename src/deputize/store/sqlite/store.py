@@ -87,6 +87,8 @@ class SqliteStore:
         self._given: deque[_Given] = deque()
         self._woken = False
         self._later: asyncio.TimerHandle | None = None
+        self._waits = False
+        self._waits_until = 0.0
         self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._handover: Handover[Callable[[], None]] = Handover(
             lambda: self._signal.put(None), lambda made: made(), STAND_S
@@ -119,15 +121,24 @@ class SqliteStore:
         self._given.append((work, future, early))
         if not lazy:
             self._wake()
-        elif self._later is None:
-            self._later = loop.call_later(LAZY_S, self._wake)
+        elif not self._waits:
+            self._waits = True
+            self._waits_until = loop.time() + LAZY_S
+            if self._later is None:
+                self._later = loop.call_at(self._waits_until, self._late, loop)
         return future
+
+    def _late(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The timer of lazy works: one that is never called off costs less than one for each of them."""
+        self._later = None
+        if self._waits and loop.time() >= self._waits_until:
+            self._wake()
+        elif self._waits:
+            self._later = loop.call_at(self._waits_until, self._late, loop)
 
     def _wake(self) -> None:
         """One wake of the writer for all that is given until it looks."""
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
+        self._waits = False
         if not self._woken:
             self._woken = True
             self._handover.soon()
@@ -170,33 +181,46 @@ class SqliteStore:
                 return  # the next write tells it
 
     def _commit(self, batch: list[_Given]) -> list[_Result]:
-        if self._lost is not None:
-            return [(future, None, self._lost) for _, future, _ in batch]
-        sql, tx = self._file.db.execute, self._tx
+        refused = self._lost or self._begun()
+        results: list[_Result] = []
+        # A loop, for what is prepared on an early word comes into the same commit.
+        for work, future, early in batch:
+            if refused is not None:
+                results.append((future, None, refused))
+                continue
+            value, error = self._apply(work) if results else self._apply_first(work)
+            results.append((future, value, error))
+            if not self._file.db.in_transaction:
+                if len(results) > 1:
+                    return self._rolled_back(batch, error)
+                if len(batch) == 1:
+                    return results
+                refused = self._begun()
+            elif early is not None and len(batch) == 1 and not self._given:
+                self._tell_early(early, value)
+                batch.extend(self._taken())
+        return results if refused is not None else self._finish(batch, results)
+
+    def _begun(self) -> BaseException | None:
+        """Begin a commit, or say why not."""
+        sql = self._file.db.execute
         try:
             self._file.check()
             sql("BEGIN IMMEDIATE")
         except StoreLost as error:
-            return self._lose(error, batch)
+            self._lose(error, [])
+            return error
         except (StoreFull, sqlite3.OperationalError) as error:
-            return [(future, None, _full(error)) for _, future, _ in batch]
+            return _full(error)
         if self._somebody_else_wrote():
             row = sql("SELECT value FROM setting WHERE name='epoch'").fetchone()
             if row is None or int(row[0]) != self.epoch:
                 sql("ROLLBACK")
-                return self._lose(StoreLost("another process has taken this ledger over"), batch)
-            tx.forget(all=True)
-        tx.at_us = self._last_at = max(self._clock.now_us(), self._last_at)
-        results: list[_Result] = []
-        # A loop, for what is prepared on an early word comes into the same commit.
-        for work, future, early in batch:
-            results.append((future, *self._apply(work)))
-            if not self._file.db.in_transaction:
-                return self._rolled_back(batch, results[-1][2])
-            if early is not None and len(batch) == 1 and not self._given and results[-1][2] is None:
-                self._tell_early(early, results[-1][1])
-                batch.extend(self._taken())
-        return self._finish(batch, results)
+                self._lose(StoreLost("another process has taken this ledger over"), [])
+                return self._lost
+            self._tx.forget(all=True)
+        self._tx.at_us = self._last_at = max(self._clock.now_us(), self._last_at)
+        return None
 
     def _tell_early(self, early: Callable[[Any], None], value: Any) -> None:
         """Tell it, and wait a moment for what it sets going."""
@@ -216,8 +240,19 @@ class SqliteStore:
         self._data_version = version
         return True
 
+    def _apply_first(self, work: Callable[[Tx], Any]) -> tuple[Any, BaseException | None]:
+        """The first work of a commit, without a savepoint: what it raises rolls back all there is."""
+        mark = self._tx.mark()
+        try:
+            return work(self._tx), None
+        except Exception as error:  # noqa: BLE001 - whatever a work raises is its caller's to see
+            if self._file.db.in_transaction:
+                self._file.db.execute("ROLLBACK")
+            self._tx.roll_back(mark)
+            return None, _told(error)
+
     def _apply(self, work: Callable[[Tx], Any]) -> tuple[Any, BaseException | None]:
-        """One work in its savepoint; what it raises rolls back its own writes and no others'."""
+        """A further work in its savepoint; what it raises rolls back its own writes and no others'."""
         sql = self._file.db.execute
         mark = self._tx.mark()
         sql("SAVEPOINT work")
