@@ -56,12 +56,8 @@ class Handover(Generic[T]):
             self._take()
 
     def _take(self) -> None:
-        while True:
-            try:
-                made = self._made.get_nowait()
-            except queue.Empty:
-                return
-            self._deliver(made)
+        while not self._made.empty():
+            self._deliver(self._made.get_nowait())
 
     # -- on the thread -------------------------------------------------------------------------------
 

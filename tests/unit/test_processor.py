@@ -139,6 +139,24 @@ def test_they_are_let_go_where_others_want_the_processor_and_stay_away_longer_ea
     one.let_go()
 
 
+def test_the_first_is_the_one_that_takes_in_most_interrupts_and_later_ones_are_where_we_run(
+    tmp_path: Path, clock: HandClock
+) -> None:
+    for busy in EVERYWHERE:
+        fake_proc(tmp_path, 0)
+        stat = (tmp_path / "stat").read_text()
+        (tmp_path / "stat").write_text(stat.replace(f"cpu{busy} 0 0 0 5 0 0 0", f"cpu{busy} 0 0 0 5 0 2 3"))
+        one = OneProcessor(clock, proc=tmp_path)
+        one.look()
+        assert one.held_on == busy
+        one.let_go()
+        other = min(EVERYWHERE - {busy})
+        os.sched_setaffinity(0, {other})
+        one._away_until = 1.0
+        assert one._best() == other
+        os.sched_setaffinity(0, EVERYWHERE)
+
+
 def test_what_our_own_threads_use_is_no_reason(tmp_path: Path, clock: HandClock) -> None:
     hertz = os.sysconf("SC_CLK_TCK")
     one = OneProcessor(clock, proc=fake_proc(tmp_path, int(time.thread_time() * hertz)))

@@ -218,7 +218,7 @@ class Gate:
         if parts.time.monotonic() > send_by:
             return await self._not_done(run, operation, begun, CallNotDone("it was too late to send it"))
         parts.boundary("send.before")
-        sent_at = parts.time.now_us()
+        sent_s = parts.time.monotonic()
         try:
             stored = await parts.performer.perform(
                 operation, begun.args, key=begun.key, attempt=begun.attempt
@@ -234,7 +234,8 @@ class Gate:
             self._settling.drift(run, operation, begun, error)
             return None
         except CallUnknown as error:
-            answer_by = sent_at + int(operation.contract.timeout_s * 1_000_000)
+            left_s = operation.contract.timeout_s - (parts.time.monotonic() - sent_s)
+            answer_by = parts.time.now_us() + int(left_s * 1_000_000)
             await self._settling.doubt(operation, replace(begun, give_up_at=answer_by), error.reason)
             return None
         parts.boundary("send.after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from deputize import canonical
@@ -117,8 +117,7 @@ class Intake:
         def begin(arrivals: list[Arrival]) -> None:
             for arrival in arrivals:
                 early.extend(arrival.runs)
-                for run in arrival.runs:
-                    self._fresh(run)
+                self._begin_runs(arrival)
 
         self._boundary("intake.before")
         self._arriving += len(occurrences)
@@ -133,7 +132,9 @@ class Intake:
             self._arriving -= len(occurrences)
         self._boundary("intake.after")
         for arrival in arrivals:
-            self.begun(replace(arrival, runs=()) if early else arrival)
+            if not early:
+                self._begin_runs(arrival)
+            self._wake_runs(arrival)
         return arrivals
 
     def _may_be_early(self, occurrences: Sequence[Occurrence]) -> bool:
@@ -167,8 +168,14 @@ class Intake:
 
     def begun(self, arrival: Arrival) -> None:
         """After the commit: put the new runs in line, and hand on what was waited for."""
+        self._begin_runs(arrival)
+        self._wake_runs(arrival)
+
+    def _begin_runs(self, arrival: Arrival) -> None:
         for run in arrival.runs:
             self._fresh(run)
+
+    def _wake_runs(self, arrival: Arrival) -> None:
         for no, path, result in arrival.woken:
             self._woken(no, path, result)
 
