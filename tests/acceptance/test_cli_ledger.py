@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import deputize, edit, new_project, served
+from tests.support.older import make_older
 
 CHANGE = (
     "UPDATE body SET body=CAST(replace(CAST(body AS TEXT), 'Ada', 'Eve') AS BLOB)"
@@ -250,11 +251,7 @@ def test_a_newer_ledger_is_refused_everywhere_and_an_older_one_still_reads(
     checked = deputize(project, "check")
     assert checked.code == 1 and "this ledger has schema 99" in checked.out
     for path in (project / "data" / "ledger.db", copy):
-        with closing(sqlite3.connect(path)) as db:
-            for index in ("answer_once", "answer_open", "event_unanswered"):
-                db.execute(f"DROP INDEX {index}")
-            db.execute("DROP TABLE tally")
-            db.execute("PRAGMA user_version = 1")
+        make_older(path, 1)
     assert len(deputize(project, "runs", "--json").json()["runs"]) == 1
     assert "schema 1 (`deputize up` brings it to" in deputize(project, "doctor").out
     assert deputize(project, "restore", str(copy), "--force").code == 0

@@ -216,6 +216,8 @@ async def test_when_a_whole_commit_is_rolled_back_nothing_of_it_counts(store: Sq
     # What was prepared for the runs that were rolled back must not be taken for another one's.
     assert await store.write(begin("c")) == (3, "ready")
     assert store.read(lambda view: view.counts())["entries"] == 3
+    await store.write(lambda tx: tx.append(3, 1, [entries.ended()]))
+    assert store.read(lambda view: view.counts())["runs.ended"] == 1
     assert sound(store)
 
 

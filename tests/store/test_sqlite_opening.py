@@ -22,6 +22,7 @@ from deputize.store.sqlite.store import SqliteStore
 from deputize.testing import entries
 from deputize.testing.entries import SteppedClock
 from deputize.testing.store_suite import sound
+from tests.support.older import make_older
 
 
 @pytest.fixture
@@ -82,15 +83,19 @@ async def test_a_file_of_the_first_version_opens_and_keeps_all(path: Path) -> No
         assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
 
 
-async def test_a_file_of_the_second_version_has_its_finished_actions_counted(path: Path) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+async def test_a_file_of_an_earlier_version_has_what_is_finished_counted(path: Path, version: int) -> None:
     store = open_store(path)
     no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
-    await store.write(lambda tx: tx.append(no, 1, [entries.read("1"), entries.intent("2")]))
+    begun = [entries.read("1"), entries.intent("2", holds=[("b", 0, 5)])]
+    await store.write(lambda tx: tx.append(no, 1, begun))
+    done, _ = await store.write(lambda tx: entries.begin(tx, "b"))
+    await store.write(lambda tx: tx.append(done, 1, [entries.ended()]))
     counts = store.read(lambda view: view.counts())
+    budgets = store.read(lambda view: view.budgets())
+    assert counts["runs.ended"] == 1 and budgets
     store.close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("DROP TABLE tally")
-        db.execute("PRAGMA user_version = 2")
+    make_older(path, version)
     # Read as it is first, by a command that does not own it.
     offline = OfflineLedger(path)
     assert offline.read(lambda view: view.counts()) == counts and offline.compare() == []
@@ -98,6 +103,7 @@ async def test_a_file_of_the_second_version_has_its_finished_actions_counted(pat
     store = open_store(path)
     try:
         assert store.read(lambda view: view.counts()) == counts
+        assert store.read(lambda view: view.budgets()) == budgets
         assert counts["actions.settled"] == counts["actions.open"] == 1
         assert sound(store)
     finally:

@@ -157,7 +157,7 @@ def test_what_another_connection_wrote_is_seen_in_the_next_commit(tmp_path: Path
         no = await store.write(begun("a"))
         assert await store.write(lambda tx: tx.used(HOLD[0], 0)) == (500, 0)
         other = sqlite3.connect(store.path, isolation_level=None)
-        other.execute("UPDATE budget_use SET held=7")
+        other.execute("UPDATE sums SET amount=7 WHERE what='use'")
         assert await store.write(lambda tx: tx.used(HOLD[0], 0)) == (7, 0)
         store.rebuild(replace=True)
         assert await store.write(lambda tx: tx.used(HOLD[0], 0)) == (500, 0)

@@ -194,7 +194,7 @@ def test_only_the_gate_and_the_resolution_of_doubts_reach_a_service() -> None:
 
 
 def test_only_the_fold_writes_projections() -> None:
-    tables = ("run", "action", "wait", "lease", "budget_use", "fact", "inbox")
+    tables = ("run", "action", "wait", "lease", "sums", "inbox")
     starts = tuple(
         f"{verb} {table} " for table in tables for verb in ("INSERT INTO", "UPDATE", "DELETE FROM")
     )

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from deputize import canonical
 
+RUNS_ENDED = "runs.ended"
+"""Ended runs are tallied beside the states of finished actions."""
+
 Sql = Callable[[str, tuple[Any, ...]], Any]
 Body = Mapping[str, Any]
 
@@ -28,7 +31,7 @@ class Sums(Protocol):
         ...
 
     def tally(self, state: str, n: int) -> None:
-        """Add to the finished actions in a state."""
+        """Add to the finished actions in a state, or to `RUNS_ENDED`."""
         ...
 
 
@@ -62,6 +65,7 @@ def _ended(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
         "UPDATE run SET state='ended', label=?, reason=?, ended_at=? WHERE no=?",
         (f"{body['kind']}({body['label']})" if body["label"] else body["kind"], body["reason"], at, run),
     )
+    sums.tally(RUNS_ENDED, 1)
     if body["waited"]:
         sql("DELETE FROM wait WHERE run=?", (run,))
     if body["carded"]:

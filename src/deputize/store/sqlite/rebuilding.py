@@ -9,9 +9,15 @@ from typing import Any
 
 from deputize import canonical
 from deputize.ledger import SYSTEM, SYSTEM_NAME
-from deputize.store.fold import Sql, fold
+from deputize.store.fold import RUNS_ENDED, Sql, fold
 from deputize.store.sqlite.file import connect
-from deputize.store.sqlite.schema import PROJECTIONS, TALLIED_SINCE, projection_tables, schema_of
+from deputize.store.sqlite.schema import (
+    PROJECTIONS,
+    SUMS_SINCE,
+    TALLIED_SINCE,
+    projection_tables,
+    schema_of,
+)
 from deputize.store.sqlite.sums import GatheredSums
 from deputize.store.sqlite.view import SqliteView
 
@@ -38,10 +44,14 @@ def rebuild(path: Path, *, replace: bool) -> list[str]:
         db.execute("BEGIN IMMEDIATE" if replace else "BEGIN")
         _fold_all(db)
         # One that an earlier version wrote is compared as it is, by who does not own it.
-        tallied = schema_of(db) >= TALLIED_SINCE
-        tables = [table for table in PROJECTIONS if tallied or table != "tally"]
+        schema = schema_of(db)
+        tables = [table for table in PROJECTIONS if schema >= TALLIED_SINCE or table != "tally"]
+        if schema < SUMS_SINCE:
+            db.execute("DELETE FROM temp.sums WHERE what='tally' AND name=?", (RUNS_ENDED,))
         differences = [line for table in tables for line in _compare(db, table)][:DIFFERENCES_MAX]
         if replace and differences:
+            if schema >= SUMS_SINCE:
+                tables = [table for table in tables if table not in _SUMMED] + ["sums"]
             for table in tables:
                 db.execute(f"DELETE FROM main.{table}")
                 db.execute(f"INSERT INTO main.{table} SELECT * FROM temp.{table}")
@@ -65,7 +75,7 @@ def _fold_all(db: sqlite3.Connection) -> None:
             if stored is not None:
                 fold(db.execute, sums, seq, stream, names.get(stream, ""), type, at, canonical.decode(stored))
             elif type == "ended" and stream in kept:
-                _restore(db, kept[stream])
+                _restore(db, sums, kept[stream])
         sums.write()
         sums.forget()
         after = rows[-1][0]
@@ -126,31 +136,21 @@ _NEXT_SQL = (
 
 
 _ACTION_STATE = 3
-_TALLY_SQL = (
-    "INSERT INTO temp.tally SELECT ?1, 1 WHERE ?1 NOT IN ('open', 'doubtful')"
-    " ON CONFLICT (state) DO UPDATE SET n = n + 1"
-)
 
 
-def _restore(db: sqlite3.Connection, kept: dict[str, Any]) -> None:
+def _restore(db: sqlite3.Connection, sums: GatheredSums, kept: dict[str, Any]) -> None:
     """An erased run's books come from the record of its erasure, where the run ended."""
     for table in _KEPT_ROWS:
         for row in kept[table]:
             db.execute(f"INSERT OR REPLACE INTO temp.{table} VALUES ({','.join('?' * len(row))})", row)
+    sums.tally(RUNS_ENDED, 1)
     for row in kept["action"]:
-        db.execute(_TALLY_SQL, (row[_ACTION_STATE],))
+        if row[_ACTION_STATE] not in ("open", "doubtful"):
+            sums.tally(row[_ACTION_STATE], 1)
     for row in kept["budget_use"]:
-        db.execute(
-            "INSERT INTO temp.budget_use VALUES (?,?,?,?) ON CONFLICT (budget, window)"
-            " DO UPDATE SET held = held + excluded.held, spent = spent + excluded.spent",
-            row,
-        )
+        sums.use(*row)
     for row in kept["fact"]:
-        db.execute(
-            "INSERT INTO temp.fact VALUES (?,?,?,?)"
-            " ON CONFLICT (counter, subject, window) DO UPDATE SET value = value + excluded.value",
-            row,
-        )
+        sums.count(*row)
     db.execute("UPDATE temp.run SET state='ready' WHERE no=? AND state='behind'", (kept["next"],))
 
 
@@ -160,6 +160,9 @@ _COMPARED = {
     "fact": "SELECT * FROM {s}.fact WHERE value<>0",
     "tally": "SELECT * FROM {s}.tally WHERE n<>0",
 }
+
+
+_SUMMED = ("budget_use", "fact", "tally")
 
 
 def _compare(db: sqlite3.Connection, table: str) -> Iterator[str]:

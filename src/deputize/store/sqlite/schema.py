@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
 from deputize.errors import SchemaTooNew, StoreError
+from deputize.store.fold import RUNS_ENDED
 
 PROJECTIONS = ("run", "action", "tally", "lease", "budget_use", "fact", "wait", "inbox")
+"""What a rebuild compares: tables, and views of `sums`."""
 
 _PROJECTION_TABLES = """
 CREATE TABLE run (
@@ -30,12 +33,6 @@ CREATE TABLE action (
 CREATE INDEX action_unsettled ON action(state, run, path) WHERE state IN ('open', 'doubtful');
 CREATE TABLE lease (
   resource TEXT PRIMARY KEY, run INTEGER NOT NULL, path TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE budget_use (
-  budget TEXT NOT NULL, window INTEGER NOT NULL, held INTEGER NOT NULL, spent INTEGER NOT NULL,
-  PRIMARY KEY (budget, window)) WITHOUT ROWID;
-CREATE TABLE fact (
-  counter TEXT NOT NULL, subject TEXT NOT NULL, window INTEGER NOT NULL, value INTEGER NOT NULL,
-  PRIMARY KEY (counter, subject, window)) WITHOUT ROWID;
 CREATE TABLE wait (
   run INTEGER NOT NULL, path TEXT NOT NULL, kind TEXT NOT NULL, due INTEGER,
   type TEXT NOT NULL, fields TEXT NOT NULL, match TEXT NOT NULL,
@@ -72,6 +69,14 @@ CREATE TABLE wish (run INTEGER PRIMARY KEY, wish TEXT NOT NULL, at INTEGER NOT N
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
     + _PROJECTION_TABLES
+    + """
+CREATE TABLE budget_use (
+  budget TEXT NOT NULL, window INTEGER NOT NULL, held INTEGER NOT NULL, spent INTEGER NOT NULL,
+  PRIMARY KEY (budget, window)) WITHOUT ROWID;
+CREATE TABLE fact (
+  counter TEXT NOT NULL, subject TEXT NOT NULL, window INTEGER NOT NULL, value INTEGER NOT NULL,
+  PRIMARY KEY (counter, subject, window)) WITHOUT ROWID;
+"""
 )
 
 # Version 2: answers are unique for one card and looked for by those not taken in yet, and events
@@ -86,16 +91,46 @@ CREATE INDEX event_unanswered ON event(seq) WHERE state = 'unanswered';
 """
 
 # Version 3: finished actions are counted by state as they finish, because there come to be millions.
-_TALLY_TABLE = "CREATE TABLE tally (state TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;\n"
-_V3 = (
-    _TALLY_TABLE
-    + """
+_V3 = """
+CREATE TABLE tally (state TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO tally SELECT state, count(*) FROM action WHERE state NOT IN ('open', 'doubtful') GROUP BY state;
+"""
+
+# Version 4: all sums are in one table, so that a commit changes one page for them and not three; and ended
+# runs are counted as they end, for the numbers of runs may have gaps.
+_SUMS = """
+CREATE TABLE sums (
+  what TEXT NOT NULL, name TEXT NOT NULL, subject TEXT NOT NULL, window INTEGER NOT NULL,
+  amount INTEGER NOT NULL, spent INTEGER NOT NULL,
+  PRIMARY KEY (what, name, subject, window)) WITHOUT ROWID;
+CREATE VIEW budget_use AS
+  SELECT name AS budget, window, amount AS held, spent FROM sums WHERE what='use';
+CREATE VIEW fact AS
+  SELECT name AS counter, subject, window, amount AS value FROM sums WHERE what='fact';
+CREATE VIEW tally AS
+  SELECT name AS state, amount AS n FROM sums WHERE what='tally';
+"""
+_V4 = (
+    """
+ALTER TABLE budget_use RENAME TO old_budget_use;
+ALTER TABLE fact RENAME TO old_fact;
+ALTER TABLE tally RENAME TO old_tally;
+"""
+    + _SUMS
+    + f"""
+INSERT INTO sums SELECT 'use', budget, '', window, held, spent FROM old_budget_use;
+INSERT INTO sums SELECT 'fact', counter, subject, window, value, 0 FROM old_fact;
+INSERT INTO sums SELECT 'tally', state, '', 0, n, 0 FROM old_tally WHERE state<>'{RUNS_ENDED}';
+INSERT INTO sums SELECT 'tally', '{RUNS_ENDED}', '', 0, count(*), 0 FROM run WHERE state='ended';
+DROP TABLE old_budget_use;
+DROP TABLE old_fact;
+DROP TABLE old_tally;
 """
 )
 
 TALLIED_SINCE = 3
-MIGRATIONS = (_V1, _V2, _V3)
+SUMS_SINCE = 4
+MIGRATIONS = (_V1, _V2, _V3, _V4)
 VERSION = len(MIGRATIONS)
 
 
@@ -149,10 +184,6 @@ def split_statements(script: str) -> list[str]:
 def projection_tables(schema: str) -> list[str]:
     """The statements that make the projections in an attached schema, for a rebuild."""
     statements = []
-    for statement in split_statements(_PROJECTION_TABLES + _TALLY_TABLE):
-        statements.append(
-            statement.replace("CREATE TABLE ", f"CREATE TABLE {schema}.").replace(
-                "CREATE INDEX ", f"CREATE INDEX {schema}."
-            )
-        )
+    for statement in split_statements(_PROJECTION_TABLES + _SUMS):
+        statements.append(re.sub(r"^CREATE (TABLE|INDEX|VIEW) ", rf"CREATE \1 {schema}.", statement))
     return statements

@@ -14,19 +14,17 @@ KNOWN_MAX = 20_000
 SUM_MAX = 2**63 - 1
 """What SQLite keeps exactly."""
 
-Key: TypeAlias = tuple[str, str | int, str | int, str | int]
-"""What it is a sum of (one of `_USE`, `_FACT`, `_TALLY`), and its place there."""
+Key: TypeAlias = tuple[str, str, str, int]
+"""What it is a sum of (one of `_USE`, `_FACT`, `_TALLY`), its name, subject and window."""
 
 _USE, _FACT, _TALLY = "use", "fact", "tally"
 _NOTHING = (0, 0)
 
-_SQL = {
-    _USE: "INSERT INTO budget_use VALUES (?,?,?,?) ON CONFLICT (budget, window)"
-    " DO UPDATE SET held = held + excluded.held, spent = spent + excluded.spent",
-    _FACT: "INSERT INTO fact VALUES (?,?,?,?)"
-    " ON CONFLICT (counter, subject, window) DO UPDATE SET value = value + excluded.value",
-    _TALLY: "INSERT INTO tally VALUES (?,?) ON CONFLICT (state) DO UPDATE SET n = n + excluded.n",
-}
+_READ = "SELECT amount, spent FROM sums WHERE what=? AND name=? AND subject=? AND window=?"
+_ADD = (
+    "INSERT INTO sums VALUES (?,?,?,?,?,?) ON CONFLICT (what, name, subject, window)"
+    " DO UPDATE SET amount = amount + excluded.amount, spent = spent + excluded.spent"
+)
 
 
 class GatheredSums:
@@ -46,7 +44,7 @@ class GatheredSums:
 
     def use(self, budget: str, window: int, held: int, spent: int) -> None:
         """Add to what a budget holds and has spent."""
-        self._add((_USE, budget, window, 0), held, spent)
+        self._add((_USE, budget, "", window), held, spent)
 
     def count(self, counter: str, subject: str, window: int, value: int) -> None:
         """Add to a fact."""
@@ -54,7 +52,7 @@ class GatheredSums:
 
     def tally(self, state: str, n: int) -> None:
         """Add to the finished actions in a state."""
-        self._add((_TALLY, state, 0, 0), n, 0)
+        self._add((_TALLY, state, "", 0), n, 0)
 
     def _add(self, key: Key, first: int, second: int) -> None:
         self._added.append((key, first, second))
@@ -77,23 +75,18 @@ class GatheredSums:
 
     def used(self, budget: str, window: int) -> tuple[int, int]:
         """A budget's held and spent."""
-        key = (_USE, budget, window, 0)
-        found = self._known.get(key)
-        if found is None:
-            sql = "SELECT held, spent FROM budget_use WHERE budget=? AND window=?"
-            found = self._learn(key, self._db.execute(sql, (budget, window)).fetchone() or _NOTHING)
+        found = self._sum((_USE, budget, "", window))
         return found[0], found[1]
 
     def counted(self, counter: str, subject: str, window: int) -> int:
         """A fact's value."""
-        key = (_FACT, counter, subject, window)
-        found = self._known.get(key)
-        if found is None:
-            sql = "SELECT value, 0 FROM fact WHERE counter=? AND subject=? AND window=?"
-            found = self._learn(key, self._db.execute(sql, key[1:]).fetchone() or _NOTHING)
-        return found[0]
+        return self._sum((_FACT, counter, subject, window))[0]
 
-    def _learn(self, key: Key, stored: tuple[int, int]) -> list[int]:
+    def _sum(self, key: Key) -> list[int]:
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        stored = self._db.execute(_READ, key).fetchone() or _NOTHING
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         pending = self._pending.get(key, _NOTHING)
@@ -104,15 +97,9 @@ class GatheredSums:
 
     def write(self) -> None:
         """Write what is not written yet."""
-        rows: dict[str, list[tuple[str | int, ...]]] = {_USE: [], _FACT: [], _TALLY: []}
-        for (kind, *place), (first, second) in self._pending.items():
-            if kind == _USE:
-                rows[kind].append((*place[:2], first, second))
-            elif first:
-                rows[kind].append((*place, first) if kind == _FACT else (place[0], first))
-        for kind, some in rows.items():
-            if some:
-                self._db.executemany(_SQL[kind], some)
+        rows = [(*key, *sums) for key, sums in self._pending.items() if sums[0] or sums[1]]
+        if rows:
+            self._db.executemany(_ADD, rows)
         self._pending.clear()
         self._written = len(self._added)
 

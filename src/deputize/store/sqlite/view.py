@@ -9,8 +9,9 @@ from typing import Any, cast
 from deputize import canonical
 from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
+from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, AnswerRow, CardRow, EventRow, RunRow, WaitRow
-from deputize.store.sqlite.schema import TALLIED_SINCE
+from deputize.store.sqlite.schema import SUMS_SINCE, TALLIED_SINCE
 
 _RUN = (
     "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
@@ -158,8 +159,8 @@ class SqliteView:
         return [_answer_row(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        # Asked at each scrape, so no table is counted that only grows: rows of those are numbered without
-        # gaps, and what is unfinished or waits has an index of its own.
+        # Asked at each scrape, so no table is counted that only grows: events and entries are numbered
+        # without gaps, what is finished is tallied, and what is unfinished or waits has an index of its own.
         one = self.db.execute
         found = {
             "events": one("SELECT COALESCE(max(seq), 0) FROM event").fetchone()[0],
@@ -168,10 +169,13 @@ class SqliteView:
             "cards": one("SELECT count(*) FROM inbox WHERE state='open'").fetchone()[0],
         }
         runs = dict(one("SELECT state, count(*) FROM run WHERE state<>'ended' GROUP BY state").fetchall())
-        runs["ended"] = one("SELECT COALESCE(max(no), 0) FROM run").fetchone()[0] - sum(runs.values())
         # A file of an earlier version is read as it is, by commands that do not own it.
-        tallied = one("PRAGMA user_version").fetchone()[0] >= TALLIED_SINCE
-        actions = dict(one("SELECT state, n FROM tally" if tallied else _FINISHED_COUNT).fetchall())
+        schema = one("PRAGMA user_version").fetchone()[0]
+        tally = "SELECT state, n FROM tally" if schema >= TALLIED_SINCE else _FINISHED_COUNT
+        actions = dict(one(tally).fetchall())
+        runs["ended"] = actions.pop(RUNS_ENDED, 0)
+        if schema < SUMS_SINCE:
+            runs["ended"] = one("SELECT count(*) FROM run WHERE state='ended'").fetchone()[0]
         actions |= dict(one(_UNSETTLED_COUNT).fetchall())
         found |= {f"runs.{state}": n for state, n in runs.items() if n}
         return found | {f"actions.{state}": n for state, n in actions.items() if n}
