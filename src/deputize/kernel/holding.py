@@ -18,7 +18,6 @@ HELD = "held:"
 _ONCE = "held_once"
 """The run that was under way when the interpreter was held last, where that may not have been by it."""
 
-
 _UNKEPT = "held_unkept:"
 """Settings by the digest of automations' code: the interpreter was held in the step of a run whose event
 was not on disk yet."""
