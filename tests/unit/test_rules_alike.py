@@ -51,6 +51,11 @@ DIFFERENT = [
     ("context.args.flag == true", {"flag": True}, {"flag": 1}),
     ("context.args.list.contains(3)", {"list": [1]}, {"list": [2]}),
     ("context.args == context.args", {"t": "a"}, {"t": "b"}),
+    ('{"==": context.args.t, "x": 1} == {"==": "a", "x": 1}', {"t": "a"}, {"t": "b"}),
+    ('{"contains": context.args.t} == {"contains": "a"}', {"t": "a"}, {"t": "b"}),
+    ('{"has": context.args.t} == {"has": "a"}', {"t": "a"}, {"t": "b"}),
+    ('{"Value": context.args.t} == {"Value": "a"}', {"t": "a"}, {"t": "b"}),
+    ('{"Record": context.args.t} == {"Record": "a"}', {"t": "a"}, {"t": "b"}),
     ("(if true then context else context).args.n > 3", {"n": 1}, {"n": 2}),
 ]
 UNCLEAR = [

@@ -106,6 +106,9 @@ class _Found:
         if isinstance(node, list):
             for part in node:
                 self.look(part)
+        elif isinstance(node, Mapping) and "Record" in node:
+            # The names in it are the policy's own, and no operators.
+            self.look(list(node["Record"].values()))
         elif isinstance(node, Mapping) and not self._is_understood(node):
             path = path_of(node)
             if path is not None:
