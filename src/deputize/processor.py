@@ -114,8 +114,9 @@ class OneProcessor:
             return math.inf
         ticks = sum(times[kind] for kind in _BUSY)
         for thread in self._ours():
-            fields = self._fields(thread)
-            ticks -= int(fields[_USER]) + int(fields[_SYSTEM])
+            with suppress(OSError):
+                fields = self._fields(thread)
+                ticks -= int(fields[_USER]) + int(fields[_SYSTEM])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def _best(self) -> int:

@@ -82,3 +82,26 @@ async def test_a_run_that_waits_in_line_leaves_it_where_its_event_cannot_be_kept
         await app.kernel.people.lift("automation:writes", "maya")
         await app.ended(await app.send(item="b"))
         assert [effect["item"] for effect in desk.effects.values()] == ["b"]
+
+
+READS = """
+@automation(on=Ask, agent=worker)
+async def reads(event: Event[Ask]) -> Outcome:
+    await desk.read(item=event.data.item)
+    return done()
+"""
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_read_is_sent_only_when_its_runs_event_is_kept(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    monkeypatch.setattr(store_module, "EARLY_S", 0.2 if together else 0)
+    async with running(write_project(tmp_path, desk.base, READS)) as app:
+        fill_the_disk_once(app)
+        with pytest.raises(StoreFull):
+            await app.send(item="a")
+        await so(lambda: not app.kernel.parts.live)
+        assert desk.seen == [] and app.kernel._known == {}
+        await app.ended(await app.send(item="b"))
+        assert len(desk.seen) == 1

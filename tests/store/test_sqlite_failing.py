@@ -221,6 +221,19 @@ async def test_when_a_whole_commit_is_rolled_back_nothing_of_it_counts(store: Sq
     assert sound(store)
 
 
+async def test_a_work_that_hides_that_all_was_rolled_back_is_not_told_as_done(store: SqliteStore) -> None:
+    def hides(tx: Tx) -> str:
+        tx.set_setting("half", "done")
+        store._file.db.execute("ROLLBACK")
+        return "kept"
+
+    for given in ([hides], [hides, begin("b")]):
+        results = await asyncio.gather(*map(store.write, given), return_exceptions=True)
+        assert [type(result) for result in results] == [StoreFull] * len(given)
+    assert await store.write(lambda tx: tx.setting("half")) is None
+    assert sound(store)
+
+
 async def test_when_the_first_work_of_a_commit_fails_the_others_are_written(store: SqliteStore) -> None:
     def fails(tx: Tx) -> None:
         begin("b")(tx)

@@ -33,6 +33,10 @@ ALIKE = [
     ('principal == Agent::"desk"', {"n": 1}, {"n": 2}),
 ]
 DIFFERENT = [
+    ("context.args.a.n > 5", {"a": {"n": 1, "other": 1}}, {"a": {"n": 1}}),
+    ("context.args.a.n > 5", {"a": {"n": 1, "other": 1}}, {"a": {"n": 1, "other": "1"}}),
+    ("context.args.a.n > 5", {"a": {"n": 1, "other": [1]}}, {"a": {"n": 1, "other": ["1"]}}),
+    ('context.args.t like "a*"', {"t": "b" * 500}, {"t": "b" * 499 + "c"}),
     ("context.args.n > 5", {"n": 5}, {"n": 6}),
     ("context.args.n >= 5", {"n": 4}, {"n": 5}),
     ("context.args.n > 5 || context.args.n > 9", {"n": 5}, {"n": 6}),
@@ -59,6 +63,11 @@ DIFFERENT = [
     ("(if true then context else context).args.n > 3", {"n": 1}, {"n": 2}),
 ]
 UNCLEAR = [
+    ("context.args has n", {"n": 2**63}),
+    ("context has args", {"n": 2**63}),
+    ("context.args has t", {"t": "\ud800"}),
+    ("context.args.a.n > 5", {"a": {"n": 1, "other": 1.5}}),
+    ("context.args.a.n > 5", {"a": {"n": 1, "other": None}}),
     ("context.args.n > 5", {"n": 2**63}),
     ("context.args.n > 5", {"n": -(2**63) - 1}),
     ("context.args.n > 5", {"n": True}),
@@ -152,3 +161,8 @@ def test_so_many_kinds_are_kept_and_no_more(asked: list[Any], monkeypatch: pytes
         assert verdict.decision == ("refuse" if name == "bad" else "allow")
         assert len(loaded._slices["payments.refund"].verdicts) <= 2
     assert len(asked) == 4
+
+
+def test_a_long_value_is_not_kept() -> None:
+    found = kind('context.args.t like "a*"', args={"t": "b" * 1_000_000})
+    assert len(repr(found)) < 300

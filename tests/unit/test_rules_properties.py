@@ -240,6 +240,7 @@ CEDAR = (
     ' { ["ch_1", "", "EUR"].contains(context.args.charge) == (context.args.amount.currency == "EUR") }',
     'forbid (principal, action == Action::"payments.payout", resource) when'
     ' { context.args has amount && context.args.amount == {"minor": 3, "currency": "EUR"} }',
+    'forbid (principal, action == Action::"payments.payout", resource) when { !(context.args has amount) }',
     'forbid (principal, action == Action::"payments.payout", resource) when'
     " { if context.args has amount then [context.args.amount.minor, 5].contains(7)"
     ' && principal == Agent::"third" else true }',

@@ -164,6 +164,8 @@ class Driver:
             return
         where = place_in(stack)
         run.discarded = True
+        # It takes turns with nobody any more, and may run elsewhere.
+        thread.name = "deputize-held"
         self._current = _Thread()
         self._current.given, state.given = state.given, deque()
         done, state.done = state.done, []

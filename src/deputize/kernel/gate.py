@@ -73,6 +73,8 @@ class Gate:
     # -- reads without a price: judged, sent, recorded with the next commit -------------------------
 
     async def _read(self, request: Request) -> Result | None:
+        if not await self._is_kept(request.run):
+            return None
         turn = self._turn(request)
         try:
             if not await self._may_go_on(request.run, turn):
@@ -83,6 +85,15 @@ class Gate:
             return await self._send_read(judged, turn)
         finally:
             turn.leave()
+
+    async def _is_kept(self, run: LiveRun) -> bool:
+        """A write waits for its own commit; a read has none, and waits for that of its run's event."""
+        if run.kept is not None:
+            await asyncio.wait([run.kept])
+            if run.kept.cancelled() or run.kept.exception() is not None:
+                return False
+            run.kept = None
+        return True
 
     async def _judge_read(self, request: Request) -> Request | Result:
         """The request with the rules that permit it, or its refusal."""

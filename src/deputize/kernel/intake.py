@@ -117,13 +117,16 @@ class Intake:
         def begin(arrivals: list[Arrival]) -> None:
             for arrival in arrivals:
                 early.extend(arrival.runs)
+                for run in arrival.runs:
+                    run.kept = committed
                 self._begin_runs(arrival)
 
         self._boundary("intake.before")
         self._arriving += len(occurrences)
         try:
             told = begin if self._may_be_early(occurrences) else None
-            arrivals = await self._store.write(work, early=told)
+            committed = self._store.write(work, early=told)
+            arrivals = await committed
         except StoreError:
             for run in early:
                 self._unbegun(run)

@@ -98,7 +98,7 @@ class Kernel:
             given.params,
             self.recording.append,
             fresh=self._fresh,
-            unbegun=self.scheduler.unbegun,
+            unbegun=self._unbegun,
             woken=lambda no, path, result: self.runner.deliver(no, path, result),
             backlog=lambda: self.scheduler.backlog,
             boundary=given.boundary,
@@ -211,6 +211,11 @@ class Kernel:
     def _fresh(self, run: LiveRun) -> None:
         self._known[run.no] = (run.priority, run.automation.name)
         self.scheduler.fresh(run)
+
+    def _unbegun(self, run: LiveRun) -> None:
+        self.scheduler.unbegun(run)
+        self.parts.stops.parked.discard(run.no)
+        self._known.pop(run.no, None)
 
     def _left(self, run: LiveRun) -> None:
         self._known.pop(run.no, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class LiveRun:
     carded: bool = False
     waited: bool = False
     was_stuck: bool = False
+    kept: asyncio.Future[Any] | None = None
+    """The commit of its event, while that is on its way."""
     discarded: bool = False
     """Appends failed, or it was evicted: what is still under way for it is not delivered."""
 

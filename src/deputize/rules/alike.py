@@ -9,6 +9,7 @@ might fail on has no kind, and is put to Cedar each time. See docs/decisions/011
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ Read: TypeAlias = Callable[[Mapping[str, Any]], Any]
 """From a context, the value that an expression has in it: `_ABSENT` where a part of its path is."""
 
 LONG_MAX = 2**63 - 1
+SHORT_BYTES_MAX = 64
 
 _ABSENT = object()
 _OTHER = b"any other text"
@@ -54,10 +56,9 @@ class Alike:
     def kind(self, agent: str, context: Mapping[str, Any]) -> Kind | None:
         """The kind of a question, by its agent and context; None where Cedar must be asked each time."""
         try:
-            for read in self._around:
-                _check(read(context))
             return (
                 agent,
+                *[_shape(read(context)) for read in self._around],
                 *[side(context) for side in self._sides],
                 *[read(context) is _ABSENT for read in self._present],
                 *[_itself(read(context)) for read in self._whole],
@@ -99,7 +100,7 @@ class _Found:
         self.present: set[Path] = set()
         self.whole: set[Path] = set()
         self.around: set[Path] = set()
-        """Records of which only a part is read: all of them is put to Cedar, and could make it fail."""
+        """What is put to Cedar as a whole while only a part of it is read: Cedar could fail on the rest."""
 
     def look(self, node: Any) -> None:
         """Take in an expression and all that is in it."""
@@ -112,7 +113,9 @@ class _Found:
         elif isinstance(node, Mapping) and not self._is_understood(node):
             path = path_of(node)
             if path is not None:
-                self._note(self.whole, path)
+                self.whole.add(path)
+                if len(path) > 2:
+                    self.around.add(path[:2])
                 return
             for part in node.values():
                 self.look(part)
@@ -125,7 +128,8 @@ class _Found:
         if operator == "has":
             path = path_of(node)
             if path is not None:
-                self._note(self.present, path)
+                self.present.add(path)
+                self.around.add(path[:2])
             return path is not None
         if operator == "contains" and isinstance(parts["left"], Mapping):
             return self._is_compared(parts["right"], parts["left"].get("Set"))
@@ -145,11 +149,6 @@ class _Found:
         compared.texts |= {value for value in values if isinstance(value, str)}
         self._note_around(term)
         return True
-
-    def _note(self, paths: set[Path], path: Path) -> None:
-        paths.add(path)
-        if len(path) > 2:
-            self.around.add(path[:2])
 
     def _note_around(self, term: Any) -> None:
         path = path_of(term)
@@ -230,22 +229,24 @@ def _text(value: str) -> bytes:
     return _OTHER
 
 
-def _check(value: Any) -> None:
-    """Raises `_Unclear` for a value of which Cedar could not hold a part."""
+def _shape(value: Any) -> object:
+    """What Cedar checks of a value that decides nothing: its type. Raises `_Unclear` and `ValueError`."""
     if isinstance(value, dict):
-        for part in value.values():
-            _check(part)
-    elif isinstance(value, list):
-        for part in value:
-            _check(part)
-    elif type(value) is int:
+        return tuple(sorted((name, _shape(part)) for name, part in value.items()))
+    if isinstance(value, list):
+        return frozenset(_shape(part) for part in value)
+    if type(value) is int:
         _long(value)
     elif type(value) is str:
         _text(value)
+    elif type(value) is not bool and value is not _ABSENT:
+        raise _Unclear
+    return type(value).__name__
 
 
 def _itself(value: Any) -> object:
-    """A value in a form that equals no other's."""
-    if value is _ABSENT or type(value) is str:
-        return value
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    """A value in a form that equals no other's, and is never long: it is kept."""
+    if value is _ABSENT:
+        return _ABSENT
+    exact = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return exact if len(exact) <= SHORT_BYTES_MAX else (len(exact), hashlib.sha256(exact).digest())

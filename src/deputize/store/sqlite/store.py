@@ -191,7 +191,7 @@ class SqliteStore:
             value, error = self._apply(work) if results else self._apply_first(work)
             results.append((future, value, error))
             if not self._file.db.in_transaction:
-                if len(results) > 1:
+                if len(results) > 1 or error is None:
                     return self._rolled_back(batch, error)
                 if len(batch) == 1:
                     return results
