@@ -89,10 +89,9 @@ class Gate:
     async def _is_kept(self, run: LiveRun) -> bool:
         """A write waits for its own commit; a read has none, and waits for that of its run's event."""
         if run.kept is not None:
-            await asyncio.wait([run.kept])
-            if run.kept.cancelled() or run.kept.exception() is not None:
-                return False
-            run.kept = None
+            kept = run.kept
+            await asyncio.wait([kept])
+            return not kept.cancelled() and kept.exception() is None
         return True
 
     async def _judge_read(self, request: Request) -> Request | Result:

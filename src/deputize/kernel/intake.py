@@ -133,6 +133,9 @@ class Intake:
             raise
         finally:
             self._arriving -= len(occurrences)
+            for run in early:
+                # Each would keep the other in memory.
+                run.kept = None
         self._boundary("intake.after")
         for arrival in arrivals:
             if not early:
