@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from deputize.errors import StoreFull
+from deputize.kernel.intake import Intake
 from deputize.store.sqlite import store as store_module
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
@@ -18,6 +20,14 @@ WRITES = """
 @automation(on=Ask, agent=worker)
 async def writes(event: Event[Ask]) -> Outcome:
     await desk.write(item=event.data.item)
+    return done()
+"""
+
+
+READS = """
+@automation(on=Ask, agent=worker)
+async def reads(event: Event[Ask]) -> Outcome:
+    await desk.read(item=event.data.item)
     return done()
 """
 
@@ -69,6 +79,31 @@ async def test_an_event_that_cannot_be_kept_leaves_nothing_of_its_run(
         assert len(desk.writes) == 3
 
 
+async def test_a_read_goes_on_where_its_events_sender_has_gone_away(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "EARLY_S", 0.3)
+    async with running(write_project(tmp_path, desk.base, READS)) as app:
+        sending = asyncio.create_task(app.send(item="a"))
+        await so(lambda: any(run.busy for run in app.kernel.parts.live.values()))
+        sending.cancel()
+        await so(lambda: app.system.store.read(lambda view: view.counts()).get("runs.ended"))
+        assert len(desk.seen) == 1
+
+
+async def test_a_run_begins_where_its_events_sender_has_gone_away(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Intake, "_may_be_early", lambda *_: False)
+    async with running(write_project(tmp_path, desk.base, WRITES)) as app:
+        sending = asyncio.create_task(app.send(item="a"))
+        await asyncio.sleep(0)
+        assert app.kernel.intake._arriving, "its commit is on its way"
+        sending.cancel()
+        await so(lambda: app.system.store.read(lambda view: view.counts()).get("runs.ended"))
+        assert len(desk.effects) == 1
+
+
 async def test_a_run_that_waits_in_line_leaves_it_where_its_event_cannot_be_kept(
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,14 +117,6 @@ async def test_a_run_that_waits_in_line_leaves_it_where_its_event_cannot_be_kept
         await app.kernel.people.lift("automation:writes", "maya")
         await app.ended(await app.send(item="b"))
         assert [effect["item"] for effect in desk.effects.values()] == ["b"]
-
-
-READS = """
-@automation(on=Ask, agent=worker)
-async def reads(event: Event[Ask]) -> Outcome:
-    await desk.read(item=event.data.item)
-    return done()
-"""
 
 
 @pytest.mark.parametrize("together", [True, False])

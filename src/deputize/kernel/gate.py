@@ -91,7 +91,7 @@ class Gate:
         if run.kept is not None:
             kept = run.kept
             await asyncio.wait([kept])
-            return not kept.cancelled() and kept.exception() is None
+            return kept.exception() is None
         return True
 
     async def _judge_read(self, request: Request) -> Request | Result:

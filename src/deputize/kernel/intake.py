@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,26 +123,36 @@ class Intake:
                 self._begin_runs(arrival)
 
         self._boundary("intake.before")
+        told = begin if self._may_be_early(occurrences) else None
+        committed = self._store.write(work, early=told)
         self._arriving += len(occurrences)
         try:
-            told = begin if self._may_be_early(occurrences) else None
-            committed = self._store.write(work, early=told)
-            arrivals = await committed
-        except StoreError:
-            for run in early:
-                self._unbegun(run)
+            # Whoever sent it may go away meanwhile; what is kept begins all the same.
+            await asyncio.shield(committed)
+        except asyncio.CancelledError:
+            committed.add_done_callback(lambda _: self._accepted(committed, early))
             raise
+        except StoreError:
+            pass
         finally:
             self._arriving -= len(occurrences)
+        self._accepted(committed, early)
+        return committed.result()
+
+    def _accepted(self, committed: asyncio.Future[list[Arrival]], early: list[LiveRun]) -> None:
+        """After the commit: go on with the runs it began, or take back those that were early."""
+        for run in early:
+            # Each would keep the other in memory.
+            run.kept = None
+        if committed.exception() is not None:
             for run in early:
-                # Each would keep the other in memory.
-                run.kept = None
+                self._unbegun(run)
+            return
         self._boundary("intake.after")
-        for arrival in arrivals:
+        for arrival in committed.result():
             if not early:
                 self._begin_runs(arrival)
             self._wake_runs(arrival)
-        return arrivals
 
     def _may_be_early(self, occurrences: Sequence[Occurrence]) -> bool:
         """Whether the runs of these events may be stepped while their commit is on its way."""
