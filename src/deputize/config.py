@@ -14,11 +14,12 @@ from deputize.budget import Budget, budget_of_settings
 from deputize.connectors.settings import ConnectorSettings, read_connectors
 from deputize.errors import ProjectError
 from deputize.headers import header_lines
+from deputize.person import Directory, directory_of_settings
 from deputize.suggest import did_you_mean
 
 FILE = "deputize.toml"
 PORT_DEFAULT = 8477
-_TABLES = {"project", "server", "connectors", "budget", "params"}
+_TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers"}
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
 
@@ -38,6 +39,7 @@ class Settings:
     connectors: Mapping[str, ConnectorSettings]
     budgets: tuple[Budget, ...]
     params: Mapping[str, Mapping[str, Any]]
+    directory: Directory
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -86,6 +88,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         connectors=read_connectors(_table(tables, "connectors", None), FILE),
         budgets=_budgets(budgets, text),
         params=_table(tables, "params", None),
+        directory=_directory(tables),
         environ=_environment(root, os.environ if environ is None else environ),
     )
 
@@ -120,6 +123,13 @@ def _budgets(tables: list[Any], text: str) -> tuple[Budget, ...]:
         except ProjectError as error:
             raise ProjectError(f"{where}: {error}") from None
     return tuple(budgets)
+
+
+def _directory(tables: Mapping[str, Any]) -> Directory:
+    try:
+        return directory_of_settings(_table(tables, "people", None), _table(tables, "keepers", None))
+    except ProjectError as error:
+        raise ProjectError(f"{FILE}: {error}") from None
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -57,7 +57,11 @@ class Event(Generic[D]):
 
 @dataclass(frozen=True)
 class Occurrence:
-    """An event as it is stored: CloudEvents' attributes, and `data` as canonical JSON bytes."""
+    """An event as it is stored: CloudEvents' attributes, and `data` as canonical JSON bytes.
+
+    `sender` is the person who sent it, as the door knows them, also where a run that answered their event
+    has sent it on; empty where no person did. It is kept with the runs that the event begins.
+    """
 
     source: str
     id: str
@@ -65,6 +69,7 @@ class Occurrence:
     subject: str
     time_us: int
     data: bytes
+    sender: str = ""
 
     @cached_property
     def digest(self) -> str:

@@ -113,6 +113,14 @@ class Operation(Generic[P, R_co]):
         except TypeError as error:
             raise ContractError(f"{caller_line()}: {self.name}: {error}") from None
 
+    def canonical_json(self, given: Any) -> bytes:
+        """Arguments from decoded JSON as canonical JSON, validated as strictly. Raises `ContractError`."""
+        try:
+            valid = self._validator.validate_json(canonical.encode(given), strict=True)
+        except ValidationError as error:
+            raise ContractError(self._explain(error)) from None
+        return canonical.encode(self._serializer.to_python(valid, mode="json"))
+
     def decode_args(self, stored: bytes) -> dict[str, Any]:
         """The keyword arguments for the connector's function, from the stored bytes."""
         return dict(self._validator.validate_json(stored, strict=True).__dict__)

@@ -64,9 +64,17 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
             automations[name].check_params(settings.params[name])
         except ProjectError as error:
             raise ProjectError(f"deputize.toml: [params.{name}]: {error}") from None
+    for name in settings.directory.keepers:
+        if name and name not in automations:
+            said = did_you_mean(name, [*automations, "default"])
+            raise ProjectError(f"deputize.toml: [keepers] {name}: there is no automation of this name{said}")
     _check_ceilings(settings, agents, automations, operations)
     rules = load_rules(
-        settings.root / "rules", operations, agents=list(agents), automations=list(automations)
+        settings.root / "rules",
+        operations,
+        agents=list(agents),
+        automations=list(automations),
+        directory=settings.directory,
     )
     polls = _named(modules, Poll, lambda p: p.name)
     for poll in polls.values():

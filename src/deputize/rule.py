@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from deputize import canonical
+from deputize.approval import Demand
 from deputize.window import Window
 
 Decision = Literal["allow", "refuse", "demand"]
@@ -23,6 +24,8 @@ class RuleLine:
     title: str
     effect: Literal["permit", "forbid"]
     tier: str = ""
+    demand: Demand | None = None
+    """What it wants before an action may start, where its tier is not `hard`."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,10 @@ class RuleSet(Protocol):
 
     def needs(self, operation: str) -> tuple[FactNeed, ...]:
         """The counts that judging this operation takes."""
+        ...
+
+    def demands(self, operation: str) -> bool:
+        """Whether a rule of this operation may demand something before it starts."""
         ...
 
     def judge(self, question: Question) -> Verdict:

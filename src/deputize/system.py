@@ -18,11 +18,11 @@ from deputize.connectors.perform import look_up, perform
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import ConnectorSettings
 from deputize.errors import StoreLost
+from deputize.kernel.judging import InForce
 from deputize.kernel.kernel import Given, Kernel
 from deputize.kernel.lanes import Lane
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.sources import Sources
-from deputize.kernel.start import InForce
 from deputize.kernel.time import Calendar, LedgerTime
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
@@ -117,7 +117,7 @@ class System:
                 store=self.store,
                 time=self.time,
                 performer=performer,
-                force=InForce(project.rules, budgets, Calendar(settings.zone)),
+                force=InForce(project.rules, budgets, Calendar(settings.zone), settings.directory),
                 automations=project.automations,
                 operations=project.operations,
                 params=lambda name: settings.params.get(name, {}),

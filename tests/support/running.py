@@ -61,6 +61,8 @@ class Running:
         self.loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._sent = 0
+        self.sender = ""
+        """The person who sends what is sent from here."""
 
     def boundary(self, name: str, /) -> None:
         """Called from the loop and from the writer."""
@@ -97,7 +99,15 @@ class Running:
             self._sent += 1
             name = id or f"e{self._sent}-{self.system.store.epoch}"
             occurrences.append(
-                Occurrence("test", name, type, "", self.system.time.now_us(), canonical.encode(dict(data)))
+                Occurrence(
+                    "test",
+                    name,
+                    type,
+                    "",
+                    self.system.time.now_us(),
+                    canonical.encode(dict(data)),
+                    self.sender,
+                )
             )
         arrivals = await self.kernel.intake.accept(occurrences)
         return [arrival.runs[0].id if arrival.runs else "" for arrival in arrivals]

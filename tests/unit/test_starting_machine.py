@@ -18,10 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from deputize import Money, canonical
 from deputize.kernel.doubts import begun_of
+from deputize.kernel.judging import Request
 from deputize.kernel.recovery import doubt_open_intents
 from deputize.kernel.result import Result
 from deputize.kernel.settling import Settling
-from deputize.kernel.start import Begun, Busy, RefusedStart, Request, Started
+from deputize.kernel.start import Begun, Busy, RefusedStart, Started
 from deputize.operation import Operation
 from deputize.store.protocol import Tx
 from deputize.system import System

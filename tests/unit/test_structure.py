@@ -13,8 +13,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
     "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "card", "cron", "event",
-    "headers", "ledger", "money", "operation", "rule", "sentence", "signature", "sources", "suggest",
-    "waits", "why", "window",
+    "approval", "headers", "ledger", "money", "operation", "person", "rule", "sentence", "signature",
+    "sources", "suggest", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

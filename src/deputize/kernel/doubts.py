@@ -15,6 +15,7 @@ from deputize.action import Action
 from deputize.call import CallFailed
 from deputize.errors import StoreError
 from deputize.kernel.gate import Gate
+from deputize.kernel.judging import Request
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
@@ -22,7 +23,7 @@ from deputize.kernel.repeating import may_repeat
 from deputize.kernel.result import Result
 from deputize.kernel.rounds import start_again
 from deputize.kernel.settling import Settling, has_ended
-from deputize.kernel.start import Begun, RefusedStart, Request, start_within_s
+from deputize.kernel.start import Begun, RefusedStart, start_within_s
 from deputize.kernel.turns import Turn, scopes_of
 from deputize.ledger import Draft
 from deputize.operation import Operation

@@ -8,7 +8,7 @@ from typing import Any
 
 from deputize import canonical
 from deputize.event import Occurrence
-from deputize.kernel.intake import Arrival, Intake
+from deputize.kernel.intake import Arrival, Intake, sender_of
 from deputize.kernel.live import Ends, LiveRun
 from deputize.ledger import Draft
 from deputize.store.protocol import RunRow, Tx
@@ -40,7 +40,7 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
         "carded": run.carded,
     }
     run.version = tx.append(run.no, run.version, [Draft("ended", body)])
-    arrivals = _tell_sender(tx, intake, run.event, run.id, body)
+    arrivals = _tell_sender(tx, intake, run.event, run.id, body, run.sender)
     if step.state is not None:
         arrivals.append(intake.arrive(tx, continued(run, step.state, tx.at_us)))
     return Ended(tuple(arrivals), _next(tx, body))
@@ -49,7 +49,7 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
 def continued(run: LiveRun, state: tuple[str, bytes], at_us: int) -> Occurrence:
     """The event that a run goes on with: its state's type and data."""
     type, data = state
-    return Occurrence(f"{RUN_SOURCE}{run.id}", "continued", type, run.event.subject, at_us, data)
+    return Occurrence(f"{RUN_SOURCE}{run.id}", "continued", type, run.event.subject, at_us, data, run.sender)
 
 
 def end_by_hand(tx: Tx, run: RunRow, reason: str, intake: Intake, append: Append) -> Ended:
@@ -67,12 +67,13 @@ def end_by_hand(tx: Tx, run: RunRow, reason: str, intake: Intake, append: Append
     }
     append(tx, run.no, [Draft("ended", body)])
     kept = tx.event(run.event)
-    arrivals = _tell_sender(tx, intake, kept.occurrence, run.id, body) if kept is not None else []
+    sender = sender_of(tx.entries(run.no, limit=1))
+    arrivals = _tell_sender(tx, intake, kept.occurrence, run.id, body, sender) if kept is not None else []
     return Ended(tuple(arrivals), _next(tx, body))
 
 
 def _tell_sender(
-    tx: Tx, intake: Intake, event: Occurrence, run_id: str, body: Mapping[str, Any]
+    tx: Tx, intake: Intake, event: Occurrence, run_id: str, body: Mapping[str, Any], sender: str
 ) -> list[Arrival]:
     if not event.source.startswith(RUN_SOURCE):
         return []
@@ -84,7 +85,7 @@ def _tell_sender(
         label=body["label"],
     )
     data = canonical.encode(told.model_dump(mode="json"))
-    occurrence = Occurrence(f"{RUN_SOURCE}{run_id}", "ended", RunEnded.event_type, "", tx.at_us, data)
+    occurrence = Occurrence(f"{RUN_SOURCE}{run_id}", "ended", RunEnded.event_type, "", tx.at_us, data, sender)
     return [intake.arrive(tx, occurrence)]
 
 

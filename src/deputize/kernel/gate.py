@@ -9,28 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from deputize import canonical
 from deputize.action import Action
 from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, CallNotDone, CallUnknown
 from deputize.errors import StoreError
+from deputize.kernel.asking import Asked
+from deputize.kernel.judging import Request, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.repeating import may_repeat
-from deputize.kernel.result import Result
+from deputize.kernel.result import Known, Result
 from deputize.kernel.settling import Failure, Settling
 from deputize.kernel.start import (
+    AnsweredStart,
     Begun,
     Busy,
     RefusedStart,
-    Request,
     Started,
     StoppedStart,
     refuse,
     start,
     start_within_s,
-    verdict_of,
 )
 from deputize.kernel.stops import Place
 from deputize.kernel.turns import Turn, scopes_of
@@ -52,21 +53,36 @@ class NotYet:
 
 class Gate:
     """Carries out actions. `on_lost` is told of a run whose start could not be written and which must be
-    taken out of memory."""
+    taken out of memory, `on_due` of the time until which one waits for people."""
 
-    def __init__(self, parts: Parts, settling: Settling, on_lost: Callable[[LiveRun], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        settling: Settling,
+        on_lost: Callable[[LiveRun], None],
+        on_due: Callable[[int], None],
+    ) -> None:
         self.parts = parts
         self._settling = settling
         self._on_lost = on_lost
+        self._on_due = on_due
 
-    async def carry_out(self, run: LiveRun, path: str, action: Action[Any]) -> Result | None:
-        """Take an action through the gate. None where there is nothing to hand back for now: it is in
-        doubt, it drifted, or the run is to be taken out of memory."""
+    async def carry_out(
+        self, run: LiveRun, path: str, action: Action[Any], changers: tuple[str, ...] = ()
+    ) -> Result | None:
+        """Take an action through the gate. None where there is nothing to hand back for now: it waits for
+        people, it is in doubt, it drifted, or the run is to be taken out of memory.
+
+        `changers` are those who changed its arguments."""
         operation = action.operation
         args = canonical.decode(action.args)
-        request = Request(run, path, action, args, operation.amount(args))
-        # A read that is counted starts like a write: its fact is counted in the starting transaction.
-        if operation.contract.unpriced_read and not self.parts.force.rules.needs(operation.name):
+        known = run.record.get(path)
+        asking = known is not None and known.state == "asking"
+        request = Request(run, path, action, args, operation.amount(args), asking=asking, changers=changers)
+        # A read that is counted, or that may wait for people, starts like a write: in the transaction.
+        rules = self.parts.force.rules
+        alone = not rules.needs(operation.name) and not rules.demands(operation.name)
+        if operation.contract.unpriced_read and alone:
             return await self._read(request)
         return await self._write(request)
 
@@ -167,7 +183,13 @@ class Gate:
                     return await self.send(run, operation, started, by, turn)
                 turn.leave()
                 if isinstance(started, RefusedStart):
-                    return Result("refused", b"null", started.reason, started.at_us)
+                    kind: Literal["expired", "refused"] = "expired" if started.expired else "refused"
+                    return Result(kind, b"null", started.reason, started.at_us)
+                if isinstance(started, Asked):
+                    self._asked(request, started)
+                    return None
+                if isinstance(started, AnsweredStart):
+                    return None
                 if isinstance(started, Busy):
                     # Whoever is first may be kept back by a halt or a slow lane: that is waited for once.
                     patient = await self._stand_by(run, place.stand(started.resource), LEASE_WAIT_S)
@@ -177,6 +199,13 @@ class Gate:
         finally:
             turn.leave()
             place.leave(next_too=True)
+
+    def _asked(self, request: Request, asked: Asked) -> None:
+        run, action = request.run, request.action
+        run.record[request.path] = Known(action.operation.name, action.digest, "asking")
+        run.waited = run.carded = True
+        self.parts.boundary("t1.after")
+        self._on_due(asked.due)
 
     def _ahead(self, request: Request, place: Place) -> str | None:
         """A resource for which others wait that came before; asked only where anyone waits at all."""

@@ -17,6 +17,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.result import Result
 from deputize.kernel.waiting import wake
+from deputize.ledger import Entry
 from deputize.store.protocol import EventRow, Store, Tx, WaitRow
 
 BACKLOG_MAX = 10_000
@@ -204,7 +205,9 @@ class Intake:
         if row is None or automation is None or kept is None:
             return None
         event = kept.occurrence
-        return self.live_run(no, row.id, automation, event, row.event, {}, row.key, row.began_at)
+        run = self.live_run(no, row.id, automation, event, row.event, {}, row.key, row.began_at)
+        run.sender = sender_of(tx.entries(no, limit=1))
+        return run
 
     def live_run(
         self,
@@ -219,7 +222,8 @@ class Intake:
     ) -> LiveRun:
         """A run as it stands in memory before its first step."""
         step = Step(run_id, began_us)
-        return LiveRun(no, run_id, automation, event, event_seq, dict(params), key, began_us, 1, {}, step)
+        params, sender = dict(params), event.sender
+        return LiveRun(no, run_id, automation, event, event_seq, params, key, began_us, 1, {}, step, sender)
 
     def _run_id(self, automation: Automation, source: str, id: str) -> str:
         return canonical.name(self._store.ledger_id, automation.name, source, id)
@@ -261,6 +265,7 @@ class Intake:
                 "id": occurrence.id,
                 "type": occurrence.type,
                 "digest": occurrence.digest,
+                **({"sender": occurrence.sender} if occurrence.sender else {}),
             },
             "params": params,
             "key": key,
@@ -270,6 +275,12 @@ class Intake:
         if state != "ready":
             return None
         return self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)
+
+
+def sender_of(entries: Sequence[Entry]) -> str:
+    """The person who sent a run's event, from its first entry; empty where none did, or it was erased."""
+    body = entries[0].body if entries else None
+    return str(body["event"].get("sender", "")) if body is not None else ""
 
 
 def refuse_own_type(occurrence: Occurrence) -> None:

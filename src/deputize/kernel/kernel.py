@@ -11,11 +11,13 @@ from typing import Any
 
 from deputize.automation import Automation
 from deputize.errors import StoreError
+from deputize.kernel.approving import Approving
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
 from deputize.kernel.gate import Gate
 from deputize.kernel.holding import keeps_first, take_in_left
 from deputize.kernel.intake import Intake
+from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
@@ -26,7 +28,6 @@ from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubt
 from deputize.kernel.runner import Runner, tell_error
 from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
-from deputize.kernel.start import InForce
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
 from deputize.kernel.waiting import WAKE_MAX, wake_due
@@ -116,7 +117,7 @@ class Kernel:
         )
         self.scheduler.runner = self.runner
         settling = Settling(self.parts, self.recording, lambda b, o, e: self.doubts.watch(b, o, e))
-        self.gate = Gate(self.parts, settling, self.runner.lose)
+        self.gate = Gate(self.parts, settling, self.runner.lose, self._due_at)
         self.runner.gate = self.gate
         self.doubts = Doubts(
             self.parts, self.recording, settling, self.gate, self.runner.deliver, self.intake.stand_in
@@ -129,6 +130,7 @@ class Kernel:
             given.operations,
             self.scheduler.stops_changed,
         )
+        self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.watchers: list[Callable[[LiveRun], None]] = []
         """Called with each run that leaves memory (it ended, waits, is in doubt or stuck)."""
         self._next_due: int | None = None
@@ -155,6 +157,8 @@ class Kernel:
         watch_doubts(self.parts, self.doubts, self.given.operations)
         for no in store.read(lambda view: view.to_cancel()):
             self.scheduler.cancelled(no)
+        for no in store.read(lambda view: view.approved_runs()):
+            self.scheduler.ready(no)
         for no, priority, automation in store.read(ready_runs):
             self._known[no] = (priority, automation)
             self.scheduler.ready(no)

@@ -26,6 +26,12 @@ class Leaf:
     awaiting: Awaiting[Any]
     raises: bool
     result: Result | None = None
+    changers: tuple[str, ...] = ()
+    """Who changed its arguments; its path is then that of the action in its place."""
+    carried: bool = False
+    """The gate has it in hand."""
+    again: bool = False
+    """Something has changed since the gate looked."""
 
 
 @dataclass(slots=True)
@@ -44,6 +50,8 @@ class LiveRun:
     version: int
     record: Record
     step: Step
+    sender: str = ""
+    """The person who sent its event, if one did: a requester of all that it asks for."""
     context: Context = field(default_factory=Context)
     coroutine: Coroutine[Any, Any, Any] | None = None
     turn: int = 0
@@ -80,7 +88,8 @@ class LiveRun:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """A step ended at an await: these parts of it are new and must be carried out."""
+    """A step ended at an await: these parts of it are new, or people were asked for them, and must be
+    carried out."""
 
     run: LiveRun
     leaves: tuple[Leaf, ...]

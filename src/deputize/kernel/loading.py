@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from deputize.automation import Automation
 from deputize.kernel.ending import stick_run
 from deputize.kernel.holding import is_held
-from deputize.kernel.intake import Intake
+from deputize.kernel.intake import Intake, sender_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.result import read_record
 from deputize.store.protocol import EventRow, RunRow, Tx
@@ -64,6 +64,7 @@ def _from_record(tx: Tx, row: RunRow, automation: Automation, kept: EventRow, in
         row.key,
         row.began_at,
     )
+    run.sender = sender_of(entries)
     run.version = row.version
     run.record = read_record(entries, data)
     run.cancel = tx.wish(row.no)

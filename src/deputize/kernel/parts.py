@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
 from deputize.kernel.ports import Boundary, Performer
-from deputize.kernel.start import InForce
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
 from deputize.store.protocol import Store

@@ -22,6 +22,15 @@ class Result:
     at_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A person has changed an action's arguments: where it goes on, with which, and by whom."""
+
+    path: str
+    args: bytes
+    person: str
+
+
 @dataclass(slots=True)
 class Known:
     """What the record says of one path: what was asked there, and what came of it, if anything has."""
@@ -31,6 +40,7 @@ class Known:
     state: str
     args: Any = None
     result: Result | None = None
+    changed: Changed | None = None
 
 
 Record = dict[str, Known]
@@ -44,13 +54,15 @@ def read_record(entries: Iterable[Entry], event_data: Mapping[int, bytes]) -> Re
         if body is None or "path" not in body or entry.type == "card":
             continue
         path = body["path"]
-        if entry.type in ("intent", "waiting", "sent", "read"):
+        if entry.type in ("asked", "intent", "waiting", "sent", "read"):
             record[path] = Known(body["op"], body["digest"], "open", body.get("args"))
         elif path not in record:
             record[path] = Known(body.get("op", ""), body.get("digest", ""), "open", body.get("args"))
         known = record[path]
         known.state = _STATES[entry.type]
-        known.result = _result(entry.type, body, body.get("at", entry.at_us), event_data)
+        known.changed = changed_of(body)
+        if known.changed is None:
+            known.result = _result(entry.type, body, body.get("at", entry.at_us), event_data)
     return record
 
 
@@ -64,10 +76,19 @@ def _result(type: str, body: Mapping[str, Any], at_us: int, event_data: Mapping[
     if type == "woke":
         return woke_result(body, at_us, event_data)
     if type in ("refused", "declined"):
-        return Result("refused" if type == "refused" else "declined", b"null", body["reason"], at_us)
+        kind: Kind = "declined" if type == "declined" else "expired" if body.get("expired") else "refused"
+        return Result(kind, b"null", body["reason"], at_us)
     if type == "cancelling":
         return Result("cancelled", b"null", body["reason"], at_us)
     return None
+
+
+def changed_of(body: Mapping[str, Any]) -> Changed | None:
+    """How a person has changed an action's arguments, from the entry that refuses it."""
+    changed = body.get("changed")
+    if changed is None:
+        return None
+    return Changed(changed["path"], canonical.encode(body["changed_args"]), changed["person"])
 
 
 def woke_result(body: Mapping[str, Any], at_us: int, event_data: Mapping[int, bytes]) -> Result:
@@ -105,6 +126,7 @@ def unmet_sentence(unmet: Mapping[str, Any]) -> str:
 
 
 _STATES = {
+    "asked": "asking",
     "intent": "open",
     "attempt": "open",
     "waiting": "waiting",

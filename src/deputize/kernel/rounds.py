@@ -5,17 +5,9 @@ Only on a person's word that it did not happen, or for a priced read whose answe
 
 from __future__ import annotations
 
+from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.settling import settled_part
-from deputize.kernel.start import (
-    Begun,
-    InForce,
-    RefusedStart,
-    Request,
-    begin,
-    holds_of,
-    intent_body,
-    verdict_of,
-)
+from deputize.kernel.start import Begun, RefusedStart, begin, holds_of, intent_body
 from deputize.ledger import Draft
 from deputize.store.protocol import Tx
 

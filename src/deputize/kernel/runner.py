@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, cast
 
 from deputize import canonical
 from deputize.action import Action
@@ -17,16 +17,16 @@ from deputize.automation import Automation
 from deputize.errors import BadEvent, CodeError, StoreError
 from deputize.event import Occurrence
 from deputize.kernel.driver import Driver
-from deputize.kernel.ending import RUN_SOURCE, Append, Ended, continued, end_by_hand, end_run, stick_run
+from deputize.kernel.ending import RUN_SOURCE, Append, Ended, continued, end_by_hand, end_run
 from deputize.kernel.failing import failed, readable
 from deputize.kernel.gate import Gate
-from deputize.kernel.holding import keep_held
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
 from deputize.kernel.loading import load_runs
 from deputize.kernel.parts import Parts
-from deputize.kernel.result import Known, Result, value
-from deputize.kernel.stepping import digest_of, name_of
+from deputize.kernel.result import Changed, Known, Result, value
+from deputize.kernel.stepping import digest_of, follow_change, name_of
+from deputize.kernel.sticking import stick_step
 from deputize.kernel.waiting import register_wait
 from deputize.ledger import Draft
 from deputize.store.protocol import RunRow, Tx
@@ -126,7 +126,7 @@ class Runner:
             run.busy += 1
             awaiting = leaf.awaiting
             if isinstance(awaiting, Action):
-                self._spawn(run, self._carry(run, leaf, awaiting))
+                self._spawn(run, self._carry(run, leaf))
             elif isinstance(awaiting, Send):
                 self._spawn(run, self._send(run, leaf, awaiting))
             elif isinstance(awaiting, Sleep | WaitFor):
@@ -137,11 +137,18 @@ class Runner:
                 leaf.result = known.result
         self.look(run)
 
-    async def _carry(self, run: LiveRun, leaf: Leaf, action: Action[Any]) -> None:
+    async def _carry(self, run: LiveRun, leaf: Leaf) -> None:
+        leaf.carried, again = True, True
         try:
-            leaf.result = await self.gate.carry_out(run, leaf.path, action)
+            while again and leaf.result is None:
+                leaf.again = False
+                action = cast("Action[Any]", leaf.awaiting)
+                got = await self.gate.carry_out(run, leaf.path, action, leaf.changers)
+                leaf.result = got or leaf.result
+                again = leaf.again
         except StoreError:
             self.lose(run)
+        leaf.carried = False
         run.busy -= 1
         self.look(run)
 
@@ -168,12 +175,8 @@ class Runner:
 
         def work(tx: Tx) -> tuple[Arrival, int]:
             arrival = self._intake.arrive(tx, occurrence)
-            body = {
-                "path": leaf.path,
-                "op": name_of(send),
-                "digest": send.digest,
-                "event": {"seq": arrival.seq, "source": occurrence.source, "id": occurrence.id},
-            }
+            event = {"seq": arrival.seq, "source": occurrence.source, "id": occurrence.id}
+            body = {"path": leaf.path, "op": name_of(send), "digest": send.digest, "event": event}
             run.version = tx.append(run.no, run.version, [Draft("sent", body)])
             self.parts.boundary("sent.in")
             return arrival, tx.at_us
@@ -190,8 +193,8 @@ class Runner:
         self.look(run)
 
     def _sent(self, run: LiveRun, leaf: Leaf, send: Send) -> Occurrence:
-        at_us = self.parts.time.now_us()
-        return Occurrence(f"{RUN_SOURCE}{run.id}", leaf.path, send.type, send.subject, at_us, send.data)
+        source, sender, at_us = f"{RUN_SOURCE}{run.id}", run.sender, self.parts.time.now_us()
+        return Occurrence(source, leaf.path, send.type, send.subject, at_us, send.data, sender)
 
     def _unfit(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> Ends | Sticks | None:
         """What becomes of a run that sends what an automation cannot read, before anything is begun."""
@@ -225,6 +228,24 @@ class Runner:
                 leaf.result = result
         self.look(run)
 
+    def retry(self, run_no: int, path: str, changed: Changed | None = None) -> None:
+        """People have approved an action, in memory or not, or put another in its place: to the gate."""
+        run = self.parts.live.get(run_no)
+        if run is None or run.discarded:
+            self._ready(run_no)
+            return
+        if changed is not None:
+            run.record[path].state, run.record[path].changed = "refused", changed
+        for leaf in run.leaves:
+            if leaf.path != path or leaf.result is not None:
+                continue
+            if changed is not None:
+                follow_change(run, leaf, changed)
+            leaf.again = True
+            if not leaf.carried:
+                run.busy += 1
+                self._spawn(run, self._carry(run, leaf))
+
     def look(self, run: LiveRun) -> None:
         """Step the run if all that it awaits is known; let it leave memory if nothing is in hand."""
         if run.discarded or run.stepping or not run.leaves:
@@ -240,13 +261,10 @@ class Runner:
 
     def leave(self, run: LiveRun) -> None:
         """Out of memory; the record is where it goes on from."""
-        if self.parts.live.get(run.no) is run:
-            del self.parts.live[run.no]
         if not run.stepping:
             self._driver.give_up(run)
-        run.discarded = True
         self.parts.stops.call_off(f"run:{run.id}")
-        self._left(run)
+        self._gone(run)
 
     def lose(self, run: LiveRun) -> None:
         """An append failed: what memory has may not be what the ledger has. Load it again later."""
@@ -316,21 +334,11 @@ class Runner:
             self._ready(ended.next_ready)
 
     async def _stick(self, run: LiveRun, step: Sticks) -> None:
-        def work(tx: Tx) -> Ended | None:
-            row = tx.run_no(run.no)
-            unsettled = any(action.state in ("open", "doubtful") for action in tx.actions(run.no))
-            if row is not None and tx.wish(run.no) and not unsettled:
-                # Nothing can be thrown into it any more, and nothing of it is under way.
-                return end_by_hand(tx, row, "cancelled by a person", self._intake, self._append)
-            stick_run(tx, run.no, tx.version(run.no), step.reason, row, ours=step.ours, theirs=step.theirs)
-            if step.held and run.was_stuck:
-                # It held before, and was tried once more.
-                keep_held(tx, run.id, run.automation.code, step.held, tx.at_us)
-            return None
-
         try:
             self.parts.boundary("stuck.before")
-            ended = await self.parts.store.write(work)
+            ended = await self.parts.store.write(
+                lambda tx: stick_step(tx, run, step, self._intake, self._append)
+            )
             self.parts.boundary("stuck.after")
         except StoreError:
             self.lose(run)
@@ -378,8 +386,10 @@ class Runner:
             # Not even that could be written: the run stays in the ledger as it is.
             self._gone(run)
             return
-        reason = f"an error of ours, not of the automation: {type(error).__name__}: {error}"
-        self._spawn(run, self._end_unfit(run, Sticks(run, readable(reason[:REASON_CHARS_MAX]))), last=True)
+        reason = f"an error of ours, not of the automation: {type(error).__name__}: {error}"[
+            :REASON_CHARS_MAX
+        ]
+        self._spawn(run, self._end_unfit(run, Sticks(run, readable(reason))), last=True)
 
 
 def tell_error(done: asyncio.Task[None], what: str) -> BaseException | None:

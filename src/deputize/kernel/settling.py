@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from deputize import canonical
 from deputize.call import CallDrifted
+from deputize.kernel.judging import Request
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
-from deputize.kernel.start import Begun, Request, give_up_after_us, start_within_s
+from deputize.kernel.start import Begun, give_up_after_us, start_within_s
 from deputize.ledger import Draft, EntryType
 from deputize.operation import Operation
 from deputize.store.protocol import Tx, View

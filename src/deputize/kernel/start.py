@@ -5,62 +5,22 @@ the intent is written with all that it takes, or nothing is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from deputize import canonical
 from deputize.action import Action
-from deputize.budget import Budget
+from deputize.approval import Approval
+from deputize.kernel.asking import Asked, approved, ask, granted, is_for_people, open_of, unanswered
+from deputize.kernel.judging import Books, InForce, Request, verdict_of
 from deputize.kernel.live import LiveRun
-from deputize.kernel.time import Calendar
 from deputize.ledger import Draft
-from deputize.money import Money
 from deputize.operation import Contract
-from deputize.rule import Question, RuleSet, Verdict
+from deputize.rule import Verdict
 from deputize.store.protocol import Count, Hold, Tx
 
 START_WITHIN_S = 10.0
 """An intent is sent within this time (or the operation's own timeout, if that is less) or not at all."""
-
-
-@dataclass(frozen=True)
-class InForce:
-    """What decides at this moment. Replaced as a whole, never changed."""
-
-    rules: RuleSet
-    budgets: tuple[Budget, ...]
-    calendar: Calendar
-    _concerning: dict[tuple[str, str, str], tuple[Budget, ...]] = field(default_factory=dict)
-
-    def budgets_for(self, contract: Contract, agent: str, automation: str) -> tuple[Budget, ...]:
-        """The budgets above an agent's action, in one order."""
-        key = (contract.name, agent, automation)
-        found = self._concerning.get(key)
-        if found is None:
-            found = tuple(b for b in self.budgets if b.concerns(contract, agent, automation))
-            self._concerning[key] = found
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An action at a place in a run, with its arguments decoded once for judging.
-
-    `rules` (of the set `ruleset`) are those that permitted a read without a price, once it is judged.
-    """
-
-    run: LiveRun
-    path: str
-    action: Action[Any]
-    args: Mapping[str, Any]
-    amount: Money | None
-    rules: tuple[str, ...] = ()
-    ruleset: str = ""
-
-    @property
-    def id(self) -> str:
-        """The action's id."""
-        return f"{self.run.id}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +56,11 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class RefusedStart:
-    """Rules or a budget said no; the entry is written."""
+    """Rules or a budget said no, or nobody said yes in time (`expired`); the entry is written."""
 
     reason: str
     at_us: int
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,53 +75,34 @@ class StoppedStart:
     """A stop or a cancellation came first."""
 
 
-Started = Begun | RefusedStart | Busy | StoppedStart
+@dataclass(frozen=True, slots=True)
+class AnsweredStart:
+    """A person has refused it, or changed its arguments, meanwhile: what came of that is told elsewhere."""
 
 
-class Books(Protocol):
-    """What is judged on: facts and the use of budgets."""
-
-    def counted(self, counter: str, subject: str, window: int) -> int:
-        """A fact's value."""
-        ...
-
-    def used(self, budget: str, window: int) -> tuple[int, int]:
-        """A budget's held and spent in a window."""
-        ...
-
-
-def verdict_of(
-    tx: Books | None, request: Request, force: InForce, at_us: int
-) -> tuple[Verdict, tuple[Count, ...], dict[str, int]]:
-    """Judge on current facts. Returns the verdict, what to count if it starts, and the facts."""
-    rules, action, run = force.rules, request.action, request.run
-    agent = run.automation.agent.name
-    facts: dict[str, int] = {}
-    counted: list[Count] = []
-    for need in rules.needs(action.operation.name):
-        if not need.applies(agent, run.automation.name, request.args):
-            facts[need.counter] = 0
-            continue
-        window = force.calendar.start(need.per, at_us)
-        subject = need.subject(agent, request.args)
-        facts[need.counter] = tx.counted(need.counter, subject, window) if tx is not None else 0
-        counted.append((need.counter, subject, window, need.weight(request.args)))
-    minute, weekday = force.calendar.time_of_day(at_us)
-    question = Question(
-        agent, run.automation.name, action.operation.name, request.args, facts, minute, weekday
-    )
-    return rules.judge(question), tuple(counted), facts
+Started = Begun | RefusedStart | Busy | StoppedStart | Asked | AnsweredStart
 
 
 def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     """Write the intent, or the refusal; or say what is in the way and write nothing."""
     run, action, at = request.run, request.action, tx.at_us
     contract = action.operation.contract
+    asked = open_of(tx, tx.action(run.no, request.path), run.automation.name) if request.asking else None
+    if request.asking and asked is None:
+        return AnsweredStart()
     may = run.automation.agent.may
     if may is not None and contract.name not in may:
         return refuse(tx, request, f"the agent {run.automation.agent.name} may not use {contract.name}", at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
-    if verdict.decision != "allow":
+    used: list[Approval] = []
+    if verdict.decision == "demand" and all(is_for_people(rule) for rule in verdict.rules):
+        if asked is not None and at >= asked.due:
+            return refuse(tx, request, unanswered(asked), at, expired=asked.expires)
+        approvals = granted(tx, request, verdict, force, asked)
+        if approvals is None:
+            return ask(tx, request, verdict, facts, force, asked)
+        used = approvals
+    elif verdict.decision != "allow":
         return refuse(tx, request, verdict.sentence(), at, verdict=verdict, facts=facts)
     leases = action.operation.resources(request.args) if contract.resources else ()
     if leases and (holder := tx.lease_holder(leases)) is not None:
@@ -170,6 +112,9 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         return refuse(tx, request, over, at, verdict=verdict, facts=facts)
     begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
+    if asked is not None:
+        body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in used]}
+        tx.use_approvals([one.no for one in used])
     run.version = tx.append(run.no, run.version, [Draft("intent", body)])
     return begun
 
@@ -261,6 +206,7 @@ def refuse(
     *,
     verdict: Verdict | None = None,
     facts: Mapping[str, int] | None = None,
+    expired: bool = False,
 ) -> RefusedStart:
     """Record that an action was refused before it started."""
     run, action = request.run, request.action
@@ -275,14 +221,15 @@ def refuse(
         "reason": reason,
         "rules": [rule.id for rule in verdict.rules] if verdict is not None else [],
         "facts": dict(facts or {}),
-        "was": "new",
+        "was": "asking" if request.asking else "new",
         "leased": False,
         "holds": [],
         "counted": [],
         "at": at_us,
+        **({"expired": True} if expired else {}),
     }
     run.version = tx.append(run.no, run.version, [Draft("refused", body)])
-    return RefusedStart(reason, at_us)
+    return RefusedStart(reason, at_us, expired)
 
 
 def holds_of(tx: Books, request: Request, force: InForce, at_us: int) -> tuple[tuple[Hold, ...], str]:

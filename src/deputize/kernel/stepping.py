@@ -22,11 +22,13 @@ from deputize.event import Occurrence
 from deputize.kernel.failing import failed, foreign, too_many
 from deputize.kernel.guard import watched
 from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
-from deputize.kernel.result import Known, Result
+from deputize.kernel.result import Changed, Known, Result
 from deputize.kernel.returning import returned
 from deputize.waits import Send, Sent, Sleep, WaitFor
 
 EVICT_TURNS_MAX = 10
+CHANGED = "~"
+"""`3~1` is the path of the action in the place of `3`, whose arguments a person changed."""
 SHOWN_CHARS_MAX = 500
 
 _HINT = (
@@ -138,6 +140,9 @@ def _read_turns(run: LiveRun) -> None:
     """How far the record reaches, and how much it has at each turn."""
     widths: dict[int, int] = {}
     for path in run.record:
+        if CHANGED in path:
+            # In the place of an action whose arguments a person changed: no await of its own.
+            continue
         turn = _turn_of(path)
         widths[turn] = widths.get(turn, 0) + 1
     run.widths = widths
@@ -165,21 +170,46 @@ def _leaves_of(run: LiveRun, awaited: Awaiting[Any]) -> list[Leaf] | None:
         path = f"{run.turn}.{index}" if run.together else str(run.turn)
         leaves.append(Leaf(path, inner.inner if isinstance(inner, Attempt) else inner, raises))
     run.leaves = leaves
-    fresh, pending, cancelled = [], False, False
+    fresh: list[Leaf] = []
+    asking: list[Leaf] = []
+    pending, cancelled = False, False
     for leaf in leaves:
         known = run.record.get(leaf.path)
         if known is None:
             fresh.append(leaf)
             continue
         _check_match(leaf, known)
+        if known.changed is not None:
+            changed = follow_change(run, leaf, known.changed)
+            if changed is None:
+                asking.append(leaf)
+                continue
+            known = changed
         leaf.result = known.result
+        if known.state == "asking" and known.result is None:
+            asking.append(leaf)
         cancelled = cancelled or (known.result is not None and known.result.kind == "cancelled")
         pending = pending or known.result is None
     if run.turn <= run.recorded_to:
         _check_width(run, len(leaves) - len(fresh), fresh)
     if cancelled:
         return None
-    return fresh if fresh or pending else None
+    return [*fresh, *asking] if fresh or asking or pending else None
+
+
+def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
+    """Put the action with changed arguments in an await's place. Returns what is known of it, if anything."""
+    action = cast("Action[Any]", leaf.awaiting)
+    while True:
+        instead: Action[Any] = Action(action.operation, changed.args)
+        instead.why, instead.expects, instead.where = action.why, action.expects, action.where
+        instead.awaited = True
+        leaf.path, leaf.awaiting = changed.path, instead
+        leaf.changers = (*leaf.changers, changed.person)
+        known = run.record.get(changed.path)
+        if known is None or known.changed is None:
+            return known
+        changed = known.changed
 
 
 def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
@@ -311,7 +341,8 @@ def _check_width(run: LiveRun, known: int, fresh: list[Leaf]) -> None:
 
 def _recorded(run: LiveRun, turn: int) -> str:
     """What the record has at a turn, for people."""
-    found = [f"{known.what} at {path}" for path, known in run.record.items() if _turn_of(path) == turn]
+    own = ((path, known) for path, known in run.record.items() if CHANGED not in path)
+    found = [f"{known.what} at {path}" for path, known in own if _turn_of(path) == turn]
     return ", ".join(found)[:SHOWN_CHARS_MAX] or "nothing"
 
 

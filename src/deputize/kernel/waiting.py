@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from deputize.kernel.asking import open_of, unanswered
 from deputize.kernel.live import LiveRun
 from deputize.kernel.result import Result, woke_result
 from deputize.kernel.stepping import digest_of, name_of
@@ -54,7 +55,7 @@ def wake_due(tx: Tx, append: Any) -> tuple[list[Woken], int | None]:
     """End the waits whose time has come. Returns them, and when the next is due."""
     woken = []
     for wait in tx.due_waits(tx.at_us, WAKE_MAX):
-        woken.append(wake(tx, append, wait, None))
+        woken.append(expire(tx, append, wait) if wait.kind == "approval" else wake(tx, append, wait, None))
     return woken, tx.next_due()
 
 
@@ -64,6 +65,17 @@ def wake(tx: Tx, append: Any, wait: WaitRow, event: EventRow | None) -> Woken:
     append(tx, wait.run, [Draft("woke", body)])
     data = {event.seq: event.occurrence.data} if event is not None else {}
     return wait.run, wait.path, woke_result(body, tx.at_us, data)
+
+
+def expire(tx: Tx, append: Any, wait: WaitRow) -> Woken:
+    """Nobody has approved an action in time: it is refused."""
+    asked = open_of(tx, tx.action(wait.run, wait.path), "")
+    reason = unanswered(asked) if asked is not None else "nobody approved it in time"
+    expires = asked is None or asked.expires
+    body = {"path": wait.path, "was": "asking", "leased": False, "holds": [], "counted": []}
+    more = {"reason": reason, "at": tx.at_us} | ({"expired": True} if expires else {})
+    append(tx, wait.run, [Draft("refused", body | more)])
+    return wait.run, wait.path, Result("expired" if expires else "refused", b"null", reason, tx.at_us)
 
 
 def woke_body(path: str, kind: str, event: EventRow | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import cedarpy
 from deputize import canonical
 from deputize.rule import RuleLine
 from deputize.rules.compile import Known, LoadedRule
+from deputize.rules.demands import demand_of
 from deputize.rules.forms import Problem
 from deputize.suggest import did_you_mean
 
@@ -92,7 +93,8 @@ def _read_policy(file: str, line: int, text: str, known: Known) -> LoadedRule:
         raise ValueError(f'{wrong}; write @tier("…") with one of {", ".join(TIERS)}')
     operations = frozenset(_operations(policy["action"], known))
     sentence = f"{effect}, written in Cedar" + (f", demands {tier}" if tier not in ("", "hard") else "")
-    rule = RuleLine(annotations["id"], annotations["title"], effect, tier)
+    demand = demand_of(tier, annotations) if tier else None
+    rule = RuleLine(annotations["id"], annotations["title"], effect, tier, demand)
     return LoadedRule(rule, text, sentence, file, line, operations)
 
 

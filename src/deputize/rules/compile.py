@@ -6,11 +6,13 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from deputize import canonical
 from deputize.money import Money
+from deputize.person import Directory
 from deputize.rule import FactNeed, RuleLine
+from deputize.rules.demands import annotations_of
 from deputize.rules.forms import AtMost, Form, OnlyDuring, Problem
 from deputize.rules.schema import Kind, Shape, View
 from deputize.rules.words import sentence
@@ -28,6 +30,8 @@ class LoadedRule:
     line: int
     operations: frozenset[str]
     need: FactNeed | None = None
+    automations: tuple[str, ...] = ()
+    """Those that it holds for; empty for all."""
 
 
 class Unfit(Exception):
@@ -40,11 +44,12 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Known:
-    """The names that rules may use. `agents` and `automations` are None where they are not known."""
+    """The names that rules may use; None for those that are not known."""
 
     views: Mapping[str, View]
     agents: Collection[str] | None = None
     automations: Collection[str] | None = None
+    directory: Directory | None = None
 
 
 def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule | list[Problem]:
@@ -58,10 +63,13 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     body = _collect(messages, _body, form, views)
     if messages:
         return [Problem(file, line, message) for message in messages]
-    rule = RuleLine(form.rule_id, form.title, "permit" if form.permit else "forbid", _tier(form))
+    tier = "" if form.permit else "approval" if form.demand is not None else "hard"
+    effect: Literal["permit", "forbid"] = "permit" if form.permit else "forbid"
+    rule = RuleLine(form.rule_id, form.title, effect, tier, form.demand)
     need = _need(form, views)
     cedar = _policy(rule, need, names, form.agent_names, [*_who(form), *when, *([body] if body else [])])
-    return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need)
+    who = tuple(form.automation_names)
+    return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need, who)
 
 
 def quote(text: str) -> str:
@@ -84,10 +92,6 @@ def _collect(messages: list[str], step: Any, *arguments: Any) -> Any:
     except Unfit as unfit:
         messages.extend(message for message in unfit.messages if message not in messages)
         return None
-
-
-def _tier(form: Form) -> str:
-    return "" if form.permit else "hard"
 
 
 def _operations(patterns: list[str], views: Mapping[str, View]) -> list[str]:
@@ -188,15 +192,15 @@ def _money(place: str, text: str) -> dict[str, Any]:
 
 
 def _body(form: Form, views: list[View]) -> str:
-    """What a rule says besides its scope, as a Cedar expression; empty for permit and never."""
-    if form.never_above is not None:
+    """What a rule says besides its scope, as a Cedar expression; empty for permit, never and ask_always."""
+    if form.limits is not None:
         messages: list[str] = []
-        tests = [_collect(messages, _above, name, limit, views) for name, limit in form.never_above.items()]
+        tests = [_collect(messages, _above, name, limit, views) for name, limit in form.limits.items()]
         if messages:
             raise Unfit(*messages)
         return " || ".join(tests)
-    if form.at_most is not None:
-        return _over(form.counter, form.at_most, views)
+    if form.counting is not None:
+        return _over(form.counter, form.counting, views, first=form.ask_first is not None)
     return _outside(form.only_during) if form.only_during is not None else ""
 
 
@@ -231,15 +235,17 @@ def _long(limit: Money | int) -> str:
     return str(minor) if minor >= 0 else f"({minor})"
 
 
-def _over(counter: str, form: AtMost, views: list[View]) -> str:
+def _over(counter: str, form: AtMost, views: list[View], *, first: bool) -> str:
+    """True where a count is full already; or, for the `first` so many, as long as it is not."""
     if form.by and form.by != "agent":
         for view in views:
             if _argument(form.by, view).kind in ("money", "list", "record"):
-                raise Unfit(f"at_most.by: {form.by!r} of {view.operation} cannot separate counts")
+                place = "ask_first.by" if first else "at_most.by"
+                raise Unfit(f"{place}: {form.by!r} of {view.operation} cannot separate counts")
     counted = f"context.facts[{quote(counter)}]"
     if form.total is not None and form.of is not None:
         return _above(form.of, form.total, views, f"{counted} + ")
-    return f"{counted} >= {form.times}"
+    return f"{counted} {'<' if first else '>='} {form.times}"
 
 
 def _outside(form: OnlyDuring) -> str:
@@ -260,14 +266,14 @@ def _outside(form: OnlyDuring) -> str:
 
 
 def _need(form: Form, views: list[View]) -> FactNeed | None:
-    if form.at_most is None:
+    if form.counting is None:
         return None
     when = tuple((name, _stored(name, values, views)) for name, values in sorted(form.when.items()))
     return FactNeed(
         form.counter,
-        form.at_most.per,
-        form.at_most.by or "",
-        form.at_most.of or "",
+        form.counting.per,
+        form.counting.by or "",
+        form.counting.of or "",
         frozenset(form.agent_names),
         frozenset(form.automation_names),
         when,
@@ -285,6 +291,8 @@ def _policy(
     annotations = [f"@id({quote(rule.id)})", f"@title({quote(rule.title)})"]
     if rule.tier:
         annotations.append(f"@tier({quote(rule.tier)})")
+    if rule.demand is not None:
+        annotations += [f"@{name}({quote(text)})" for name, text in annotations_of(rule.demand)]
     if need is not None:
         # Part of the text so that the digest and the ledger's copy hold what is counted.
         by = f" by {need.by}" if need.by else ""

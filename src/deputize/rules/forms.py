@@ -1,7 +1,7 @@
 """Rules as people write them: `[[rule]]` tables in TOML, strictly typed.
 
 Each table says for which operations, agents and automations it holds, under which conditions
-(`when`), and exactly one thing: `permit`, `never`, `never_above`, `at_most` or `only_during`.
+(`when`), and exactly one thing: what is permitted, what never is, or what waits for people (`ask_…`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from deputize import canonical
+from deputize.approval import Demand
 from deputize.headers import header_lines
 from deputize.money import Money
+from deputize.rules.demands import duration_s, made_demand
 from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
 
-KINDS = ("permit", "never", "never_above", "at_most", "only_during")
+ASKING = ("ask_above", "ask_always", "ask_first", "two_people_above")
+KINDS = ("permit", "never", "never_above", "at_most", "only_during", *ASKING)
+WHOM = ("ask", "within", "then_ask", "then_after", "otherwise")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WHOLE_MAX = 2**53
 
@@ -94,6 +98,7 @@ def _days(value: Any) -> frozenset[int]:
 Limit = Annotated[Money | int, BeforeValidator(_limit)]
 Value = Annotated[str | int | bool, BeforeValidator(_value)]
 Yes = Annotated[bool, BeforeValidator(_yes)]
+Seconds = Annotated[float, BeforeValidator(duration_s)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[list[Text], BeforeValidator(_list), Field(min_length=1, max_length=200)]
 
@@ -137,6 +142,17 @@ class OnlyDuring(_Strict):
         return self
 
 
+class AskFirst(_Strict):
+    """The first so many `times`, for each `by`: the name of an argument, or `agent`."""
+
+    times: int = Field(ge=1, le=WHOLE_MAX)
+    by: Text | None = None
+
+
+def _first(value: Any) -> Any:
+    return {"times": value} if type(value) is int else value
+
+
 class Form(_Strict):
     """One `[[rule]]` table."""
 
@@ -153,6 +169,15 @@ class Form(_Strict):
     never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     at_most: AtMost | None = None
     only_during: OnlyDuring | None = None
+    ask_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
+    ask_always: Yes | None = None
+    ask_first: Annotated[AskFirst, BeforeValidator(_first)] | None = None
+    two_people_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
+    ask: Names | None = None
+    within: Seconds | None = None
+    then_ask: Names | None = None
+    then_after: Seconds | None = None
+    otherwise: Text | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> Form:
@@ -160,10 +185,14 @@ class Form(_Strict):
         if len(said) != 1:
             found = f"it says {' and '.join(said)}" if said else "it says nothing"
             raise ValueError(f"a rule says exactly one of {', '.join(KINDS)}; {found}")
+        asks = [key for key in WHOM if getattr(self, key) is not None]
+        if asks and said[0] not in ASKING:
+            raise ValueError(f"{asks[0]} goes with a rule that asks people: {', '.join(ASKING)}")
         if self.agent and self.agents:
             raise ValueError("give agent or agents, not both")
         if self.automation and self.automations:
             raise ValueError("give automation or automations, not both")
+        _ = self.demand
         if not self.rule_id:
             raise ValueError("the title has no letters to make an id of; give the rule an id")
         return self
@@ -174,14 +203,35 @@ class Form(_Strict):
         return self.id or re.sub(r"[\W_]+", "-", self.title.lower()).strip("-")
 
     @property
+    def demand(self) -> Demand | None:
+        """What it asks of people. Raises `ValueError` for parts that contradict each other."""
+        if all(getattr(self, kind) is None for kind in ASKING):
+            return None
+        people = 1 if self.two_people_above is None else 2
+        whom, then = tuple(self.ask or ()), tuple(self.then_ask or ())
+        return made_demand(whom, people, self.within, then, self.then_after, self.otherwise)
+
+    @property
+    def limits(self) -> dict[str, Money | int] | None:
+        """The amounts above which it speaks."""
+        return self.never_above or self.ask_above or self.two_people_above
+
+    @property
+    def counting(self) -> AtMost | None:
+        """What it counts."""
+        if self.ask_first is not None:
+            return AtMost(times=self.ask_first.times, per="ever", by=self.ask_first.by)
+        return self.at_most
+
+    @property
     def counter(self) -> str:
-        """What an `at_most` rule's count is kept under: its id as given, else what is counted.
+        """What a rule's count is kept under: its id as given, else what is counted.
 
         Neither the title nor the limit is part of it: an edit of either must not forget the count.
         """
-        if self.id or self.at_most is None:
+        limit = self.counting
+        if self.id or limit is None:
             return self.rule_id
-        limit = self.at_most
         summed = f"{limit.of} in {limit.total.currency}" if isinstance(limit.total, Money) else limit.of
         what = f"{', '.join(sorted(set(self.operation)))} · {summed or 'actions'} · {limit.per}"
         by = f" · by {limit.by}" if limit.by else ""
@@ -229,7 +279,7 @@ def read_forms(file: str, text: str) -> tuple[list[tuple[int, Form]], list[Probl
     return forms, problems
 
 
-_TABLES: dict[str, type[_Strict]] = {"at_most": AtMost, "only_during": OnlyDuring}
+_TABLES: dict[str, type[_Strict]] = {"at_most": AtMost, "only_during": OnlyDuring, "ask_first": AskFirst}
 
 
 def _explain(error: ValidationError) -> list[str]:

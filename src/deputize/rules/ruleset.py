@@ -21,10 +21,12 @@ import orjson
 
 from deputize.errors import RuleError
 from deputize.operation import Operation
+from deputize.person import Directory
 from deputize.rule import FactNeed, Question, RuleLine, Verdict
 from deputize.rules.alike import Alike, Kind
 from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
 from deputize.rules.compile import Known, LoadedRule, compile_form
+from deputize.rules.demands import unmeetable
 from deputize.rules.forms import Problem, read_forms
 from deputize.rules.reading import reads_of
 from deputize.rules.schema import Context, View, cedar_schema, view_of
@@ -45,11 +47,13 @@ def load_rules(
     *,
     agents: Collection[str] | None = None,
     automations: Collection[str] | None = None,
+    directory: Directory | None = None,
 ) -> CedarRules:
     """The rules of a project's folder: `*.toml` forms and `*.cedar` files.
 
-    `agents` and `automations` are the names that rules may use; None leaves them unchecked. Raises
-    one `RuleError` for everything that is wrong, a line each: `rules/refunds.toml:12: …`.
+    `agents` and `automations` are the names that rules may use, `directory` the people whom they may
+    ask; None leaves them unchecked. Raises one `RuleError` for everything that is wrong, a line each:
+    `rules/refunds.toml:12: …`.
     """
     problems: list[Problem] = []
     texts: dict[str, str] = {}
@@ -68,7 +72,7 @@ def load_rules(
             texts[file] = text
         else:
             problems.append(Problem(file, *text))
-    return _build(texts, operations, agents, automations, problems)
+    return _build(texts, Known(_views(operations), agents, automations, directory), problems)
 
 
 def rules_from_text(
@@ -77,9 +81,10 @@ def rules_from_text(
     *,
     agents: Collection[str] | None = None,
     automations: Collection[str] | None = None,
+    directory: Directory | None = None,
 ) -> CedarRules:
     """As `load_rules`, from texts by file name (ending in `.toml` or `.cedar`)."""
-    return _build(texts, operations, agents, automations, [])
+    return _build(texts, Known(_views(operations), agents, automations, directory), [])
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,11 @@ class CedarRules:
         """The counts that judging this operation takes; empty for an unknown one."""
         found = self._slices.get(operation)
         return found.needs if found else ()
+
+    def demands(self, operation: str) -> bool:
+        """Whether a rule of this operation may demand something before it starts."""
+        found = self._slices.get(operation)
+        return found is not None and found.calm is not None
 
     def problems(self) -> list[Problem]:
         """What Cedar's strict validation says against each rule."""
@@ -278,15 +288,11 @@ def _read(path: Path) -> str | tuple[int, str]:
         return data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text"
 
 
-def _build(
-    texts: Mapping[str, str],
-    operations: Mapping[str, Operation[..., Any]],
-    agents: Collection[str] | None,
-    automations: Collection[str] | None,
-    problems: list[Problem],
-) -> CedarRules:
-    views = {name: view_of(operation) for name, operation in operations.items()}
-    known = Known(views, agents, automations)
+def _views(operations: Mapping[str, Operation[..., Any]]) -> dict[str, View]:
+    return {name: view_of(operation) for name, operation in operations.items()}
+
+
+def _build(texts: Mapping[str, str], known: Known, problems: list[Problem]) -> CedarRules:
     rules: list[LoadedRule] = []
     for file, text in texts.items():
         found, wrong = (read_cedar if file.endswith(".cedar") else _read_forms)(file, text, known)
@@ -295,8 +301,9 @@ def _build(
     if len(rules) > RULES_MAX:
         raise RuleError(f"{rules[RULES_MAX].file}:1: there are more than {RULES_MAX} rules")
     problems += _duplicates(rules)
+    problems += _unmeetable(rules, known)
     if not problems:
-        loaded = CedarRules(rules, views)
+        loaded = CedarRules(rules, known.views)
         problems = loaded.problems()
         if not problems:
             return loaded
@@ -313,6 +320,18 @@ def _read_forms(file: str, text: str, known: Known) -> tuple[list[LoadedRule], l
         else:
             problems += compiled
     return rules, problems
+
+
+def _unmeetable(rules: list[LoadedRule], known: Known) -> list[Problem]:
+    """The rules that ask people who are not there."""
+    if known.directory is None:
+        return []
+    asking = [(rule, rule.rule.demand) for rule in rules if rule.rule.demand is not None]
+    told = (
+        (rule, unmeetable(demand, known.directory, rule.automations or known.automations or ()))
+        for rule, demand in asking
+    )
+    return [Problem(rule.file, rule.line, f"{rule.rule.title!r} {why}") for rule, why in told if why]
 
 
 def _duplicates(rules: list[LoadedRule]) -> list[Problem]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from deputize.approval import Demand
+from deputize.person import KEEPER
+from deputize.rules.demands import duration_text
 from deputize.rules.forms import DAYS, AtMost, Form, OnlyDuring
 
 
@@ -24,9 +27,29 @@ def _said(form: Form) -> str:
         return "never with " + " or ".join(
             f"{name} above {limit}" for name, limit in form.never_above.items()
         )
+    if form.demand is not None:
+        return f"{_asked(form)} {_whom(form.demand)}"
     if form.at_most is not None:
         return _at_most(form.at_most)
     return _only_during(form.only_during) if form.only_during is not None else ""
+
+
+def _asked(form: Form) -> str:
+    if form.ask_first is not None:
+        by = f" for each {form.ask_first.by}" if form.ask_first.by else ""
+        return f"the first {form.ask_first.times} times{by} asks"
+    if form.limits is not None:
+        return " or ".join(f"{name} above {limit}" for name, limit in form.limits.items()) + " asks"
+    return "always asks"
+
+
+def _whom(demand: Demand) -> str:
+    many = "" if demand.people == 1 else f"{demand.people} of "
+    whom = " or ".join(demand.whom or (KEEPER,))
+    then = (
+        f", then {' or '.join(demand.then)} after {duration_text(demand.then_after_s)}" if demand.then else ""
+    )
+    return f"{many}{whom}{then}, for {duration_text(demand.within_s)}"
 
 
 def _at_most(form: AtMost) -> str:

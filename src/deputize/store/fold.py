@@ -68,6 +68,7 @@ def _ended(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
     sums.tally(RUNS_ENDED, 1)
     if body["waited"]:
         sql("DELETE FROM wait WHERE run=?", (run,))
+        _call_off(sql, sums, run, at)
     if body["carded"]:
         # What is in doubt stays before people: its holds and leases stay too.
         sql(
@@ -98,6 +99,7 @@ def _unstuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
 
 def _cancelling(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=?", (run,))
+    _call_off(sql, sums, run, at)
     sql("UPDATE run SET state='ready' WHERE no=?", (run,))
 
 
@@ -124,6 +126,39 @@ def _read(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: 
     sums.tally("settled", 1)
 
 
+def _asked(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    if body["again"]:
+        _stop_asking(sql, run, body["path"])
+    sql(
+        "INSERT INTO action VALUES (?,?,?,'asking',?,'',0,0,0,0,?,?,?,?,NULL)",
+        (run, body["path"], body["op"], body["digest"], body["version"], body["agent"], seq, at),
+    )
+    sql("INSERT INTO wait VALUES (?,?,'approval',?,'','','')", (run, body["path"], body["due"]))
+    sql("UPDATE run SET state='waiting' WHERE no=? AND state='ready'", (run,))
+    _open_card(sql, seq, run, run_id, body["path"], "approval", body["title"], body, at)
+
+
+def _stop_asking(sql: Sql, run: int, path: str) -> None:
+    sql("DELETE FROM action WHERE run=? AND path=?", (run, path))
+    _answered(sql, run, path)
+
+
+def _answered(sql: Sql, run: int, path: str) -> None:
+    """Nobody is asked for an action any more."""
+    sql("DELETE FROM wait WHERE run=? AND path=?", (run, path))
+    sql("UPDATE run SET state='ready' WHERE no=? AND state='waiting'", (run,))
+    _close_cards(sql, run, path)
+
+
+def _call_off(sql: Sql, sums: Sums, run: int, at: int) -> None:
+    """A run that ends or is cancelled asks for nothing any more."""
+    set_refused = "UPDATE action SET state='refused', ended_at=? WHERE run=? AND state='asking'"
+    called_off = sql(set_refused, (at, run)).rowcount
+    if called_off:
+        sums.tally("refused", called_off)
+        sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='approval' AND state='open'", (run,))
+
+
 def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     if body["round"] > 1:
         # Done again on a person's word: what the earlier round held is let go first.
@@ -131,6 +166,8 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
         _close_cards(sql, run, body["path"])
         sql("DELETE FROM action WHERE run=? AND path=?", (run, body["path"]))
         _ready_again(sql, run, stuck=False)
+    if "asked" in body:
+        _stop_asking(sql, run, body["path"])
     sql(
         "INSERT INTO action VALUES (?,?,?,'open',?,?,?,1,?,?,?,?,?,?,NULL)",
         (
@@ -240,6 +277,9 @@ def _settle(sql: Sql, sums: Sums, run: int, body: Body, at: int, state: str, *, 
         )
         return
     sql("UPDATE action SET state=?, ended_at=? WHERE run=? AND path=?", (state, at, run, path))
+    if body["was"] == "asking":
+        _answered(sql, run, path)
+        return
     _let_go(sql, sums, run, path, body, spend=spend)
     if body["was"] == "drifted":
         sums.tally("drifted", -1)
@@ -289,6 +329,7 @@ _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "cancelling": _cancelling,
     "card": _card,
     "read": _read,
+    "asked": _asked,
     "intent": _intent,
     "attempt": _attempt,
     "receipt": _receipt,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
 
@@ -200,6 +201,14 @@ class View(Protocol):
         """Answers that the owner has not taken in."""
         ...
 
+    def approvals(self, run: int, path: str) -> list[Approval]:
+        """The approvals of an action that are not used, in the order in which they were given."""
+        ...
+
+    def approved_runs(self) -> list[int]:
+        """Runs with an action that people are asked for and with an approval of it that is not used."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """Numbers for metrics: `runs.<state>`, `actions.<state>`, `events`, `entries`, `cards`."""
         ...
@@ -281,6 +290,14 @@ class Tx(View, Protocol):
 
     def take_answer(self, no: int) -> None:
         """The owner has taken an answer in."""
+        ...
+
+    def approve(self, run: int, path: str, binding: str, person: str) -> bool:
+        """Record a person's approval; False where they have given the same one, and it is not used yet."""
+        ...
+
+    def use_approvals(self, numbers: Sequence[int]) -> None:
+        """Use approvals up."""
         ...
 
     def wish(self, run: int) -> str:

@@ -1,6 +1,6 @@
 """The tables, and the way to them from every earlier version.
 
-`entry` is append-only (triggers see to it); `body` can be erased. `event`, `answer`, `wish` and
+`entry` is append-only (triggers see to it); `body` can be erased. `event`, `answer`, `approval`, `wish` and
 `setting` hold what people, the world and timers bring. Everything else is a projection.
 """
 
@@ -128,9 +128,19 @@ DROP TABLE old_tally;
 """
 )
 
+# Version 5: people's approvals, each a row of its own, used once; and the actions that wait for them.
+_V5 = """
+CREATE TABLE approval (
+  no INTEGER PRIMARY KEY, run INTEGER NOT NULL, path TEXT NOT NULL, binding TEXT NOT NULL,
+  person TEXT NOT NULL, at INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX approval_once ON approval(run, path, binding, person) WHERE used = 0;
+CREATE INDEX action_asking ON action(state, run, path) WHERE state = 'asking';
+"""
+
 TALLIED_SINCE = 3
 SUMS_SINCE = 4
-MIGRATIONS = (_V1, _V2, _V3, _V4)
+APPROVALS_SINCE = 5
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
 VERSION = len(MIGRATIONS)
 
 

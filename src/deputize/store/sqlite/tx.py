@@ -237,6 +237,17 @@ class SqliteTx(SqliteView):
     def take_answer(self, no: int) -> None:
         self._sql("UPDATE answer SET taken=1 WHERE no=?", (no,))
 
+    def approve(self, run: int, path: str, binding: str, person: str) -> bool:
+        cursor = self._sql(
+            "INSERT INTO approval (run, path, binding, person, at) VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (run, path, binding, person, self.at_us),
+        )
+        return cursor.rowcount == 1
+
+    def use_approvals(self, numbers: Sequence[int]) -> None:
+        for no in numbers:
+            self._sql("UPDATE approval SET used=1 WHERE no=?", (no,))
+
     def wish(self, run: int) -> str:
         row = self._sql("SELECT wish FROM wish WHERE run=?", (run,)).fetchone()
         return str(row[0]) if row else ""

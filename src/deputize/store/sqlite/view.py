@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from deputize import canonical
+from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, AnswerRow, CardRow, EventRow, RunRow, WaitRow
-from deputize.store.sqlite.schema import SUMS_SINCE, TALLIED_SINCE
+from deputize.store.sqlite.schema import APPROVALS_SINCE, SUMS_SINCE, TALLIED_SINCE
 
 _RUN = (
     "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
@@ -25,6 +26,7 @@ _ACTION = (
 # The index is named because the planner would go through all actions, which it finds in order.
 _UNSETTLED = _ACTION.replace("action a", "action a INDEXED BY action_unsettled")
 _UNSETTLED_COUNT = "SELECT state, count(*) FROM action WHERE state IN ('open', 'doubtful') GROUP BY state"
+_ASKING_COUNT = "SELECT count(*) FROM action INDEXED BY action_asking WHERE state='asking'"
 _FINISHED_COUNT = "SELECT state, count(*) FROM action WHERE state NOT IN ('open', 'doubtful') GROUP BY state"
 _ENTRY = (
     "SELECT e.seq, e.stream, e.version, e.type, e.at, e.hash, b.body"
@@ -158,6 +160,17 @@ class SqliteView:
         rows = self.db.execute(sql, (limit,)).fetchall()
         return [_answer_row(row) for row in rows]
 
+    def approvals(self, run: int, path: str) -> list[Approval]:
+        sql = "SELECT no, binding, person, at FROM approval WHERE run=? AND path=? AND used=0 ORDER BY no"
+        return [Approval(*row) for row in self.db.execute(sql, (run, path)).fetchall()]
+
+    def approved_runs(self) -> list[int]:
+        sql = (
+            "SELECT DISTINCT a.run FROM action a INDEXED BY action_asking JOIN approval p"
+            " ON p.run=a.run AND p.path=a.path AND p.used=0 WHERE a.state='asking' ORDER BY a.run"
+        )
+        return [int(no) for (no,) in self.db.execute(sql).fetchall()]
+
     def counts(self) -> dict[str, int]:
         # Asked at each scrape, so no table is counted that only grows: events and entries are numbered
         # without gaps, what is finished is tallied, and what is unfinished or waits has an index of its own.
@@ -177,6 +190,8 @@ class SqliteView:
         if schema < SUMS_SINCE:
             runs["ended"] = one("SELECT count(*) FROM run WHERE state='ended'").fetchone()[0]
         actions |= dict(one(_UNSETTLED_COUNT).fetchall())
+        if schema >= APPROVALS_SINCE:
+            actions |= {"asking": one(_ASKING_COUNT).fetchone()[0]}
         found |= {f"runs.{state}": n for state, n in runs.items() if n}
         return found | {f"actions.{state}": n for state, n in actions.items() if n}
 

@@ -1,0 +1,176 @@
+"""What people say of an action that waits for them: approved, refused, or with other arguments.
+
+An approval is a record of the person's own and decides nothing: the start that follows judges anew. A
+refusal and a change end what was asked, in the transaction in which they are recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deputize import canonical
+from deputize.clock import iso
+from deputize.errors import ContractError
+from deputize.kernel.asking import Open, open_of
+from deputize.kernel.ending import Append
+from deputize.kernel.parts import Parts
+from deputize.kernel.people import NotAnswerable
+from deputize.kernel.result import Changed, Result
+from deputize.kernel.runner import Runner
+from deputize.kernel.stepping import CHANGED
+from deputize.ledger import Draft
+from deputize.operation import Operation
+from deputize.sentence import listed
+from deputize.store.protocol import ActionRow, RunRow, Tx
+
+CHANGES_MAX = 20
+"""How often the arguments of one action may be changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An action that waits for people."""
+
+    run: RunRow
+    row: ActionRow
+    open: Open
+
+
+class Approving:
+    """Takes in what people say of actions that wait for them. Every method takes the card's id (`run/path`),
+    the `binding` that the card showed, and who says it, and raises `NotAnswerable`, saying why."""
+
+    def __init__(
+        self, parts: Parts, append: Append, runner: Runner, operations: Mapping[str, Operation[..., Any]]
+    ) -> None:
+        self._parts = parts
+        self._append = append
+        self._runner = runner
+        self._operations = operations
+
+    async def approve(self, card: str, *, binding: str, person: str) -> str:
+        """Approve it once. Returns a sentence; a second click is one approval."""
+
+        def work(tx: Tx) -> tuple[int, str, str]:
+            asked = self._find(tx, card, binding)
+            self._check(asked, person, tx.at_us)
+            fresh = tx.approve(asked.run.no, asked.row.path, binding, person)
+            self._parts.boundary("approve.in")
+            return asked.run.no, asked.row.path, self._said(tx, asked, fresh)
+
+        self._parts.boundary("approve.before")
+        no, path, said = await self._parts.store.write(work)
+        self._parts.boundary("approve.after")
+        self._runner.retry(no, path)
+        return said
+
+    async def refuse(self, card: str, *, binding: str, reason: str, person: str) -> str:
+        """Refuse it; the await raises `Refused` with the reason."""
+
+        def work(tx: Tx) -> tuple[int, str, Result]:
+            asked = self._find(tx, card, binding)
+            if person not in asked.open.asking.requesters:
+                self._check(asked, person, tx.at_us)
+            said = f"refused by {person}" + (f": {reason}" if reason else "")
+            by = {"person": person, "reason": reason}
+            self._end(tx, asked, "refuse", {"reason": said, "by": by}, person)
+            return asked.run.no, asked.row.path, Result("refused", b"null", said, tx.at_us)
+
+        self._parts.boundary("refuse.before")
+        no, path, result = await self._parts.store.write(work)
+        self._parts.boundary("refuse.after")
+        self._runner.deliver(no, path, result)
+        return "refused"
+
+    async def change(self, card: str, *, binding: str, args: Any, reason: str, person: str) -> str:
+        """Refuse it as it is and ask for it with other arguments, in its place; judged like any other."""
+
+        def work(tx: Tx) -> tuple[int, str, Changed]:
+            asked = self._find(tx, card, binding)
+            self._check(asked, person, tx.at_us)
+            changed = Changed(_next_path(asked.row.path), self._new_args(asked, args), person)
+            body = {
+                "reason": f"{person} changed its arguments" + (f": {reason}" if reason else ""),
+                "by": {"person": person, "reason": reason},
+                "changed": {"path": changed.path, "person": person},
+                "changed_args": tx.place(changed.args),
+            }
+            self._end(tx, asked, "change", body, person)
+            return asked.run.no, asked.row.path, changed
+
+        self._parts.boundary("change.before")
+        no, path, changed = await self._parts.store.write(work)
+        self._parts.boundary("change.after")
+        self._runner.retry(no, path, changed)
+        return f"changed; it goes on as {card.partition('/')[0]}/{changed.path}"
+
+    # -- what they have in common ----------------------------------------------------------------------
+
+    def _find(self, tx: Tx, card: str, binding: str) -> _Asked:
+        run_id, _, path = card.partition("/")
+        run = tx.run(run_id)
+        if run is None:
+            raise NotAnswerable(f"there is no run {run_id!r}; `deputize inbox` lists what waits")
+        row = tx.action(run.no, path) if path else None
+        open = open_of(tx, row, run.automation)
+        if row is None or open is None:
+            state = "unknown" if row is None else row.state
+            raise NotAnswerable(f"action {run.id}/{path} is {state}; nobody is asked for it (any more)")
+        if open.asking.binding != binding:
+            raise NotAnswerable(f"the card {run.id}/{path} has changed since it was read; read it again")
+        if tx.at_us >= open.due:
+            raise NotAnswerable(f"the time for {run.id}/{path} was over at {iso(open.due)}")
+        if tx.wish(run.no):
+            raise NotAnswerable(f"run {run.id} is being cancelled")
+        return _Asked(run, row, open)
+
+    def _check(self, asked: _Asked, person: str, at_us: int) -> None:
+        """Raises `NotAnswerable` where it is not for this person to say."""
+        directory, open = self._parts.force.directory, asked.open
+        if person not in directory.people:
+            raise NotAnswerable(f"there is nobody called {person!r} in deputize.toml")
+        if person in open.asking.requesters:
+            raise NotAnswerable(f"{person} asked for it; nobody approves their own request")
+        if not any(open.asking.may_grant(demand, person, directory, at_us) for demand in open.demands):
+            waited = at_us - open.entry.at_us
+            named = sorted(
+                {name for d in open.demands for name in d.asks(asked.run.automation, directory, waited)}
+            )
+            raise NotAnswerable(f"{person} is not asked for this; {listed(named) if named else 'nobody'} is")
+
+    def _said(self, tx: Tx, asked: _Asked, fresh: bool) -> str:
+        directory, open = self._parts.force.directory, asked.open
+        approvals = tx.approvals(asked.run.no, asked.row.path)
+        missing = [d.people - len(open.asking.granted(d, approvals, directory)) for d in open.demands]
+        said = "approved" if fresh else "approved already"
+        left = max(missing)
+        return f"{said}; {left} more must approve it" if left > 0 else said
+
+    def _new_args(self, asked: _Asked, args: Any) -> bytes:
+        operation = self._operations.get(asked.row.operation)
+        if operation is None:
+            raise NotAnswerable(f"there is no operation {asked.row.operation} any more")
+        try:
+            changed = operation.canonical_json(args)
+        except ContractError as error:
+            raise NotAnswerable(str(error)) from None
+        if canonical.digest(changed) == asked.row.digest:
+            raise NotAnswerable("these are the arguments that it has; approve it as it is")
+        return changed
+
+    def _end(self, tx: Tx, asked: _Asked, what: str, body: dict[str, Any], person: str) -> None:
+        """What was asked is refused; the person's word is kept beside it."""
+        run, path = asked.run, asked.row.path
+        tx.answer(run.no, path, what, {"binding": asked.open.asking.binding, **body["by"]}, person)
+        took = {"path": path, "was": "asking", "leased": False, "holds": [], "counted": [], "at": tx.at_us}
+        self._append(tx, run.no, [Draft("refused", took | body)])
+        self._parts.boundary("answer.in")
+
+
+def _next_path(path: str) -> str:
+    first, _, number = path.partition(CHANGED)
+    if int(number or 0) >= CHANGES_MAX:
+        raise NotAnswerable(f"its arguments were changed {CHANGES_MAX} times already; approve or refuse it")
+    return f"{first}{CHANGED}{int(number or 0) + 1}"

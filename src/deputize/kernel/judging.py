@@ -1,0 +1,102 @@
+"""Judging: what decides at this moment, and what it says of a request on the facts of this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from deputize.action import Action
+from deputize.budget import Budget
+from deputize.kernel.live import LiveRun
+from deputize.kernel.time import Calendar
+from deputize.money import Money
+from deputize.operation import Contract
+from deputize.person import Directory
+from deputize.rule import Question, RuleSet, Verdict
+from deputize.store.protocol import Count
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What decides at this moment. Replaced as a whole, never changed."""
+
+    rules: RuleSet
+    budgets: tuple[Budget, ...]
+    calendar: Calendar
+    directory: Directory = field(default_factory=Directory)
+    _concerning: dict[tuple[str, str, str], tuple[Budget, ...]] = field(default_factory=dict)
+
+    def budgets_for(self, contract: Contract, agent: str, automation: str) -> tuple[Budget, ...]:
+        """The budgets above an agent's action, in one order."""
+        key = (contract.name, agent, automation)
+        found = self._concerning.get(key)
+        if found is None:
+            found = tuple(b for b in self.budgets if b.concerns(contract, agent, automation))
+            self._concerning[key] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An action at a place in a run, with its arguments decoded once for judging.
+
+    `rules` (of the set `ruleset`) are those that permitted a read without a price, once it is judged.
+    `asking` where people were asked for it; `changers` are those who changed its arguments.
+    """
+
+    run: LiveRun
+    path: str
+    action: Action[Any]
+    args: Mapping[str, Any]
+    amount: Money | None
+    rules: tuple[str, ...] = ()
+    ruleset: str = ""
+    asking: bool = False
+    changers: tuple[str, ...] = ()
+
+    @property
+    def requesters(self) -> frozenset[str]:
+        """Whose request it is; none of them may grant it."""
+        agent, sender = self.run.automation.agent.name, self.run.sender
+        return frozenset({agent, sender, *self.changers} - {""})
+
+    @property
+    def id(self) -> str:
+        """The action's id."""
+        return f"{self.run.id}/{self.path}"
+
+
+class Books(Protocol):
+    """What is judged on: facts and the use of budgets."""
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        """A fact's value."""
+        ...
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        """A budget's held and spent in a window."""
+        ...
+
+
+def verdict_of(
+    tx: Books | None, request: Request, force: InForce, at_us: int
+) -> tuple[Verdict, tuple[Count, ...], dict[str, int]]:
+    """Judge on current facts. Returns the verdict, what to count if it starts, and the facts."""
+    rules, action, run = force.rules, request.action, request.run
+    agent = run.automation.agent.name
+    facts: dict[str, int] = {}
+    counted: list[Count] = []
+    for need in rules.needs(action.operation.name):
+        if not need.applies(agent, run.automation.name, request.args):
+            facts[need.counter] = 0
+            continue
+        window = force.calendar.start(need.per, at_us)
+        subject = need.subject(agent, request.args)
+        facts[need.counter] = tx.counted(need.counter, subject, window) if tx is not None else 0
+        counted.append((need.counter, subject, window, need.weight(request.args)))
+    minute, weekday = force.calendar.time_of_day(at_us)
+    question = Question(
+        agent, run.automation.name, action.operation.name, request.args, facts, minute, weekday
+    )
+    return rules.judge(question), tuple(counted), facts

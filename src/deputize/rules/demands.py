@@ -1,0 +1,136 @@
+"""Demands in a rule's text: what an approval rule asks of people, as annotations of its policy.
+
+They are part of the text so that the digest of a set, and the ledger's copy of it, hold them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, cast, get_args
+
+from deputize.approval import Demand, Otherwise, Tier
+from deputize.person import KEEPER, Directory
+from deputize.suggest import did_you_mean
+
+ANNOTATIONS = ("ask", "people", "within", "then", "after", "otherwise")
+PEOPLE_MAX = 10
+_UNITS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+WITHIN_S_MAX = 400 * 86_400
+
+
+def duration_s(text: Any) -> float:
+    """Seconds from `"90 minutes"`, `"2 hours"`, `"3 days"`. Raises `ValueError`."""
+    match = re.fullmatch(r"([0-9]{1,6}) ?([a-z]+?)s?", text) if isinstance(text, str) else None
+    unit = _UNITS_S.get(match[2]) if match else None
+    if match is None or unit is None or not 0 < int(match[1]) * unit <= WITHIN_S_MAX:
+        raise ValueError("write a time like '90 minutes', '2 hours' or '3 days', at most 400 days")
+    return float(int(match[1]) * unit)
+
+
+def duration_text(seconds: float) -> str:
+    """The text that `duration_s` reads as so many seconds, in the largest unit that fits."""
+    for unit, one in reversed(_UNITS_S.items()):
+        if seconds % one == 0:
+            number = int(seconds // one)
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{int(seconds)} seconds"
+
+
+def annotations_of(demand: Demand) -> list[tuple[str, str]]:
+    """A demand as annotations; what is as usual is left out."""
+    usual = Demand(demand.tier)
+    found = []
+    if demand.whom:
+        found.append(("ask", ", ".join(demand.whom)))
+    if demand.people != usual.people:
+        found.append(("people", str(demand.people)))
+    if demand.within_s != usual.within_s:
+        found.append(("within", duration_text(demand.within_s)))
+    if demand.then:
+        found += [("then", ", ".join(demand.then)), ("after", duration_text(demand.then_after_s))]
+    if demand.otherwise != usual.otherwise:
+        found.append(("otherwise", demand.otherwise))
+    return found
+
+
+def demand_of(tier: str, annotations: Mapping[str, str | None]) -> Demand | None:
+    """The demand of a tiered policy; None for a hard one. Raises `ValueError`, naming the annotation."""
+    given = {name: annotations[name] or "" for name in ANNOTATIONS if name in annotations}
+    if tier != "approval":
+        for name in given:
+            raise ValueError(f'@{name} goes with @tier("approval")')
+        return None if tier == "hard" else Demand(cast("Tier", tier))
+    people = given.get("people", "1")
+    if not re.fullmatch(r"[1-9][0-9]?", people) or int(people) > PEOPLE_MAX:
+        raise ValueError(f'@people: write how many different people, from "1" to "{PEOPLE_MAX}"')
+    return made_demand(
+        _names(given.get("ask", "")),
+        int(people),
+        _seconds("within", given),
+        _names(given.get("then", "")),
+        _seconds("after", given),
+        given.get("otherwise"),
+    )
+
+
+def made_demand(
+    whom: tuple[str, ...],
+    people: int,
+    within_s: float | None,
+    then: tuple[str, ...],
+    after_s: float | None,
+    otherwise: str | None,
+) -> Demand:
+    """An approval's demand. Raises `ValueError` for parts that contradict each other."""
+    usual = Demand("approval")
+    within_s = usual.within_s if within_s is None else within_s
+    if bool(then) != (after_s is not None):
+        raise ValueError("say both whom to ask next (then) and how long after (after), or neither")
+    if after_s is not None and after_s >= within_s:
+        raise ValueError(f"after must be shorter than within, which is {duration_text(within_s)}")
+    if otherwise is not None and otherwise not in get_args(Otherwise):
+        raise ValueError(f"otherwise is one of {', '.join(get_args(Otherwise))}, and not {otherwise!r}")
+    return Demand(
+        "approval",
+        whom,
+        people,
+        within_s,
+        then,
+        after_s or 0.0,
+        cast("Otherwise", otherwise or usual.otherwise),
+    )
+
+
+def unmeetable(demand: Demand, directory: Directory, automations: Collection[str]) -> str:
+    """Why people could never meet a demand in some automation; empty where they could."""
+    for name in (*demand.whom, *demand.then):
+        if name not in directory.names():
+            there = did_you_mean(name, directory.names())
+            return f"asks {name!r}, and deputize.toml has no person, role or group of this name{there}"
+    if demand.tier != "approval":
+        return ""
+    if not directory.people:
+        return "asks a person, and deputize.toml names nobody: add [people.NAME]"
+    for automation in automations or ("",):
+        found = demand.asks(automation, directory, int(demand.within_s * 1_000_000))
+        if len(found) < demand.people:
+            whom = " or ".join(demand.whom or (KEEPER,))
+            ones = ", ".join(sorted(found)) or "nobody"
+            return (
+                f"needs {demand.people} of {whom} in {automation or 'every automation'}, and that is {ones}"
+            )
+    return ""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _seconds(name: str, given: Mapping[str, str]) -> float | None:
+    if name not in given:
+        return None
+    try:
+        return duration_s(given[name])
+    except ValueError as error:
+        raise ValueError(f"@{name}: {error}") from None
