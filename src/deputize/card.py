@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deputize import canonical
 from deputize.clock import iso
-from deputize.sentence import asked_for, because, for_event, reason_of, short
+from deputize.sentence import asked_for, because, for_event, in_words, quoted, reason_of, short
 
 ABOUT_CHARS_MAX = 600
 EVIDENCE_CHARS_MAX = 2_000
@@ -24,7 +24,8 @@ FORM_DEPTH_MAX = 4
 @dataclass(frozen=True)
 class Waiting:
     """A card with what is around it. `asked` is the entry that asked for its action, or None for a card
-    about a whole run; `first_sent` is ledger time, 0 where nothing was sent with the idempotency `key`."""
+    about a whole run; `first_sent` is ledger time, 0 where nothing was sent with the idempotency `key`;
+    `rests_on` are the entries of what its run had been answered until it asked."""
 
     id: str
     kind: str
@@ -36,6 +37,7 @@ class Waiting:
     asked: Mapping[str, Any] | None = None
     first_sent: int = 0
     key: str = ""
+    rests_on: Sequence[Mapping[str, Any]] = ()
 
 
 def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
@@ -52,9 +54,51 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         "of": f"the automation {waiting.automation}{for_event(waiting.event)}",
         "key": waiting.key,
         "first_sent_at": iso(waiting.first_sent) if waiting.first_sent else None,
-        "evidence": evidence_of(waiting.body),
+        "evidence": rests_on(waiting) if waiting.kind == "approval" else evidence_of(waiting.body),
+        **(_asks(waiting.body) if waiting.kind == "approval" else {}),
         "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
     }
+
+
+def _asks(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What an approval's card says besides: which rules ask whom, cost, deadline, what silence does."""
+    silence = "it is refused, and the automation goes on with that"
+    if all(demand["otherwise"] == "expire" for demand in body["demands"]):
+        silence = "it is not done, and the automation is told that nobody answered in time"
+    cost = f"{body['price_usd_micros'] / 1_000_000:.4f} USD" if body["price_usd_micros"] else ""
+    return {
+        "binding": body["binding"],
+        "asks": [f"{quoted(demand['title'])} asks {asked_whom(demand)}" for demand in body["demands"]],
+        "cost": cost,
+        "undo": "it can be undone" if body["undoable"] else "there is no undo for it",
+        "due": iso(body["due"]),
+        "silence": silence,
+    }
+
+
+def asked_whom(demand: Mapping[str, Any]) -> str:
+    """Whom a demand asks: `2 of finance, after 2 hours also maya`."""
+    many = f"{demand['people']} of " if demand["people"] > 1 else ""
+    whom = " or ".join(demand["whom"]) or "the keeper"
+    if not demand["then"]:
+        return many + whom
+    return f"{many}{whom}, and after {_span(demand['then_after_s'])} also {' or '.join(demand['then'])}"
+
+
+def _span(seconds: float) -> str:
+    """A stretch of time, in the largest unit that fits."""
+    for unit, one in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= one and seconds % one == 0:
+            number = int(seconds // one)
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{seconds:g} seconds"
+
+
+def rests_on(waiting: Waiting) -> str:
+    """What an approval rests on: the answers that its run had got, the latest first, and the counts."""
+    answers = [f"{one['op']} answered {in_words(one['result'])}" for one in reversed(waiting.rests_on)]
+    counts = [f"{name} stands at {value:,}" for name, value in waiting.body["facts"].items()]
+    return short("; ".join([*answers, *counts]), EVIDENCE_CHARS_MAX)
 
 
 def evidence_of(body: Mapping[str, Any]) -> str:
@@ -80,6 +124,16 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
             "the run ends here; what it has done stays done (with code that matches it goes on by itself)"
         )
         return [_choice(f"{resolve} abandon", goes_on)]
+    if kind == "approval":
+        return [
+            _choice(f"deputize approve {card}", "it is judged once more, and starts"),
+            _choice(f'deputize refuse {card} --reason "…"', "it is not done, and the automation is told why"),
+            _choice(
+                f"deputize change {card} --args '{{…}}'",
+                "it is asked for with these arguments in its place, and judged anew; who changes them cannot "
+                "approve them",
+            ),
+        ]
     on = "" if run_ended else ", and the run goes on with it"
     ends = "" if run_ended else ", and the run ends"
     if kind == "drift":

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from deputize.budget import Budget
-from deputize.card import choices, raw_answer
+from deputize.card import asked_whom, choices, raw_answer
 from deputize.clock import iso, to_datetime
 from deputize.ledger import Entry
 from deputize.money import Money
@@ -75,10 +75,11 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
     asked = next((e for e in own if e.body and "op" in e.body and e.type != "card"), None)
     if asked is None or asked.body is None:
         return {"sentences": [], "facts": {}}
+    started = next((e for e in reversed(own) if e.type == "intent"), asked)
     sentences = [
         *_asked(telling, asked, asked.body),
-        *_judged(telling, asked, asked.body),
-        *_taken(telling, asked.body),
+        *_judged(telling, started, started.body or {}),
+        *_taken(telling, started.body or {}),
         *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
         *_cost(telling, own),
@@ -125,7 +126,11 @@ def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
     titles = [quoted(telling.rule(id, ruleset, entry.seq).title) for id in body.get("rules", ())]
     sentences = []
     # Reads were recorded without their rules once; a refusal by the rules names no set of them.
-    if entry.type in ("intent", "read") or ruleset:
+    if entry.type == "asked" or body.get("approvals"):
+        gave = [one["person"] for one in body.get("approvals", ())]
+        given = f", which {listed(gave)} gave" if gave else ""
+        sentences.append(f"{listed(titles)} wanted an approval{given}.")
+    elif entry.type in ("intent", "read") or ruleset:
         by = f" by {listed(titles)}" if titles else ""
         free = "" if entry.type == "intent" else "; it only reads and costs nothing, so nothing was reserved"
         sentences.append(f"The rules allowed it{by}{free}.")
@@ -157,8 +162,13 @@ def _happened(entry: Entry, at: str) -> str:
     """One thing that happened to an action; empty for what is told elsewhere."""
     body = entry.body or {}
     match entry.type:
+        case "asked":
+            asks = listed([f"{quoted(d['title'])} asks {asked_whom(d)}" for d in body["demands"]])
+            return f"{at} it waited for people: {asks}."
         case "intent" if body["round"] == 1:
-            return f"{at} it was recorded, and then sent."
+            by = [one["person"] for one in body.get("approvals", ())]
+            approved = f"approved by {listed(by)}, " if by else ""
+            return f"{at} it was {approved}recorded, and then sent."
         case "intent":
             return f"{at} it was sent again as a new request, because {reason_of(body.get('because', ''))}."
         case "attempt":
@@ -176,6 +186,9 @@ def _happened(entry: Entry, at: str) -> str:
             return f"{at} the service answered in a form that is not in its contract: {reason}{answer}."
         case "declined":
             return f"{at} the service said no: {reason_of(body['reason'])}. Nothing was done."
+        case "refused" if "changed" in body:
+            instead = f"with {pairs(body['changed_args'])} as {body['changed']['path']}"
+            return f"{at} {_person(body)} changed its arguments; it went on {instead}."
         case "refused":
             return f"{at} it was {_refused(body)}. Nothing was done."
         case "abandoned":
@@ -219,7 +232,7 @@ def _ways(telling: Telling, path: str, own: Sequence[Entry]) -> list[dict[str, s
 def _waits_as(own: Sequence[Entry]) -> str:
     """The kind of the card that waits for an action; empty where none does."""
     last = next((entry.type for entry in reversed(own) if entry.type != "doubt"), "")
-    return {"card": "doubt", "drift": "drift"}.get(last, "")
+    return {"card": "doubt", "drift": "drift", "asked": "approval"}.get(last, "")
 
 
 def _to_answer_in(telling: Telling) -> list[str]:
@@ -302,6 +315,11 @@ def _told(telling: Telling, entry: Entry) -> str:
             return f"{at} {came}."
         case "sent":
             return f"{at} it sent the event {body.get('event', {}).get('id', '')}."
+        case "intent" if "asked" in body:
+            return _happened(entry, at)
+        case "asked" if not body["again"]:
+            waits = _happened(entry, "").strip()
+            return f"{at} it asked for {asked_for(body)}{because(body)}; {waits}"
         case "intent" | "read" if body.get("round", 1) == 1:
             got = f" and got {in_words(body['result'])}" if entry.type == "read" else ""
             return f"{at} it asked for {asked_for(body)}{because(body)}{got}."

@@ -10,7 +10,9 @@ import pytest
 from deputize.errors import Conflict
 from deputize.kernel.people import NotAnswerable
 from deputize.store.protocol import CardRow
-from tests.support.desk import Desk
+from deputize.store.telling import read_telling
+from deputize.why import Telling, why_action, why_run
+from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
 from tests.support.running import Running, ShiftedClock, running, so
@@ -516,3 +518,53 @@ async def test_an_answer_that_cannot_be_written_changes_nothing(tmp_path: Path, 
 
 def _conflict() -> None:
     raise Conflict
+
+
+async def test_why_tells_who_was_asked_and_who_approved(tmp_path: Path, desk: Desk) -> None:
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send(item="a", n=80)
+        card = await app.card()
+        asked = why_action(telling(app, run), "1")["sentences"]
+        assert '"More than 50 euros waits for a person" wanted an approval.' in asked
+        assert any("waited for people" in line and "asks finance" in line for line in asked)
+        assert f"  deputize approve {run}/1\n    it is judged once more, and starts." in asked
+        await change(app, card, card.body["args"] | {"amount": {"minor": 7000, "currency": "EUR"}})
+        second = (await app.until(lambda view: view.cards()))[0]
+        await approve(app, second, "kim")
+        await app.ended(run)
+        assert any(
+            "changed its arguments" in line for line in why_action(telling(app, run), "1")["sentences"]
+        )
+        done = why_action(telling(app, run), "1~1")["sentences"]
+        assert '"More than 50 euros waits for a person" wanted an approval, which kim gave.' in done
+        story = why_run(telling(app, run))["sentences"]
+        assert sum("approved by kim" in line for line in story) == 1
+
+
+def telling(app: Running, run: str) -> Telling:
+    row, zone = app.run(run), app.system.project.settings.zone
+    return app.read(lambda view: read_telling(view, row, zone, {}))
+
+
+@pytest.mark.parametrize(("person", "label"), [("kim", "done(Item)"), ("ines", "done(Refused)")])
+async def test_to_do_it_again_is_for_those_who_may_approve_it(
+    tmp_path: Path, desk: Desk, person: str, label: str
+) -> None:
+    pays = PAYS.replace("desk.pay(account", "desk.pay_blind(account")
+    rules = ASKS.replace("desk.pay", "desk.pay_blind")
+    root = project(tmp_path, desk, rules=rules, automations=pays)
+    (root / "connectors" / "desk.py").open("a").write(BLIND)
+    desk.faults.append(fault("cut_before"))
+    async with running(root) as app:
+        run = await app.send(item="a", n=80)
+        await approve(app, await app.card())
+        doubt = (await app.until(lambda view: [c for c in view.cards() if c.kind == "doubt"]))[0]
+        await app.answer(doubt.id, "do_again", person=person)
+        assert await app.label(run) == label
+
+
+BLIND = """
+@connector.operation(effect="write", risk="money", timeout_s=0.4, settle_s=0.2)
+async def pay_blind(call: Call, account: str, amount: Money) -> Item:
+    return Item.model_validate((await call.post("/plain", json={"item": account})).json())
+"""

@@ -126,3 +126,46 @@ def test_a_form_that_has_no_end_or_is_too_long_is_cut_to_its_outside() -> None:
         result_form(canonical.encode({"type": "object", "properties": wide, "required": [*wide]}).decode())
         == "<JSON>"
     )
+
+
+WAITS = ASKED | {
+    "kind": "approval",
+    "demands": [
+        {
+            "rule": "r",
+            "title": "Refunds over 50 euros wait",
+            "tier": "approval",
+            "whom": ["finance"],
+            "people": 2,
+            "within_s": 7200.0,
+            "then": ["maya"],
+            "then_after_s": 3600.0,
+            "otherwise": "expire",
+        }
+    ],
+    "facts": {"refunds today": 3},
+    "binding": "b1",
+    "due": 1_767_268_800_000_000,
+    "price_usd_micros": 0,
+    "undoable": False,
+}
+
+
+def test_what_waits_for_approval_says_what_it_rests_on_whom_it_asks_and_what_silence_does() -> None:
+    order = {"op": "shop.get_order", "result": {"total": {"minor": 1250, "currency": "EUR"}}}
+    card = told("approval", WAITS, rests_on=[order])
+    assert card["about"] == (
+        'payments.refund with charge "ch_1", amount 12.50 EUR, because "it was returned"'
+    )
+    assert card["asks"] == ['"Refunds over 50 euros wait" asks 2 of finance, and after 1 hour also maya']
+    assert card["evidence"] == "shop.get_order answered total 12.50 EUR; refunds today stands at 3"
+    assert (card["binding"], card["due"]) == ("b1", "2026-01-01T12:00:00.000000Z")
+    assert card["silence"] == "it is not done, and the automation is told that nobody answered in time"
+    assert card["undo"] == "there is no undo for it"
+    said = [way["command"].split()[1] for way in card["answers"]]
+    assert said == ["approve", "refuse", "change"]
+
+
+def test_silence_that_refuses_says_so() -> None:
+    refuses = WAITS | {"demands": [WAITS["demands"][0] | {"otherwise": "refuse"}]}
+    assert told("approval", refuses)["silence"] == "it is refused, and the automation goes on with that"

@@ -100,8 +100,11 @@ def ask(
         "ruleset": force.rules.digest[:16],
         "facts": dict(facts),
         "demands": [
-            asdict(demand) | {"rule": rule.id} for rule, demand in zip(verdict.rules, demands, strict=True)
+            asdict(demand) | {"rule": rule.id, "title": rule.title}
+            for rule, demand in zip(verdict.rules, demands, strict=True)
         ],
+        "price_usd_micros": contract.price_usd_micros,
+        "undoable": False,
         "requesters": sorted(request.requesters),
         "binding": _binding(request, ids),
         "due": due,
@@ -118,7 +121,7 @@ def demands_of(rules: Sequence[RuleLine]) -> list[Demand]:
 
 def demand_of_body(body: Mapping[str, Any]) -> Demand:
     """A demand as an entry has it."""
-    plain = {name: value for name, value in body.items() if name != "rule"}
+    plain = {name: value for name, value in body.items() if name not in ("rule", "title")}
     return Demand(**plain | {"whom": tuple(body["whom"]), "then": tuple(body["then"])})
 
 

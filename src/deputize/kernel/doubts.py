@@ -238,10 +238,17 @@ class Doubts:
         return self.start_round(tx, begun, operation, because, spend=True)
 
     def start_round(
-        self, tx: Tx, begun: Begun, operation: Operation[..., Any], because: str, *, spend: bool
+        self,
+        tx: Tx,
+        begun: Begun,
+        operation: Operation[..., Any],
+        because: str,
+        *,
+        spend: bool,
+        person: str = "",
     ) -> Begun | Result | None:
-        """T2 for the next round of an action in doubt: what to send, or its refusal; None where it is in
-        doubt no more, or its run has ended."""
+        """T2 for the next round of an action in doubt, on a `person`'s word if on anyone's: what to send, or
+        its refusal; None where it is in doubt no more, or its run has ended."""
         row = tx.action(begun.run_no, begun.path)
         if row is None or row.state != "doubtful" or row.round != begun.round:
             return None
@@ -255,7 +262,7 @@ class Doubts:
         args = canonical.decode(begun.args)
         request = Request(run, begun.path, action, args, operation.amount(args))
         force, ledger_id = self._parts.force, self._parts.store.ledger_id
-        again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend)
+        again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend, person=person)
         self._recording.append(tx, begun.run_no, [draft])
         self._parts.boundary("resolve.again")
         if isinstance(again, RefusedStart):

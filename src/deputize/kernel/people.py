@@ -153,7 +153,7 @@ class People:
         if kind == "do_again":
             operation = self._operations[row.operation]
             because = f"{by['person']} says that it did not happen, and asks for it again"
-            again = self._doubts.start_round(tx, begun, operation, because, spend=False)
+            again = self._doubts.start_round(tx, begun, operation, because, spend=False, person=by["person"])
             if isinstance(again, Begun):
                 return _Taken(run.no, row.path, again=(again, operation))
             return _Taken(run.no, row.path, again, freed=begun.leases)

@@ -5,20 +5,32 @@ Only on a person's word that it did not happen, or for a priced read whose answe
 
 from __future__ import annotations
 
+from deputize.approval import Asking
+from deputize.kernel.asking import demands_of, is_for_people
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.settling import settled_part
 from deputize.kernel.start import Begun, RefusedStart, begin, holds_of, intent_body
 from deputize.ledger import Draft
+from deputize.rule import Verdict
 from deputize.store.protocol import Tx
 
 
 def start_again(
-    tx: Tx, request: Request, before: Begun, force: InForce, ledger_id: str, because: str, *, spend: bool
+    tx: Tx,
+    request: Request,
+    before: Begun,
+    force: InForce,
+    ledger_id: str,
+    because: str,
+    *,
+    spend: bool,
+    person: str = "",
 ) -> tuple[Begun | RefusedStart, Draft]:
     """T2 for the next round of an action in doubt, under a new key, and the entry that says so.
 
     What the earlier round held is let go (or counted as spent, for a priced read), and all is judged
-    and held anew; where that cannot be, the action is refused.
+    and held anew; where that cannot be, the action is refused. What rules ask people for is granted by
+    the word of the `person` who asks for it again, where they may grant it alone.
     """
     action, at = request.action, tx.at_us
     contract, agent = action.operation.contract, request.run.automation.agent
@@ -27,6 +39,8 @@ def start_again(
     holds, reason = holds_of(books, request, force, at)
     if agent.may is not None and contract.name not in agent.may:
         reason = f"the agent {agent.name} may not use {contract.name}"
+    elif verdict.decision == "demand":
+        reason = reason or _not_granted(request, verdict, force, person, at)
     elif verdict.decision != "allow":
         reason = verdict.sentence()
     rules = [rule.id for rule in verdict.rules]
@@ -47,6 +61,18 @@ def start_again(
         },
     }
     return again, Draft("intent", body)
+
+
+def _not_granted(request: Request, verdict: Verdict, force: InForce, person: str, at_us: int) -> str:
+    """Why a person's word alone does not meet what rules demand; empty where it does."""
+    asking = Asking(request.run.automation.name, "", at_us, request.requesters)
+    met = all(
+        is_for_people(rule)
+        and demand.people == 1
+        and asking.may_grant(demand, person, force.directory, at_us)
+        for rule, demand in zip(verdict.rules, demands_of(verdict.rules), strict=True)
+    )
+    return "" if met else f"{verdict.sentence()}, and doing it again is not for {person or 'anyone'} alone"
 
 
 class _Released:

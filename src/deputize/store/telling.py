@@ -15,6 +15,8 @@ from deputize.ledger import SYSTEM
 from deputize.store.protocol import CardRow, RunRow, View
 from deputize.why import RuleText, RuleTexts, Telling
 
+ANSWERS_SHOWN = 5
+
 _ANNOTATION = re.compile(r'@(id|title|counts|counter)\(("(?:[^"\\]|\\.)*")\)')
 
 
@@ -49,7 +51,23 @@ def read_waiting(view: View, card: CardRow) -> Waiting:
         asked if card.path else None,
         action.first_sent if action is not None else 0,
         action.key if action is not None else "",
+        _answers_before(view, card) if card.kind == "approval" else (),
     )
+
+
+def _answers_before(view: View, card: CardRow) -> list[dict[str, Any]]:
+    """What a run had been answered until it asked, the latest few: each with its operation and its result."""
+    ops: dict[str, str] = {}
+    answers: list[dict[str, Any]] = []
+    for entry in view.entries(card.run):
+        body = entry.body or {}
+        if entry.seq >= card.seq:
+            break
+        if "op" in body and "path" in body:
+            ops[body["path"]] = body["op"]
+        if entry.type in ("read", "receipt") and "result" in body:
+            answers.append({"op": ops.get(body["path"], ""), "result": body["result"]})
+    return answers[-ANSWERS_SHOWN:]
 
 
 def _event(view: View, run: RunRow) -> dict[str, Any] | None:
