@@ -13,6 +13,7 @@ from deputize.errors import ActionError, Declined, DeputizeError, Expired, Refus
 from deputize.event import Event, EventData
 from deputize.money import Money
 from deputize.operation import Connector, Operation
+from deputize.question import ask
 from deputize.signature import hmac_sha256
 from deputize.sources import Polled, poll, schedule, webhook
 from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
@@ -46,6 +47,7 @@ __all__ = [
     "Sent",
     "Unmet",
     "agent",
+    "ask",
     "attempt",
     "automation",
     "budget",

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deputize import canonical
 from deputize.clock import iso
-from deputize.sentence import asked_for, because, for_event, in_words, quoted, reason_of, short
+from deputize.sentence import asked_for, because, for_event, in_words, pairs, quoted, reason_of, short
 
 ABOUT_CHARS_MAX = 600
 EVIDENCE_CHARS_MAX = 2_000
@@ -54,8 +54,11 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         "of": f"the automation {waiting.automation}{for_event(waiting.event)}",
         "key": waiting.key,
         "first_sent_at": iso(waiting.first_sent) if waiting.first_sent else None,
-        "evidence": rests_on(waiting) if waiting.kind == "approval" else evidence_of(waiting.body),
+        "evidence": _EVIDENCE[waiting.kind](waiting)
+        if waiting.kind in _EVIDENCE
+        else evidence_of(waiting.body),
         **(_asks(waiting.body) if waiting.kind == "approval" else {}),
+        **(_question(waiting.body) if waiting.kind == "question" else {}),
         "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
     }
 
@@ -71,6 +74,19 @@ def _asks(body: Mapping[str, Any]) -> dict[str, Any]:
         "asks": [f"{quoted(demand['title'])} asks {asked_whom(demand)}" for demand in body["demands"]],
         "cost": cost,
         "undo": "it can be undone" if body["undoable"] else "there is no undo for it",
+        "due": iso(body["due"]),
+        "silence": silence,
+    }
+
+
+def _question(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a question's card says besides: whom it asks, what answers it, and until when."""
+    silence = "the automation is told that nobody answered in time"
+    if "otherwise" in body:
+        silence = f"the answer is {in_words(body['otherwise'])}"
+    return {
+        "asks": [f"it asks {' or '.join(body['whom'])}"],
+        "answer": " or ".join(map(quoted, body["choices"])) or str(body["kind_of_answer"]),
         "due": iso(body["due"]),
         "silence": silence,
     }
@@ -101,6 +117,14 @@ def rests_on(waiting: Waiting) -> str:
     return short("; ".join([*answers, *counts]), EVIDENCE_CHARS_MAX)
 
 
+def _shown(waiting: Waiting) -> str:
+    """What a question shows beside itself."""
+    return short(pairs(waiting.body["show"]), EVIDENCE_CHARS_MAX)
+
+
+_EVIDENCE: Mapping[str, Callable[[Waiting], str]] = {"approval": rests_on, "question": _shown}
+
+
 def evidence_of(body: Mapping[str, Any]) -> str:
     """What is known of it: the evidence of a doubt, or the answer that does not fit; bounded."""
     if "raw" in body:
@@ -124,6 +148,10 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
             "the run ends here; what it has done stays done (with code that matches it goes on by itself)"
         )
         return [_choice(f"{resolve} abandon", goes_on)]
+    if kind == "question":
+        return [
+            _choice(f"deputize answer {card} '…'", "the first answer counts, and the run goes on with it")
+        ]
     if kind == "approval":
         return [
             _choice(f"deputize approve {card}", "it is judged once more, and starts"),

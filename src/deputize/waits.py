@@ -79,7 +79,7 @@ class RunEnded(EventData, type="deputize.run.ended"):
 
 def sleep(duration: timedelta) -> Awaiting[None]:
     """Wait for a time; the run costs nothing meanwhile and survives restarts."""
-    return Sleep(for_us=_span(duration))
+    return Sleep(for_us=span_us(duration))
 
 
 def until(moment: datetime) -> Awaiting[None]:
@@ -109,7 +109,7 @@ def wait_for(kind: type[D], *, matching: Mapping[str, Any], within: timedelta) -
         canonical.encode(plain)
     except (ValueError, TypeError) as error:
         raise CodeError(f"{caller_line()}: wait_for(): matching: {error}") from None
-    return WaitFor(kind, plain, _span(within))
+    return WaitFor(kind, plain, span_us(within))
 
 
 def send(data: EventData, *, subject: str = "") -> Awaiting[Sent]:
@@ -152,10 +152,11 @@ def _step(name: str) -> Step:
     return step
 
 
-def _span(duration: timedelta) -> int:
+def span_us(duration: timedelta) -> int:
+    """Microseconds of a wait. Raises `CodeError` for what is none."""
     if not isinstance(duration, timedelta):
         raise CodeError(f"{caller_line()}: a wait is a timedelta, like seconds(5), and not {duration!r:.100}")
-    span_us = int(duration.total_seconds() * 1_000_000)
-    if not 0 <= span_us <= WAIT_US_MAX:
+    found_us = int(duration.total_seconds() * 1_000_000)
+    if not 0 <= found_us <= WAIT_US_MAX:
         raise CodeError(f"{caller_line()}: a wait must last between 0 and 10 years, and not {duration}")
-    return span_us
+    return found_us

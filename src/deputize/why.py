@@ -305,6 +305,13 @@ def _told(telling: Telling, entry: Entry) -> str:
             return f"{at} it could go on."
         case "cancelling":
             return f"{at} it was cancelled: {reason_of(body.get('reason', ''))}."
+        case "waiting" if body["kind"] == "question":
+            return f"{at} it asked {' or '.join(body['whom'])}: {quoted(body['title'])}"
+        case "woke" if "answer" in body:
+            who = f"{body['by']} answered" if body["by"] else "nobody answered in time, which counts as"
+            return f"{at} {who} {in_words(body['answer'])}."
+        case "woke" if body["kind"] == "question":
+            return f"{at} nobody answered in time."
         case "waiting":
             until = f" until {telling.when(body['due'])}" if body.get("due") else ""
             what = body.get("type") or "its time"

@@ -11,6 +11,7 @@ from typing import Any
 
 from deputize.automation import Automation
 from deputize.errors import StoreError
+from deputize.kernel.answering import Answering
 from deputize.kernel.approving import Approving
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
@@ -131,6 +132,7 @@ class Kernel:
             self.scheduler.stops_changed,
         )
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
+        self.answering = Answering(self.parts, self.recording.append, self.runner.deliver)
         self.watchers: list[Callable[[LiveRun], None]] = []
         """Called with each run that leaves memory (it ended, waits, is in doubt or stuck)."""
         self._next_due: int | None = None

@@ -99,6 +99,10 @@ def woke_result(body: Mapping[str, Any], at_us: int, event_data: Mapping[int, by
         return value(canonical.encode(event), at_us)
     if body["kind"] == "event":
         return Result("expired", b"null", "no such event came in time", at_us)
+    if "answer" in body:
+        return value(canonical.encode(body["answer"]), at_us)
+    if body["kind"] == "question":
+        return Result("expired", b"null", "nobody answered in time", at_us)
     return value(b"null", at_us)
 
 

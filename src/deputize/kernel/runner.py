@@ -15,10 +15,10 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.automation import Automation
 from deputize.errors import BadEvent, CodeError, StoreError
-from deputize.event import Occurrence
 from deputize.kernel.driver import Driver
-from deputize.kernel.ending import RUN_SOURCE, Append, Ended, continued, end_by_hand, end_run
+from deputize.kernel.ending import Append, Ended, continued, end_by_hand, end_run
 from deputize.kernel.failing import failed, readable
+from deputize.kernel.fitting import sent_by, unfit_of
 from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
@@ -29,6 +29,7 @@ from deputize.kernel.stepping import digest_of, follow_change, name_of
 from deputize.kernel.sticking import stick_step
 from deputize.kernel.waiting import register_wait
 from deputize.ledger import Draft
+from deputize.question import Question
 from deputize.store.protocol import RunRow, Tx
 from deputize.waits import Send, Sleep, WaitFor
 
@@ -116,7 +117,8 @@ class Runner:
                 self._spawn(run, self._stick(run, step))
 
     def _ask(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> None:
-        unfit = None if run.cancel else self._unfit(run, fresh)
+        at_us, directory = self.parts.time.now_us(), self.parts.force.directory
+        unfit = None if run.cancel else unfit_of(run, fresh, self._intake, directory, at_us)
         if unfit is not None:
             self._spawn(run, self._end_unfit(run, unfit))
             return
@@ -129,7 +131,7 @@ class Runner:
                 self._spawn(run, self._carry(run, leaf))
             elif isinstance(awaiting, Send):
                 self._spawn(run, self._send(run, leaf, awaiting))
-            elif isinstance(awaiting, Sleep | WaitFor):
+            elif isinstance(awaiting, Sleep | WaitFor | Question):
                 self._spawn(run, self._wait(run, leaf, awaiting))
         for leaf in run.leaves:
             # Results that came while the driver had the run.
@@ -152,9 +154,9 @@ class Runner:
         run.busy -= 1
         self.look(run)
 
-    async def _wait(self, run: LiveRun, leaf: Leaf, awaiting: Sleep | WaitFor[Any]) -> None:
+    async def _wait(self, run: LiveRun, leaf: Leaf, awaiting: Sleep | WaitFor[Any] | Question[Any]) -> None:
         if not run.cancel:
-            run.waited = True
+            run.waited, run.carded = True, run.carded or isinstance(awaiting, Question)
             try:
                 self.parts.boundary("waiting.before")
                 due, leaf.result = await self.parts.store.write(
@@ -170,7 +172,7 @@ class Runner:
         self.look(run)
 
     async def _send(self, run: LiveRun, leaf: Leaf, send: Send) -> None:
-        occurrence = self._sent(run, leaf, send)
+        occurrence = sent_by(run, leaf, send, self.parts.time.now_us())
         stored = canonical.encode({"source": occurrence.source, "id": occurrence.id})
 
         def work(tx: Tx) -> tuple[Arrival, int]:
@@ -191,25 +193,6 @@ class Runner:
                 self.lose(run)
         run.busy -= 1
         self.look(run)
-
-    def _sent(self, run: LiveRun, leaf: Leaf, send: Send) -> Occurrence:
-        source, sender, at_us = f"{RUN_SOURCE}{run.id}", run.sender, self.parts.time.now_us()
-        return Occurrence(source, leaf.path, send.type, send.subject, at_us, send.data, sender)
-
-    def _unfit(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> Ends | Sticks | None:
-        """What becomes of a run that sends what an automation cannot read, before anything is begun."""
-        for leaf in fresh:
-            send = leaf.awaiting
-            if not isinstance(send, Send):
-                continue
-            try:
-                self._intake.check(self._sent(run, leaf, send))
-            except BadEvent as error:
-                end = failed(run, CodeError(f"{send.where}: send(): {error}"))
-                # What was begun beside it, before the code changed, may be under way or in doubt.
-                pending = len(fresh) < len(run.leaves)
-                return Sticks(run, end.reason) if pending else end
-        return None
 
     async def _end_unfit(self, run: LiveRun, end: Ends | Sticks) -> None:
         await (self._end(run, end) if isinstance(end, Ends) else self._stick(run, end))

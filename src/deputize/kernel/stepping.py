@@ -24,6 +24,7 @@ from deputize.kernel.guard import watched
 from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
 from deputize.kernel.result import Changed, Known, Result
 from deputize.kernel.returning import returned
+from deputize.question import Question
 from deputize.waits import Send, Sent, Sleep, WaitFor
 
 EVICT_TURNS_MAX = 10
@@ -257,6 +258,8 @@ def _python(run: LiveRun, leaf: Leaf, result: Result) -> Any:
                 f"wait_for({awaiting.kind.__name__}) at {awaiting.where}",
                 result.stored.decode()[:SHOWN_CHARS_MAX],
             ) from None
+    if isinstance(awaiting, Question):
+        return awaiting.python(result.stored)
     if isinstance(awaiting, Send):
         return Sent(**canonical.decode(result.stored))
     return None
@@ -278,12 +281,14 @@ def name_of(awaiting: Awaiting[Any]) -> str:
         return f"wait_for {awaiting.kind.event_type}"
     if isinstance(awaiting, Send):
         return f"send {awaiting.type}"
+    if isinstance(awaiting, Question):
+        return "ask"
     return "sleep"
 
 
 def digest_of(awaiting: Awaiting[Any]) -> str:
     """What tells two awaits of one name apart."""
-    if isinstance(awaiting, Action | Send):
+    if isinstance(awaiting, Action | Send | Question):
         return awaiting.digest
     if isinstance(awaiting, WaitFor):
         return canonical.digest(canonical.encode([dict(awaiting.matching), awaiting.within_us]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from deputize import canonical
 from deputize.kernel.asking import open_of, unanswered
 from deputize.kernel.live import LiveRun
 from deputize.kernel.result import Result, woke_result
 from deputize.kernel.stepping import digest_of, name_of
-from deputize.ledger import Draft
+from deputize.ledger import Draft, Entry
+from deputize.question import Question
 from deputize.store.protocol import EventRow, Tx, WaitRow
 from deputize.waits import Sleep, WaitFor
 
@@ -19,7 +22,7 @@ Woken = tuple[int, str, Result]
 
 
 def register_wait(
-    tx: Tx, run: LiveRun, path: str, awaiting: Sleep | WaitFor[Any]
+    tx: Tx, run: LiveRun, path: str, awaiting: Sleep | WaitFor[Any] | Question[Any]
 ) -> tuple[int | None, Result | None]:
     """Record a wait. Returns when it is due, and its result where it is over already."""
     body: dict[str, Any] = {"path": path, "op": name_of(awaiting), "digest": digest_of(awaiting)}
@@ -32,6 +35,9 @@ def register_wait(
         over = due <= tx.at_us
         return due, woke_result(drafts[-1].body, tx.at_us, {}) if over else None
     due = tx.at_us + awaiting.within_us
+    if isinstance(awaiting, Question):
+        run.version = tx.append(run.no, run.version, [Draft("waiting", body | _question(awaiting, due))])
+        return due, None
     wait = Draft(
         "waiting",
         body
@@ -51,11 +57,25 @@ def register_wait(
     return due, woke_result(woke, tx.at_us, {kept.seq: kept.occurrence.data})
 
 
+def _question(question: Question[Any], due: int) -> dict[str, Any]:
+    silence = question.otherwise
+    return {
+        "kind": "question",
+        "due": due,
+        "title": question.question,
+        "whom": question.whom,
+        "show": dict(question.show),
+        "choices": question.choices,
+        "kind_of_answer": question.kind,
+        **({"otherwise": canonical.decode(silence)} if silence is not None else {}),
+    }
+
+
 def wake_due(tx: Tx, append: Any) -> tuple[list[Woken], int | None]:
     """End the waits whose time has come. Returns them, and when the next is due."""
     woken = []
     for wait in tx.due_waits(tx.at_us, WAKE_MAX):
-        woken.append(expire(tx, append, wait) if wait.kind == "approval" else wake(tx, append, wait, None))
+        woken.append(_OVER.get(wait.kind, wake)(tx, append, wait, None))
     return woken, tx.next_due()
 
 
@@ -67,7 +87,7 @@ def wake(tx: Tx, append: Any, wait: WaitRow, event: EventRow | None) -> Woken:
     return wait.run, wait.path, woke_result(body, tx.at_us, data)
 
 
-def expire(tx: Tx, append: Any, wait: WaitRow) -> Woken:
+def _unapproved(tx: Tx, append: Any, wait: WaitRow, _: None) -> Woken:
     """Nobody has approved an action in time: it is refused."""
     asked = open_of(tx, tx.action(wait.run, wait.path), "")
     reason = unanswered(asked) if asked is not None else "nobody approved it in time"
@@ -76,6 +96,28 @@ def expire(tx: Tx, append: Any, wait: WaitRow) -> Woken:
     more = {"reason": reason, "at": tx.at_us} | ({"expired": True} if expires else {})
     append(tx, wait.run, [Draft("refused", body | more)])
     return wait.run, wait.path, Result("expired" if expires else "refused", b"null", reason, tx.at_us)
+
+
+def _unanswered(tx: Tx, append: Any, wait: WaitRow, _: None) -> Woken:
+    """Nobody has answered a question in time: silence is the answer, or the time is over."""
+    asked = next(
+        (e.body for e in reversed(tx.entries(wait.run)) if e.type == "waiting" and _is_at(e, wait.path)), None
+    )
+    body: dict[str, Any] = {"path": wait.path, "kind": "question"}
+    if asked is not None and "otherwise" in asked:
+        body |= {"answer": asked["otherwise"], "by": ""}
+    append(tx, wait.run, [Draft("woke", body)])
+    return wait.run, wait.path, woke_result(body, tx.at_us, {})
+
+
+def _is_at(entry: Entry, path: str) -> bool:
+    return entry.body is not None and entry.body["path"] == path
+
+
+_OVER: dict[str, Callable[[Tx, Any, WaitRow, None], Woken]] = {
+    "approval": _unapproved,
+    "question": _unanswered,
+}
 
 
 def woke_body(path: str, kind: str, event: EventRow | None) -> dict[str, Any]:

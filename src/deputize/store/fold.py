@@ -156,7 +156,10 @@ def _call_off(sql: Sql, sums: Sums, run: int, at: int) -> None:
     called_off = sql(set_refused, (at, run)).rowcount
     if called_off:
         sums.tally("refused", called_off)
-        sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='approval' AND state='open'", (run,))
+    close = (
+        "UPDATE inbox SET state='closed' WHERE run=? AND kind IN ('approval', 'question') AND state='open'"
+    )
+    sql(close, (run,))
 
 
 def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -249,11 +252,15 @@ def _waiting(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
         ),
     )
     sql("UPDATE run SET state='waiting' WHERE no=? AND state='ready'", (run,))
+    if body["kind"] == "question":
+        _open_card(sql, seq, run, run_id, body["path"], "question", body["title"], body, at)
 
 
 def _woke(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
     sql("UPDATE run SET state='ready' WHERE no=? AND state='waiting'", (run,))
+    if body["kind"] == "question":
+        _close_cards(sql, run, body["path"])
 
 
 def fields_of(matching: Body) -> str:
