@@ -124,8 +124,8 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "CallFailed", "CallNotDone", "CallUnknown", "Connector", "Declined", "DeputizeError", "Event",
         "EventData", "Expired", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded", "Sent",
         "Unmet", "agent", "ask", "attempt", "automation", "budget", "continue_with", "days", "done",
-        "gave_up", "hmac_sha256", "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds",
-        "send", "sleep", "together", "until", "wait_for", "webhook",
+        "gave_up", "hmac_sha256", "hours", "minutes", "new_id", "now", "poll", "random", "schedule",
+        "seconds", "send", "sleep", "together", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)
 
