@@ -16,6 +16,7 @@ from deputize.operation import Connector, Operation
 from deputize.question import ask
 from deputize.signature import hmac_sha256
 from deputize.sources import Polled, poll, schedule, webhook
+from deputize.undo import undone_by
 from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
 
 __version__ = "0.1.0"
@@ -67,6 +68,7 @@ __all__ = [
     "send",
     "sleep",
     "together",
+    "undone_by",
     "until",
     "wait_for",
     "webhook",

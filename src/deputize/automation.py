@@ -71,7 +71,8 @@ class Automation:
     """Code that answers one kind of event, and what it needs to.
 
     `code` is the digest of its source, `key` a template over the event's data: runs with the same
-    key follow each other. `params` are the default parameters; people may change them.
+    key follow each other. `params` are the default parameters; people may change them. Where one is to
+    `unwind`, what a run of it did is undone if it fails.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Automation:
     params_type: type[BaseModel]
     code: str
     where: str
+    unwind: bool = False
 
     def params(self, changed: Mapping[str, Any]) -> BaseModel:
         """The parameters with people's changes. Raises `ProjectError`, naming the parameter."""
@@ -132,10 +134,13 @@ class Decorator(Generic[D]):
         return self._make(handler)
 
 
-def automation(*, on: type[D], agent: Agent, key: str | None = None, name: str = "") -> Decorator[D]:
+def automation(
+    *, on: type[D], agent: Agent, key: str | None = None, name: str = "", unwind: bool = False
+) -> Decorator[D]:
     """Make an `async def (event: Event[D], params: P) -> Outcome` the answer to events of type `on`.
 
-    `params` may be left out. Raises `ProjectError` where the signature does not fit.
+    `params` may be left out. With `unwind`, what a run did is undone if it fails. Raises `ProjectError` where
+    the signature does not fit.
     """
 
     def decorate(handler: Handler) -> Automation:
@@ -156,7 +161,7 @@ def automation(*, on: type[D], agent: Agent, key: str | None = None, name: str =
         params_type = hints.get(parameters[1].name, NoParams) if len(parameters) == 2 else NoParams
         if not (isinstance(params_type, type) and issubclass(params_type, BaseModel)):
             raise ProjectError(f"{where}: {own}: its parameters must be a pydantic model")
-        return Automation(own, on, agent, handler, key, params_type, _digest_of(handler), where)
+        return Automation(own, on, agent, handler, key, params_type, _digest_of(handler), where, unwind)
 
     return Decorator(decorate)
 

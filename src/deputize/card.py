@@ -148,6 +148,12 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
             "the run ends here; what it has done stays done (with code that matches it goes on by itself)"
         )
         return [_choice(f"{resolve} abandon", goes_on)]
+    if kind == "unwind":
+        run = card.partition("/")[0]
+        return [
+            _choice(f"deputize resolve {card} noted", "you have read it; what is left stays as it is"),
+            _choice(f"deputize undo {run}", "it is tried once more for what is left and can be undone"),
+        ]
     if kind == "question":
         return [
             _choice(f"deputize answer {card} '…'", "the first answer counts, and the run goes on with it")

@@ -40,6 +40,10 @@ EntryType = Literal[
     "refused",
     "doubt",
     "abandoned",
+    # undoing an ended run
+    "unwinding",
+    "unwound",
+    "noted",
     # a wait
     "waiting",
     "woke",

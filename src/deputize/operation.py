@@ -21,6 +21,7 @@ from deputize.call import Call
 from deputize.errors import ContractError
 from deputize.money import Money
 from deputize.suggest import did_you_mean
+from deputize.undo import UndoneBy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +42,8 @@ class Contract:
     `key_valid_s` is how long the service honours an idempotency key (0: it has none), `settle_s`
     the longest time after `give_up_at` in which an effect may still land, `lookup_conclusive`
     whether finding nothing then proves that nothing happened, `repeatable` whether doing it twice
-    is the same as doing it once. `amount` names the argument that is the money moved.
+    is the same as doing it once. `amount` names the argument that is the money moved, `undo` the
+    operation that reverses it (or lets go of what it held).
     """
 
     name: str
@@ -64,6 +66,8 @@ class Contract:
     not_done: tuple[int, ...]
     input_schema: str
     output_schema: str
+    undo: str = ""
+    undo_releases: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -86,11 +90,13 @@ class Operation(Generic[P, R_co]):
         args_model: type[BaseModel],
         result_type: Any,
         lookup: Callable[..., Awaitable[Any]] | None,
+        undo: UndoneBy | None = None,
     ) -> None:
         self.contract = contract
         self.name = contract.name
         self.function = function
         self.lookup = lookup
+        self.undo = undo
         self.args_model = args_model
         self.result_type = result_type
         self.code = ""
@@ -220,6 +226,7 @@ class Connector:
         price_usd_micros: int = 0,
         declined: frozenset[int] = DECLINED_STATUSES,
         not_done: frozenset[int] = NOT_DONE_STATUSES,
+        undo: UndoneBy | None = None,
     ) -> Callable[[Callable[Concatenate[Call, P], Awaitable[R]]], Operation[P, R]]:
         """Make a typed function an operation. See `Contract` for the terms.
 
@@ -256,9 +263,11 @@ class Connector:
                 not_done=tuple(sorted(not_done)),
                 input_schema=canonical.encode(args_model.model_json_schema()).decode(),
                 output_schema=canonical.encode(TypeAdapter(result_type).json_schema()).decode(),
+                undo=undo.operation.name if undo is not None else "",
+                undo_releases=undo is not None and undo.releases,
             )
             _check(contract, tuple(args_model.model_fields), money, where)
-            operation = Operation(contract, function, args_model, result_type, lookup)
+            operation = Operation(contract, function, args_model, result_type, lookup, undo)
             self.operations[name] = operation
             return operation
 
@@ -316,5 +325,7 @@ def _check(contract: Contract, names: tuple[str, ...], money: list[str], where: 
         raise ContractError(f"{where}: {contract.name}: timeout_s must be above 0, settle_s not below")
     if not 1 <= contract.attempts_max <= 100:
         raise ContractError(f"{where}: {contract.name}: attempts_max must be 1 to 100")
+    if contract.undo and contract.effect == "read":
+        raise ContractError(f"{where}: {contract.name} only reads; there is nothing to undo")
     if contract.lookup_conclusive and not contract.lookup:
         raise ContractError(f"{where}: {contract.name}: lookup_conclusive needs a lookup")

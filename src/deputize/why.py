@@ -322,6 +322,15 @@ def _told(telling: Telling, entry: Entry) -> str:
             return f"{at} {came}."
         case "sent":
             return f"{at} it sent the event {body.get('event', {}).get('id', '')}."
+        case "unwinding":
+            by, steps = body["by"], len(body["steps"])
+            who, why = by["person"] or "Deputize", reason_of(by["reason"])
+            return f"{at} {who} began to undo {steps} of its actions: {why}."
+        case "unwound":
+            left = f"; {body['title'].partition('; ')[2]}" if body["left"] else ""
+            return f"{at} {len(body['undone'])} of its actions were undone{left}."
+        case "noted":
+            return f"{at} {_person(body)} has read that."
         case "intent" if "asked" in body:
             return _happened(entry, at)
         case "asked" if not body["again"]:

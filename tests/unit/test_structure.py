@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NOUNS = {
     "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "card", "cron", "event",
     "approval", "headers", "ledger", "money", "operation", "person", "question", "rule", "sentence",
-    "signature", "sources", "suggest", "waits", "why", "window",
+    "signature", "sources", "suggest", "undo", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -125,7 +125,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "EventData", "Expired", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded", "Sent",
         "Unmet", "agent", "ask", "attempt", "automation", "budget", "continue_with", "days", "done",
         "gave_up", "hmac_sha256", "hours", "minutes", "new_id", "now", "poll", "random", "schedule",
-        "seconds", "send", "sleep", "together", "until", "wait_for", "webhook",
+        "seconds", "send", "sleep", "together", "undone_by", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)
 

@@ -104,7 +104,7 @@ def ask(
             for rule, demand in zip(verdict.rules, demands, strict=True)
         ],
         "price_usd_micros": contract.price_usd_micros,
-        "undoable": False,
+        "undoable": bool(contract.undo),
         "requesters": sorted(request.requesters),
         "binding": _binding(request, ids),
         "due": due,

@@ -138,7 +138,7 @@ class Doubts:
 
     def _ended(self, begun: Begun) -> bool:
         """Whether a person has ended its run: then nothing of it is sent any more."""
-        return self._parts.store.read(lambda view: has_ended(view, begun.run_no))
+        return self._parts.store.read(lambda view: has_ended(view, begun.run_no, begun.path))
 
     async def _look_up(self, operation: Operation[..., Any], begun: Begun) -> tuple[bytes | None, bool]:
         """What the look-up found, and whether the service told at all."""
@@ -252,7 +252,7 @@ class Doubts:
         row = tx.action(begun.run_no, begun.path)
         if row is None or row.state != "doubtful" or row.round != begun.round:
             return None
-        if has_ended(tx, begun.run_no):
+        if has_ended(tx, begun.run_no, begun.path):
             return None
         intent, run = tx.entry(row.intent), self._stand_in(tx, begun.run_no)
         if intent is None or intent.body is None or run is None:

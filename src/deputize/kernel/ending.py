@@ -26,8 +26,9 @@ class Ended:
     next_ready: int | None
 
 
-def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
-    """End a run, tell the run that sent its event, and go on where it said `continue_with`."""
+def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake, plan: dict[str, Any] | None = None) -> Ended:
+    """End a run, tell the run that sent its event, and go on where it said `continue_with`; with a `plan`
+    (see `kernel/unwinding.py`), what it did is undone from then on."""
     body: dict[str, Any] = {
         "kind": step.kind,
         "label": step.outcome.label,
@@ -39,7 +40,10 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake) -> Ended:
         "waited": run.waited,
         "carded": run.carded,
     }
-    run.version = tx.append(run.no, run.version, [Draft("ended", body)])
+    drafts = [Draft("ended", body)]
+    if plan is not None and plan["steps"]:
+        drafts.append(Draft("unwinding", plan | {"by": {"person": "", "reason": "it failed"}}))
+    run.version = tx.append(run.no, run.version, drafts)
     arrivals = _tell_sender(tx, intake, run.event, run.id, body, run.sender)
     if step.state is not None:
         arrivals.append(intake.arrive(tx, continued(run, step.state, tx.at_us)))

@@ -218,6 +218,8 @@ class Gate:
         run = request.run
         if run.is_over() or parts.stops.in_way(*turn.scopes) is not None:
             return StoppedStart()
+        if run.stands_in:
+            run.version = tx.version(run.no)
         started = start(tx, request, parts.force, parts.store.ledger_id)
         parts.boundary("t2.in")
         return started
@@ -278,7 +280,8 @@ class Gate:
             await self._settling.doubt(operation, replace(begun, give_up_at=answer_by), error.reason)
             return None
         parts.boundary("send.after")
-        return self._settling.receipt(run, begun, stored)
+        undo = operation.undo.of(operation, begun.args, stored) if operation.undo is not None else None
+        return self._settling.receipt(run, begun, stored, undo)
 
     async def _not_done(
         self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, error: CallFailed

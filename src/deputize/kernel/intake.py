@@ -206,7 +206,7 @@ class Intake:
             return None
         event = kept.occurrence
         run = self.live_run(no, row.id, automation, event, row.event, {}, row.key, row.began_at)
-        run.sender = sender_of(tx.entries(no, limit=1))
+        run.sender, run.stands_in = sender_of(tx.entries(no, limit=1)), True
         return run
 
     def live_run(

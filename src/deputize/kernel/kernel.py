@@ -31,6 +31,7 @@ from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
+from deputize.kernel.unwinding import Unwinding
 from deputize.kernel.waiting import WAKE_MAX, wake_due
 from deputize.kernel.watchdog import Watchdog
 from deputize.ledger import SYSTEM, Draft
@@ -109,6 +110,7 @@ class Kernel:
             self.parts,
             given.automations,
             self.driver,
+            given.operations,
             self.intake,
             self.recording.append,
             ready=self.scheduler.ready,
@@ -129,8 +131,12 @@ class Kernel:
             self.doubts,
             self.runner,
             given.operations,
-            self.scheduler.stops_changed,
+            self._lifted,
         )
+        self.unwinding = Unwinding(
+            self.parts, self.recording, self.gate, given.operations, self.intake.stand_in
+        )
+        self.runner.known, self.runner.unwind = self.unwinding.go_on, self.unwinding.begin
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.answering = Answering(self.parts, self.recording.append, self.runner.deliver)
         self.watchers: list[Callable[[LiveRun], None]] = []
@@ -164,6 +170,7 @@ class Kernel:
         for no, priority, automation in store.read(ready_runs):
             self._known[no] = (priority, automation)
             self.scheduler.ready(no)
+        self.unwinding.resume()
         self._due_at(store.read(lambda view: view.next_due()))
         self.parts.boundary("recovery.begun")
 
@@ -176,6 +183,7 @@ class Kernel:
         self.parts.time.on_back = lambda no_repeat_before: None
         for task in list(self._noting):
             task.cancel()
+        await self.unwinding.stop()
         await self.doubts.stop()
         await self.recording.stop()
         await self.runner.stop()
@@ -213,6 +221,10 @@ class Kernel:
         task = asyncio.get_running_loop().create_task(written())
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
+
+    def _lifted(self) -> None:
+        self.scheduler.stops_changed()
+        self.unwinding.resume()
 
     def _fresh(self, run: LiveRun) -> None:
         self._known[run.no] = (run.priority, run.automation.name)

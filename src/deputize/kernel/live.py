@@ -72,6 +72,8 @@ class LiveRun:
     was_stuck: bool = False
     kept: asyncio.Future[Any] | None = None
     """The commit of its event, while that is on its way."""
+    stands_in: bool = False
+    """Not in memory: only to judge and to write by, as the ledger has it."""
     discarded: bool = False
     """Appends failed, or it was evicted: what is still under way for it is not delivered."""
 

@@ -27,8 +27,10 @@ from deputize.kernel.parts import Parts
 from deputize.kernel.result import Changed, Known, Result, value
 from deputize.kernel.stepping import digest_of, follow_change, name_of
 from deputize.kernel.sticking import stick_step
+from deputize.kernel.undoing import plan_if_failed
 from deputize.kernel.waiting import register_wait
 from deputize.ledger import Draft
+from deputize.operation import Operation
 from deputize.question import Question
 from deputize.store.protocol import RunRow, Tx
 from deputize.waits import Send, Sleep, WaitFor
@@ -46,6 +48,7 @@ class Runner:
         parts: Parts,
         automations: Mapping[str, Automation],
         driver: Driver,
+        operations: Mapping[str, Operation[..., Any]],
         intake: Intake,
         append: Append,
         *,
@@ -57,7 +60,12 @@ class Runner:
         self.parts = parts
         self.automations = automations
         self.gate: Gate
+        self.known: Callable[[int], None]
+        """Told of each run of which something has become known: it may be one that is being undone."""
+        self.unwind: Callable[[int], None]
+        """Told of each run that has failed and is to be undone."""
         self._driver = driver
+        self._operations = operations
         self._intake = intake
         self._append = append
         self._ready = ready
@@ -200,6 +208,7 @@ class Runner:
 
     def deliver(self, run_no: int, path: str, result: Result | None) -> None:
         """A result from a resolution, a timer or an event, for a run in memory or not."""
+        self.known(run_no)
         run = self.parts.live.get(run_no)
         if run is None or run.discarded:
             self._ready(run_no)
@@ -213,6 +222,7 @@ class Runner:
 
     def retry(self, run_no: int, path: str, changed: Changed | None = None) -> None:
         """People have approved an action, in memory or not, or put another in its place: to the gate."""
+        self.known(run_no)
         run = self.parts.live.get(run_no)
         if run is None or run.discarded:
             self._ready(run_no)
@@ -282,8 +292,7 @@ class Runner:
         except StoreError:
             self.lose(run)
             return
-        run.busy -= 1
-        run.cancel = ""
+        run.busy, run.cancel = run.busy - 1, ""
         leaf.result = Result("cancelled", b"null", str(body["reason"]), at)
         self._driver.give(run)
 
@@ -295,13 +304,19 @@ class Runner:
                 step = failed(run, CodeError(f"{run.automation.where}: continue_with(): {error}"))
         self.parts.boundary("ended.before")
         try:
-            ended = await self.parts.store.write(lambda tx: end_run(tx, run, step, self._intake))
+            ended = await self.parts.store.write(
+                lambda tx: end_run(
+                    tx, run, step, self._intake, plan_if_failed(tx, run, step, self._operations)
+                )
+            )
             self.parts.boundary("ended.after")
         except StoreError:
             self.lose(run)
             return
         self._gone(run)
         self.after(ended)
+        if run.automation.unwind:
+            self.unwind(run.no)
 
     def end_by_hand(self, tx: Tx, row: RunRow, reason: str) -> Ended:
         """End a run inside a person's work; call `after` with what it returns once that is committed."""

@@ -21,6 +21,7 @@ from deputize.kernel.start import Begun, give_up_after_us, start_within_s
 from deputize.ledger import Draft, EntryType
 from deputize.operation import Operation
 from deputize.store.protocol import Tx, View
+from deputize.undo import UNDO
 
 Failure = Literal["refused", "declined"]
 
@@ -42,10 +43,14 @@ class Settling:
 
     # -- known, by the answer: T3, queued and not waited for -------------------------------------------
 
-    def receipt(self, run: LiveRun | None, begun: Begun, stored: bytes) -> Result:
-        """Done, with an answer that the contract can read."""
+    def receipt(
+        self, run: LiveRun | None, begun: Begun, stored: bytes, undo: Mapping[str, Any] | None = None
+    ) -> Result:
+        """Done, with an answer that the contract can read, and with what would `undo` it."""
         body, result = _got(begun.expects, stored, self._parts.time.now_us())
         body["by"] = "answer"
+        if undo is not None:
+            body["undo"] = undo
 
         def work(tx: Tx) -> None:
             self._parts.boundary("t3.in")
@@ -96,7 +101,7 @@ class Settling:
         def work(tx: Tx) -> Begun | Literal["ended"] | None:
             if not self._recording.still(tx, begun, was):
                 return None
-            if has_ended(tx, begun.run_no):
+            if has_ended(tx, begun.run_no, begun.path):
                 return "ended"
             again = replace(
                 begun,
@@ -208,10 +213,10 @@ class Settling:
         self._recording.post(request.run, work)
 
 
-def has_ended(view: View, run_no: int) -> bool:
-    """Whether a run has ended: then nothing of it is sent any more."""
+def has_ended(view: View, run_no: int, path: str) -> bool:
+    """Whether a run has ended: then nothing of it is sent any more, but what undoes it."""
     row = view.run_no(run_no)
-    return row is None or row.state == "ended"
+    return row is None or (row.state == "ended" and not path.startswith(UNDO))
 
 
 def settled_part(begun: Begun, was: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ def erase_run(tx: Tx, run: int, system_version: int) -> int:
         raise StoreError(
             f"run {row.id} is {row.state}: only a run that has ended can be erased; cancel it first"
         )
+    if any(wait.kind == "unwind" for wait in tx.waits(run)):
+        raise StoreError(f"run {row.id} is being undone; erase it when that has come to its end")
     whole = [entry for entry in tx.entries(run) if entry.body is not None]
     if not whole:
         return system_version

@@ -259,8 +259,23 @@ def _waiting(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
 def _woke(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
     sql("UPDATE run SET state='ready' WHERE no=? AND state='waiting'", (run,))
-    if body["kind"] == "question":
+    if body.get("kind") == "question":
         _close_cards(sql, run, body["path"])
+
+
+def _unwinding(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    sql("INSERT INTO wait VALUES (?,?,'unwind',NULL,'','','')", (run, body["path"]))
+    _close_cards(sql, run, body["path"])
+
+
+def _unwound(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
+    if body["left"]:
+        _open_card(sql, seq, run, run_id, body["path"], "unwind", body["title"], body, at)
+
+
+def _noted(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    _close_cards(sql, run, body["path"])
 
 
 def fields_of(matching: Body) -> str:
@@ -347,4 +362,7 @@ _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "abandoned": _abandoned,
     "waiting": _waiting,
     "woke": _woke,
+    "unwinding": _unwinding,
+    "unwound": _unwound,
+    "noted": _noted,
 }

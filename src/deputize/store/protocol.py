@@ -209,6 +209,10 @@ class View(Protocol):
         """Runs with an action that people are asked for and with an approval of it that is not used."""
         ...
 
+    def unwinding_runs(self) -> list[int]:
+        """Runs that are being undone."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """Numbers for metrics: `runs.<state>`, `actions.<state>`, `events`, `entries`, `cards`."""
         ...

@@ -171,6 +171,10 @@ class SqliteView:
         )
         return [int(no) for (no,) in self.db.execute(sql).fetchall()]
 
+    def unwinding_runs(self) -> list[int]:
+        rows = self.db.execute("SELECT run FROM wait WHERE kind='unwind' ORDER BY run").fetchall()
+        return [int(no) for (no,) in rows]
+
     def counts(self) -> dict[str, int]:
         # Asked at each scrape, so no table is counted that only grows: events and entries are numbered
         # without gaps, what is finished is tallied, and what is unfinished or waits has an index of its own.
