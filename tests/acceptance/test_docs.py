@@ -36,7 +36,9 @@ def write_files(page: Path, root: Path) -> list[str]:
         assert match, f"{page.name}: a code block starts with a comment that names its file: {body[:60]!r}"
         path = root / match[1]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(body)
+        # Several pages say what stands in the settings.
+        before = path.read_text() if match[1] == "deputize.toml" and path.exists() else ""
+        path.write_text(before + body)
         names.append(match[1])
     return names
 
@@ -105,9 +107,12 @@ def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loa
     project = load_project(
         tmp_path, {"PAYMENTS_URL": "http://127.0.0.1:1", "PAYMENTS_TOKEN": "a-long-enough-token"}
     )
-    assert set(project.operations) == {"payments.refund"}
-    assert set(project.automations) == {"collect_photo"}
-    assert len(project.rules.explain()) == 6
+    assert set(project.operations) == {"payments.refund", "stock.hold", "stock.release"}
+    assert project.operations["stock.hold"].contract.undo == "stock.release"
+    assert set(project.automations) == {"collect_photo", "pick_headline"}
+    assert len(project.rules.explain()) == 7
+    assert set(project.settings.directory.people) == {"maya", "kim"}
+    assert project.settings.connectors["payments"].concurrent_max == 10
 
 
 def test_the_page_on_testing_tests_the_example(tmp_path: Path) -> None:
