@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deputize.cli.here import Here
+from deputize.cli.restoring import restore_ledger
 from deputize.errors import Conflict
 from deputize.kernel.people import NotAnswerable
 from deputize.store.protocol import CardRow
@@ -568,3 +571,39 @@ BLIND = """
 async def pay_blind(call: Call, account: str, amount: Money) -> Item:
     return Item.model_validate((await call.post("/plain", json={"item": account})).json())
 """
+
+
+async def test_who_changed_the_arguments_does_not_have_it_done_again_either(
+    tmp_path: Path, desk: Desk
+) -> None:
+    pays = PAYS.replace("desk.pay(account", "desk.pay_blind(account")
+    rules = ASKS.replace("desk.pay", "desk.pay_blind")
+    root = project(tmp_path, desk, rules=rules, automations=pays)
+    (root / "connectors" / "desk.py").open("a").write(BLIND)
+    desk.faults.append(fault("cut_before"))
+    async with running(root) as app:
+        run = await app.send(item="a", n=80)
+        card = await app.card()
+        await change(app, card, card.body["args"] | {"amount": {"minor": 7000, "currency": "EUR"}}, "kim")
+        await approve(app, (await app.until(lambda view: view.cards()))[0], "maya")
+        doubt = (await app.until(lambda view: [c for c in view.cards() if c.kind == "doubt"]))[0]
+        await app.answer(doubt.id, "do_again", person="kim")
+        assert await app.label(run) == "done(Refused)"
+        assert len(desk.seen) == 1
+
+
+async def test_an_approval_from_before_a_restore_is_worth_nothing(tmp_path: Path, desk: Desk) -> None:
+    async with running(project(tmp_path, desk)) as app:
+        await app.send(item="a", n=80)
+        card = await app.card()
+        await app.gone()
+        await app.kernel.people.stop("all", "", "maya")
+        await approve(app, card)
+        await so(lambda: app.kernel.parts.stops.parked)
+        app.system.store.backup(tmp_path / "copy.db")
+    await asyncio.to_thread(restore_ledger, Here(root=tmp_path), tmp_path / "copy.db", force=True)
+    async with running(tmp_path) as app:
+        await app.kernel.people.lift("all", "maya")
+        await app.gone()
+        assert app.read(lambda view: view.approvals(card.run, card.path)) == []
+        assert desk.seen == [] and app.cards()[0].id == card.id

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deputize.errors import StoreError
+from deputize.errors import StoreError, StoreFull
+from deputize.kernel import unwinding
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM
 from deputize.store.erasure import erase_run
@@ -105,7 +106,7 @@ async def test_one_action_is_undone_alone_and_the_rest_after_it(tmp_path: Path, 
         assert await undo(app, f"{run}/3.0") == "undoing 1 action"
         await unwound(app, run)
         assert made(desk)[-1] == "-b"
-        await so(lambda: not app.kernel.unwinding._tasks)
+        await so(app.kernel.idle)
         assert await undo(app, run) == "undoing 2 of its actions"
         await app.action(run, "undo/1", "settled")
         assert made(desk)[-2:] == ["-c", "-a"]
@@ -223,7 +224,7 @@ async def test_nothing_is_undone_around_a_doubt(tmp_path: Path, desk: Desk) -> N
         await app.answer(first.id, "abandon")
         await app.ended(run)
         await undo(app, run)
-        await so(lambda: not app.kernel.unwinding._tasks)
+        await so(app.kernel.idle)
         assert made(desk) == ["a", "b", "c"], "nobody knows yet whether the last of it happened"
         await app.answer(second.id, "did_not")
         await unwound(app, run)
@@ -238,7 +239,13 @@ async def test_an_undo_waits_for_approval_where_rules_ask(tmp_path: Path, desk: 
         await undo(app, f"{run}/1")
         card = await card_of(app, "approval")
         assert card.id == f"{run}/undo/1"
-        await so(lambda: not app.kernel.unwinding._tasks)
+        await app.gone()
+        with pytest.raises(NotAnswerable, match="approved or refused as it is"):
+            await app.kernel.approving.change(
+                card.id, binding=card.body["binding"], args={}, reason="", person="kim"
+            )
+        with pytest.raises(NotAnswerable, match="nobody approves their own request"):
+            await app.kernel.approving.approve(card.id, binding=card.body["binding"], person="maya")
         await app.kernel.approving.approve(card.id, binding=card.body["binding"], person="kim")
         assert (await unwound(app, run))["undone"] == ["1"]
         assert made(desk)[-1] == "-a"
@@ -250,7 +257,7 @@ async def test_it_goes_on_after_a_stop_and_after_a_halt(tmp_path: Path, desk: De
         await app.ended(run)
         await app.kernel.people.stop("all", "", "maya")
         await undo(app, run)
-        await so(lambda: not app.kernel.unwinding._tasks)
+        await so(app.kernel.idle)
         assert made(desk) == ["a", "b", "c"]
         with pytest.raises(NotAnswerable, match="is being undone already"):
             await undo(app, run)
@@ -271,3 +278,22 @@ async def test_a_run_that_goes_on_is_not_undone(tmp_path: Path, desk: Desk) -> N
             await undo(app, run)
         with pytest.raises(NotAnswerable, match="there is no run 'nope'"):
             await undo(app, "nope")
+
+
+async def test_an_undo_that_could_not_be_written_is_tried_again(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unwinding, "RETRY_S", 0.01)
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send()
+        await app.ended(run)
+        left = iter([StoreFull(), None])
+
+        def full() -> None:
+            error = next(left, None)
+            if error is not None:
+                raise error
+
+        app.hooks["t2.in"] = full
+        await undo(app, run)
+        assert (await unwound(app, run))["undone"] == ["3.1", "3.0", "1"]

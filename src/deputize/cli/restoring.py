@@ -64,6 +64,8 @@ async def _mark(staged: Path, reason: str) -> int:
         halted = Draft("halted", {"scope": ALL, "reason": reason, "person": "deputize restore"})
         tx.append(SYSTEM, tx.version(SYSTEM), [restored, halted])
         tx.set_setting(STOP_SETTING + ALL, reason)
+        # Since the copy was made they may have been used in the ledger that it is a copy of.
+        tx.void_approvals()
         return tx.counts()["entries"]
 
     try:

@@ -17,13 +17,13 @@ from deputize.kernel.asking import Open, open_of
 from deputize.kernel.ending import Append
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
-from deputize.kernel.result import Changed, Result
+from deputize.kernel.result import CHANGED, Changed, Result
 from deputize.kernel.runner import Runner
-from deputize.kernel.stepping import CHANGED
 from deputize.ledger import Draft
 from deputize.operation import Operation
 from deputize.sentence import listed
 from deputize.store.protocol import ActionRow, RunRow, Tx
+from deputize.undo import UNDO
 
 CHANGES_MAX = 20
 """How often the arguments of one action may be changed."""
@@ -90,6 +90,8 @@ class Approving:
         def work(tx: Tx) -> tuple[int, str, Changed]:
             asked = self._find(tx, card, binding)
             self._check(asked, person, tx.at_us)
+            if asked.row.path.startswith(UNDO):
+                raise NotAnswerable("what undoes an action is approved or refused as it is")
             changed = Changed(_next_path(asked.row.path), self._new_args(asked, args), person)
             body = {
                 "reason": f"{person} changed its arguments" + (f": {reason}" if reason else ""),

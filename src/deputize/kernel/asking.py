@@ -12,6 +12,7 @@ from typing import Any
 
 from deputize.approval import Approval, Asking, Demand, binding_of, used_for
 from deputize.kernel.judging import InForce, Request
+from deputize.kernel.result import CHANGED
 from deputize.ledger import Draft, Entry
 from deputize.rule import RuleLine, Verdict
 from deputize.store.protocol import ActionRow, Tx, View
@@ -112,6 +113,22 @@ def ask(
     }
     run.version = tx.append(run.no, run.version, [Draft("asked", body)])
     return Asked(due)
+
+
+def changers_of(view: View, run_no: int, path: str) -> tuple[str, ...]:
+    """Who changed an action's arguments on the way to the one at `path`."""
+    if CHANGED not in path:
+        return ()
+    changes = {
+        body["changed"]["path"]: (str(body["path"]), str(body["changed"]["person"]))
+        for entry in view.entries(run_no)
+        if (body := entry.body) is not None and "changed" in body
+    }
+    found: list[str] = []
+    while path in changes:
+        path, person = changes[path]
+        found.append(person)
+    return tuple(found)
 
 
 def demands_of(rules: Sequence[RuleLine]) -> list[Demand]:

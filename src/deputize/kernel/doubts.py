@@ -14,6 +14,7 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.call import CallFailed
 from deputize.errors import StoreError
+from deputize.kernel.asking import changers_of
 from deputize.kernel.gate import Gate
 from deputize.kernel.judging import Request
 from deputize.kernel.live import LiveRun
@@ -260,7 +261,8 @@ class Doubts:
         action: Action[Any] = Action(operation, begun.args).because(intent.body["why"])
         action.expects = begun.expects
         args = canonical.decode(begun.args)
-        request = Request(run, begun.path, action, args, operation.amount(args))
+        changers = changers_of(tx, begun.run_no, begun.path)
+        request = Request(run, begun.path, action, args, operation.amount(args), changers=changers)
         force, ledger_id = self._parts.force, self._parts.store.ledger_id
         again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend, person=person)
         self._recording.append(tx, begun.run_no, [draft])

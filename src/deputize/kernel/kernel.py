@@ -190,8 +190,8 @@ class Kernel:
         await self.driver.stop()
 
     def idle(self) -> bool:
-        """Whether no run is in memory or in line."""
-        return not self.parts.live and not self.scheduler.backlog
+        """Whether no run is in memory or in line, and none is being undone."""
+        return not self.parts.live and not self.scheduler.backlog and self.unwinding.idle()
 
     def _opened(self, tx: Tx) -> None:
         for name, reason in tx.settings(STOP_SETTING).items():

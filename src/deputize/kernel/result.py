@@ -22,6 +22,10 @@ class Result:
     at_us: int
 
 
+CHANGED = "~"
+"""`3~1` is the path of the action in the place of `3`, whose arguments a person changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """A person has changed an action's arguments: where it goes on, with which, and by whom."""

@@ -22,14 +22,12 @@ from deputize.event import Occurrence
 from deputize.kernel.failing import failed, foreign, too_many
 from deputize.kernel.guard import watched
 from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
-from deputize.kernel.result import Changed, Known, Result
+from deputize.kernel.result import CHANGED, Changed, Known, Result
 from deputize.kernel.returning import returned
 from deputize.question import Question
 from deputize.waits import Send, Sent, Sleep, WaitFor
 
 EVICT_TURNS_MAX = 10
-CHANGED = "~"
-"""`3~1` is the path of the action in the place of `3`, whose arguments a person changed."""
 SHOWN_CHARS_MAX = 500
 
 _HINT = (

@@ -39,6 +39,8 @@ class _Step:
     run: LiveRun
     path: str
     action: Action[Any]
+    by: tuple[str, ...]
+    """Who asked for it: nobody approves their own request."""
 
 
 class Unwinding:
@@ -127,6 +129,10 @@ class Unwinding:
             self._tasks[no] = task
             task.add_done_callback(lambda done: self._done(no, done))
 
+    def idle(self) -> bool:
+        """Whether nothing is being undone at this moment."""
+        return not self._tasks
+
     async def stop(self) -> None:
         """Leave all of it as it is; the next owner goes on."""
         tasks = list(self._tasks.values())
@@ -153,7 +159,10 @@ class Unwinding:
             step = await self._parts.store.write(lambda tx: self._next(tx, no))
             self._parts.boundary("unwind.next")
             while step is not None:
-                if await self._gate.carry_out(step.run, step.path, step.action) is None:
+                if await self._gate.carry_out(step.run, step.path, step.action, step.by) is None:
+                    if step.run.discarded:
+                        # It could not be written.
+                        asyncio.get_running_loop().call_later(RETRY_S, self.go_on, no)
                     break
                 step = await self._parts.store.write(lambda tx: self._next(tx, no))
                 self._parts.boundary("unwind.next")
@@ -184,7 +193,8 @@ class Unwinding:
             action.why = f"undo of {step['undoes']}"
             if row is not None and row.state == "asking":
                 run.record[step["path"]] = Known(operation.name, action.digest, "asking")
-            return _Step(run, step["path"], action)
+            person = entry.body["by"]["person"]
+            return _Step(run, step["path"], action, (person,) if person else ())
         self._end(tx, no, entry.body, steps, [], None)
         return None
 

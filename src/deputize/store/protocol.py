@@ -300,6 +300,10 @@ class Tx(View, Protocol):
         """Record a person's approval; False where they have given the same one, and it is not used yet."""
         ...
 
+    def void_approvals(self) -> None:
+        """No approval that was given until now is good any more; people are asked anew."""
+        ...
+
     def use_approvals(self, numbers: Sequence[int]) -> None:
         """Use approvals up."""
         ...

@@ -244,6 +244,9 @@ class SqliteTx(SqliteView):
         )
         return cursor.rowcount == 1
 
+    def void_approvals(self) -> None:
+        self._sql("UPDATE approval SET used=1 WHERE used=0", ())
+
     def use_approvals(self, numbers: Sequence[int]) -> None:
         for no in numbers:
             self._sql("UPDATE approval SET used=1 WHERE no=?", (no,))
