@@ -47,6 +47,8 @@ class FactNeed:
     agents: frozenset[str] = frozenset()
     automations: frozenset[str] = frozenset()
     when: tuple[tuple[str, frozenset[bytes]], ...] = ()
+    under_way: frozenset[str] = frozenset()
+    """Not what was done is counted, but which actions of these operations are open or in doubt now."""
 
     def applies(self, agent: str, automation: str, args: Mapping[str, Any]) -> bool:
         """Whether an action with these canonical arguments is counted."""
@@ -120,6 +122,10 @@ class RuleSet(Protocol):
 
     def needs(self, operation: str) -> tuple[FactNeed, ...]:
         """The counts that judging this operation takes."""
+        ...
+
+    def under_way(self, operation: str) -> tuple[FactNeed, ...]:
+        """The counts of actions under way that an action of this operation is part of."""
         ...
 
     def demands(self, operation: str) -> bool:

@@ -53,13 +53,13 @@ def test_an_operation_that_is_not_there(operation: str, message: str) -> None:
         ("permit = 1", "permit: only true can be said; leave it out otherwise"),
         (
             "permit = true\nnever = true",
-            "a rule says exactly one of permit, never, never_above, at_most, only_during, "
+            "a rule says exactly one of permit, never, never_above, at_most, only_during, not_while, "
             "ask_above, ask_always, ask_first, two_people_above; "
             "it says permit and never",
         ),
         (
             "agent = 'desk'",
-            "a rule says exactly one of permit, never, never_above, at_most, only_during, "
+            "a rule says exactly one of permit, never, never_above, at_most, only_during, not_while, "
             "ask_above, ask_always, ask_first, two_people_above; it says nothing",
         ),
         ("never = true\nagent = 'a'\nagents = ['b']", "give agent or agents, not both"),

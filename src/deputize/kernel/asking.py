@@ -7,7 +7,7 @@ writes only what is not asked yet. It holds no lease, no budget and no count.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from deputize.approval import Approval, Asking, Demand, binding_of, used_for
@@ -158,6 +158,16 @@ def unanswered(asked: Open) -> str:
     """Why it is refused at the end of its time."""
     whom = " or ".join(sorted({name for demand in asked.demands for name in demand.whom})) or "the keeper"
     return f"it waited for the approval of {whom}, and had not got it in time"
+
+
+def can_be_met(verdict: Verdict) -> bool:
+    """Whether people, or the end of what is under way, can meet all that a verdict demands."""
+    return all(is_for_people(rule) or rule.tier == "wait" for rule in verdict.rules)
+
+
+def for_people(verdict: Verdict) -> Verdict:
+    """A verdict with those of its rules alone that ask people."""
+    return replace(verdict, rules=tuple(rule for rule in verdict.rules if rule.tier != "wait"))
 
 
 def is_for_people(rule: RuleLine) -> bool:

@@ -346,4 +346,5 @@ def begun_of(row: ActionRow, intent: Mapping[str, Any]) -> Begun:
         tuple((b, w, a) for b, w, a in intent["holds"]),
         tuple((c, s, w, n) for c, s, w, n in intent["counted"]),
         intent["expects"],
+        tuple((c, s, w, n) for c, s, w, n in intent.get("under_way", ())),
     )

@@ -177,7 +177,8 @@ class Gate:
                     parts.boundary("t2.before")
                     started = await parts.store.write(lambda tx: self._start(tx, request, turn))
                 if isinstance(started, Begun):
-                    place.leave()
+                    # Who waited for a lease has it now; what was under way is in nobody's way any more.
+                    place.leave(next_too=not place.is_for(started.leases))
                     parts.boundary("t2.after")
                     by = started_at + start_within_s(operation.contract)
                     return await self.send(run, operation, started, by, turn)

@@ -79,6 +79,13 @@ class Books(Protocol):
         ...
 
 
+def under_way_of(request: Request, force: InForce) -> tuple[Count, ...]:
+    """What an action is counted under for as long as it is under way."""
+    agent, name = request.run.automation.agent.name, request.action.operation.name
+    needs = force.rules.under_way(name)
+    return tuple((need.counter, need.subject(agent, request.args), 0, 1) for need in needs)
+
+
 def verdict_of(
     tx: Books | None, request: Request, force: InForce, at_us: int
 ) -> tuple[Verdict, tuple[Count, ...], dict[str, int]]:
@@ -94,7 +101,8 @@ def verdict_of(
         window = force.calendar.start(need.per, at_us)
         subject = need.subject(agent, request.args)
         facts[need.counter] = tx.counted(need.counter, subject, window) if tx is not None else 0
-        counted.append((need.counter, subject, window, need.weight(request.args)))
+        if not need.under_way:
+            counted.append((need.counter, subject, window, need.weight(request.args)))
     minute, weekday = force.calendar.time_of_day(at_us)
     question = Question(
         agent, run.automation.name, action.operation.name, request.args, facts, minute, weekday

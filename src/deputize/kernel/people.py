@@ -136,31 +136,31 @@ class People:
         part = settled_part(begun, row.state) | {"by": by, "at": at}
         if row.state == "drifted":
             # It was settled as done; what it held is let go already.
-            part |= {"leased": False, "holds": [], "counted": []}
+            part |= {"leased": False, "holds": [], "counted": [], "under_way": []}
         if kind == "happened":
             stored = self._stored(row, result)
             unmet = unmet_of(begun.expects, canonical.decode(stored))
             more = {"unmet": unmet} if unmet else {}
             self._append(tx, run.no, [Draft("receipt", part | {"result": tx.place(stored)} | more)])
             got = Result("unmet" if unmet else "value", stored, unmet_sentence(unmet), at)
-            return _Taken(run.no, row.path, got, freed=begun.leases)
+            return _Taken(run.no, row.path, got, freed=begun.frees)
         if kind == "did_not":
             reason = f"{by['person']} says that it did not happen" + (
                 f": {by['reason']}" if by["reason"] else ""
             )
             self._append(tx, run.no, [Draft("refused", part | {"reason": reason})])
-            return _Taken(run.no, row.path, Result("refused", b"null", reason, at), freed=begun.leases)
+            return _Taken(run.no, row.path, Result("refused", b"null", reason, at), freed=begun.frees)
         if kind == "do_again":
             operation = self._operations[row.operation]
             because = f"{by['person']} says that it did not happen, and asks for it again"
             again = self._doubts.start_round(tx, begun, operation, because, spend=False, person=by["person"])
             if isinstance(again, Begun):
                 return _Taken(run.no, row.path, again=(again, operation))
-            return _Taken(run.no, row.path, again, freed=begun.leases)
+            return _Taken(run.no, row.path, again, freed=begun.frees)
         self._append(tx, run.no, [Draft("abandoned", part)])
         if run.state == "ended":
-            return _Taken(run.no, row.path, freed=begun.leases)
-        return _Taken(run.no, row.path, ended=self._end(tx, run, by), freed=begun.leases)
+            return _Taken(run.no, row.path, freed=begun.frees)
+        return _Taken(run.no, row.path, ended=self._end(tx, run, by), freed=begun.frees)
 
     def _end(self, tx: Tx, run: RunRow, by: Mapping[str, Any]) -> Ended:
         live = self._parts.live.get(run.no)

@@ -83,8 +83,8 @@ class Recording:
                     task.add_done_callback(self._late.discard)
                 return
             self._parts.boundary("t3.after")
-            if begun is not None and begun.leases:
-                self._parts.leases.freed(begun.leases)
+            if begun is not None and (begun.leases or begun.under_way):
+                self._parts.leases.freed(begun.frees)
 
         future.add_done_callback(finished)
 
@@ -97,5 +97,5 @@ class Recording:
             await self.written(if_open)
         except StoreError:
             return
-        self._parts.leases.freed(begun.leases)
+        self._parts.leases.freed(begun.frees)
         self._on_late(begun.run_no)

@@ -48,7 +48,18 @@ def start_again(
         body = settled_part(before, "doubtful") | {"reason": reason, "spend": spend, "at": at}
         return RefusedStart(reason, at), Draft("refused", body | {"rules": rules, "facts": dict(facts)})
     round = before.round + 1
-    again = begin(request.run, before.path, action, round, at, ledger_id, before.leases, holds, counted)
+    again = begin(
+        request.run,
+        before.path,
+        action,
+        round,
+        at,
+        ledger_id,
+        before.leases,
+        holds,
+        counted,
+        before.under_way,
+    )
     body = intent_body(
         again, tx.place(again.args), action, request, verdict, facts, force.rules.digest, at
     ) | {
@@ -57,6 +68,7 @@ def start_again(
             "leased": bool(before.leases),
             "holds": before.holds,
             "counted": before.counted,
+            "under_way": before.under_way,
             "spend": spend,
         },
     }
@@ -84,6 +96,7 @@ class _Released:
     def counted(self, counter: str, subject: str, window: int) -> int:
         place = (counter, subject, window)
         own = 0 if self._spend else sum(n for *at, n in self._before.counted if tuple(at) == place)
+        own += sum(n for *at, n in self._before.under_way if tuple(at) == place)
         return self._tx.counted(counter, subject, window) - own
 
     def used(self, budget: str, window: int) -> tuple[int, int]:

@@ -167,7 +167,7 @@ class Settling:
         if not await self._recording.written(work):
             return None
         self._parts.boundary("t3.after")
-        self._parts.leases.freed(begun.leases)
+        self._parts.leases.freed(begun.frees)
         return result
 
     def _append(self, tx: Tx, begun: Begun, type: EntryType, was: str, body: dict[str, Any]) -> None:
@@ -227,6 +227,7 @@ def settled_part(begun: Begun, was: str) -> dict[str, Any]:
         "leased": bool(begun.leases),
         "holds": begun.holds,
         "counted": begun.counted,
+        **({"under_way": begun.under_way} if begun.under_way else {}),
     }
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from deputize import canonical
 from deputize.action import Action
 from deputize.approval import Approval
-from deputize.kernel.asking import Asked, approved, ask, granted, is_for_people, open_of, unanswered
-from deputize.kernel.judging import Books, InForce, Request, verdict_of
+from deputize.kernel.asking import Asked, approved, ask, can_be_met, for_people, granted, open_of, unanswered
+from deputize.kernel.judging import Books, InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.ledger import Draft
 from deputize.operation import Contract
@@ -46,7 +46,13 @@ class Begun:
     holds: tuple[Hold, ...]
     counted: tuple[Count, ...]
     expects: Mapping[str, Any]
+    under_way: tuple[Count, ...] = ()
     unproved: bool = False
+
+    @property
+    def frees(self) -> tuple[str, ...]:
+        """What others may wait for until it is settled: its leases, and its being under way."""
+        return self.leases + tuple(line_of(counter, subject) for counter, subject, _, _ in self.under_way)
 
     @property
     def id(self) -> str:
@@ -95,13 +101,18 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         return refuse(tx, request, f"the agent {run.automation.agent.name} may not use {contract.name}", at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
     used: list[Approval] = []
-    if verdict.decision == "demand" and all(is_for_people(rule) for rule in verdict.rules):
-        if asked is not None and at >= asked.due:
-            return refuse(tx, request, unanswered(asked), at, expired=asked.expires)
-        approvals = granted(tx, request, verdict, force, asked)
-        if approvals is None:
-            return ask(tx, request, verdict, facts, force, asked)
-        used = approvals
+    if verdict.decision == "demand" and can_be_met(verdict):
+        people = for_people(verdict)
+        if people.rules:
+            if asked is not None and at >= asked.due:
+                return refuse(tx, request, unanswered(asked), at, expired=asked.expires)
+            approvals = granted(tx, request, people, force, asked)
+            if approvals is None:
+                return ask(tx, request, people, facts, force, asked)
+            used = approvals
+        busy = _under_way(request, force, facts)
+        if busy is not None:
+            return busy
     elif verdict.decision != "allow":
         return refuse(tx, request, verdict.sentence(), at, verdict=verdict, facts=facts)
     leases = action.operation.resources(request.args) if contract.resources else ()
@@ -110,13 +121,28 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     holds, over = holds_of(tx, request, force, at)
     if over:
         return refuse(tx, request, over, at, verdict=verdict, facts=facts)
-    begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted)
+    under_way = under_way_of(request, force)
+    begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted, under_way)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
     if asked is not None:
         body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in used]}
         tx.use_approvals([one.no for one in used])
     run.version = tx.append(run.no, run.version, [Draft("intent", body)])
     return begun
+
+
+def _under_way(request: Request, force: InForce, facts: Mapping[str, int]) -> Busy | None:
+    """What is under way, where that is in the way: the action stands in line, holding nothing."""
+    agent = request.run.automation.agent.name
+    for need in force.rules.needs(request.action.operation.name):
+        if need.under_way and facts[need.counter]:
+            return Busy(line_of(need.counter, need.subject(agent, request.args)))
+    return None
+
+
+def line_of(counter: str, subject: str) -> str:
+    """The line of those that wait until what is counted so is not under way any more."""
+    return f"{counter}: {subject}" if subject else counter
 
 
 def begin(
@@ -129,6 +155,7 @@ def begin(
     leases: tuple[str, ...],
     holds: tuple[Hold, ...],
     counted: tuple[Count, ...],
+    under_way: tuple[Count, ...] = (),
 ) -> Begun:
     """The intent of one round of an action."""
     contract = action.operation.contract
@@ -148,6 +175,7 @@ def begin(
         holds,
         counted,
         action.expects,
+        under_way,
     )
 
 
@@ -195,6 +223,7 @@ def intent_body(
         "leases": begun.leases,
         "holds": begun.holds,
         "counted": begun.counted,
+        **({"under_way": begun.under_way} if begun.under_way else {}),
     }
 
 

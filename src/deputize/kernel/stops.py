@@ -147,6 +147,10 @@ class Place:
                 return resource
         return None
 
+    def is_for(self, resources: tuple[str, ...]) -> bool:
+        """Whether this is a place in the line of one of these."""
+        return self._resource in resources
+
     def stand(self, resource: str) -> asyncio.Future[bool]:
         """Stand in the line of a resource. The future is true when it is this one's turn to look again.
 

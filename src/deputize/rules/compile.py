@@ -13,7 +13,7 @@ from deputize.money import Money
 from deputize.person import Directory
 from deputize.rule import FactNeed, RuleLine
 from deputize.rules.demands import annotations_of
-from deputize.rules.forms import AtMost, Form, OnlyDuring, Problem
+from deputize.rules.forms import AtMost, Form, NotWhile, OnlyDuring, Problem
 from deputize.rules.schema import Kind, Shape, View
 from deputize.rules.words import sentence
 from deputize.suggest import did_you_mean
@@ -61,12 +61,14 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     _collect(messages, _check_names, "automation", form.automation_names, known.automations)
     when = [_collect(messages, _when, name, values, views) for name, values in form.when.items()]
     body = _collect(messages, _body, form, views)
+    others = _collect(messages, _others, form, views, known.views) or []
     if messages:
         return [Problem(file, line, message) for message in messages]
     tier = "" if form.permit else "approval" if form.demand is not None else "hard"
+    tier = "wait" if form.not_while is not None else tier
     effect: Literal["permit", "forbid"] = "permit" if form.permit else "forbid"
     rule = RuleLine(form.rule_id, form.title, effect, tier, form.demand)
-    need = _need(form, views)
+    need = _need(form, views) if form.not_while is None else _under_way(form.not_while, others)
     cedar = _policy(rule, need, names, form.agent_names, [*_who(form), *when, *([body] if body else [])])
     who = tuple(form.automation_names)
     return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need, who)
@@ -201,7 +203,34 @@ def _body(form: Form, views: list[View]) -> str:
         return " || ".join(tests)
     if form.counting is not None:
         return _over(form.counter, form.counting, views, first=form.ask_first is not None)
+    if form.not_while is not None:
+        return f"context.facts[{quote(counter_of(form.not_while))}] > 0"
     return _outside(form.only_during) if form.only_during is not None else ""
+
+
+def counter_of(form: NotWhile) -> str:
+    """What the actions under way that a rule looks at are counted under."""
+    by = f" with the same {form.same}" if form.same else ""
+    return f"{', '.join(sorted(set(form.operation)))} under way{by}"
+
+
+def _others(form: Form, views: list[View], known: Mapping[str, View]) -> list[str]:
+    """The operations whose being under way a rule looks at. Raises `Unfit`."""
+    if form.not_while is None:
+        return []
+    try:
+        others = _operations(form.not_while.operation, known)
+    except Unfit as unfit:
+        raise Unfit(*(f"not_while.{message}" for message in unfit.messages)) from None
+    same = form.not_while.same
+    for view in (*views, *(known[name] for name in others)) if same is not None else ():
+        if _argument(same or "", view).kind in ("money", "list", "record"):
+            raise Unfit(f"not_while.same: {same!r} of {view.operation} cannot tell actions apart")
+    return others
+
+
+def _under_way(form: NotWhile, others: list[str]) -> FactNeed:
+    return FactNeed(counter_of(form), "ever", form.same or "", under_way=frozenset(others))
 
 
 _A: dict[Kind, str] = {k: f"a {k}" for k in ("whole number", "list", "record")}
@@ -296,7 +325,9 @@ def _policy(
     if need is not None:
         # Part of the text so that the digest and the ledger's copy hold what is counted.
         by = f" by {need.by}" if need.by else ""
-        counts = f"{need.measure or 'actions'} per {need.per}{by}"
+        counts = (
+            f"{need.measure or 'actions'} per {need.per}{by}" if not need.under_way else "actions under way"
+        )
         annotations += [f"@counts({quote(counts)})", f"@counter({quote(need.counter)})"]
     principal = f"principal == Agent::{quote(agents[0])}" if len(agents) == 1 else "principal is Agent"
     actions = [f"Action::{quote(name)}" for name in names]

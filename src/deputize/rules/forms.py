@@ -22,7 +22,7 @@ from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
 
 ASKING = ("ask_above", "ask_always", "ask_first", "two_people_above")
-KINDS = ("permit", "never", "never_above", "at_most", "only_during", *ASKING)
+KINDS = ("permit", "never", "never_above", "at_most", "only_during", "not_while", *ASKING)
 WHOM = ("ask", "within", "then_ask", "then_after", "otherwise")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WHOLE_MAX = 2**53
@@ -142,6 +142,16 @@ class OnlyDuring(_Strict):
         return self
 
 
+class NotWhile(_Strict):
+    """While an action of one of these operations is under way: open, or in doubt.
+
+    Only those with the `same` value of an argument count, which both have; without one, all of them.
+    """
+
+    operation: Names
+    same: Text | None = None
+
+
 class AskFirst(_Strict):
     """The first so many `times`, for each `by`: the name of an argument, or `agent`."""
 
@@ -169,6 +179,7 @@ class Form(_Strict):
     never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     at_most: AtMost | None = None
     only_during: OnlyDuring | None = None
+    not_while: NotWhile | None = None
     ask_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     ask_always: Yes | None = None
     ask_first: Annotated[AskFirst, BeforeValidator(_first)] | None = None
@@ -279,7 +290,12 @@ def read_forms(file: str, text: str) -> tuple[list[tuple[int, Form]], list[Probl
     return forms, problems
 
 
-_TABLES: dict[str, type[_Strict]] = {"at_most": AtMost, "only_during": OnlyDuring, "ask_first": AskFirst}
+_TABLES: dict[str, type[_Strict]] = {
+    "at_most": AtMost,
+    "only_during": OnlyDuring,
+    "ask_first": AskFirst,
+    "not_while": NotWhile,
+}
 
 
 def _explain(error: ValidationError) -> list[str]:

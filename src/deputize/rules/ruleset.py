@@ -92,6 +92,7 @@ class _Slice:
     """The part of the set that can decide on one operation. `calm` is without the tiered forbids."""
 
     needs: tuple[FactNeed, ...]
+    under_way: tuple[FactNeed, ...]
     context: Context
     schema: cedarpy.Schema
     policies: cedarpy.PolicySet
@@ -152,6 +153,11 @@ class CedarRules:
         """The counts that judging this operation takes; empty for an unknown one."""
         found = self._slices.get(operation)
         return found.needs if found else ()
+
+    def under_way(self, operation: str) -> tuple[FactNeed, ...]:
+        """The counts of actions under way that an action of this operation is part of."""
+        found = self._slices.get(operation)
+        return found.under_way if found else ()
 
     def demands(self, operation: str) -> bool:
         """Whether a rule of this operation may demand something before it starts."""
@@ -243,6 +249,7 @@ class CedarRules:
 
         return _Slice(
             _needs(self._rules, name),
+            _under_way(self._rules, name),
             context,
             cedarpy.Schema.from_json_str(cedar_schema({name: context})),
             policies([key for key, _ in mine]),
@@ -264,6 +271,12 @@ def _place(key: str) -> int:
 def _needs(rules: Sequence[LoadedRule], operation: str) -> tuple[FactNeed, ...]:
     """The counts of an operation. One that several rules share is one need: it is counted once."""
     needs = (rule.need for rule in rules if rule.need is not None and operation in rule.operations)
+    return tuple(dict.fromkeys(needs))
+
+
+def _under_way(rules: Sequence[LoadedRule], operation: str) -> tuple[FactNeed, ...]:
+    """The counts of actions under way that an operation's are part of."""
+    needs = (rule.need for rule in rules if rule.need is not None and operation in rule.need.under_way)
     return tuple(dict.fromkeys(needs))
 
 

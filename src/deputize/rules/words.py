@@ -29,6 +29,9 @@ def _said(form: Form) -> str:
         )
     if form.demand is not None:
         return f"{_asked(form)} {_whom(form.demand)}"
+    if form.not_while is not None:
+        same = f" with the same {form.not_while.same}" if form.not_while.same else ""
+        return f"waits while {' or '.join(form.not_while.operation)} is under way{same}"
     if form.at_most is not None:
         return _at_most(form.at_most)
     return _only_during(form.only_during) if form.only_during is not None else ""

@@ -192,7 +192,7 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
         sql("INSERT INTO lease VALUES (?,?,?)", (resource, run, body["path"]))
     for budget, window, amount in body["holds"]:
         sums.use(budget, window, amount, 0)
-    for counter, subject, window, weight in body["counted"]:
+    for counter, subject, window, weight in (*body["counted"], *body.get("under_way", ())):
         sums.count(counter, subject, window, weight)
 
 
@@ -327,6 +327,8 @@ def _let_go(sql: Sql, sums: Sums, run: int, path: str, body: Body, *, spend: boo
     if not spend:
         for counter, subject, window, weight in body["counted"]:
             sums.count(counter, subject, window, -weight)
+    for counter, subject, window, weight in body.get("under_way", ()):
+        sums.count(counter, subject, window, -weight)
 
 
 def _open_card(
