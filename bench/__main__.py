@@ -7,12 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.authority import authority
 from bench.contenders import ReadingFailed
 from bench.report import Flat, flatten, missed, show
 from bench.rounds import run_rounds, scaled
 from bench.spine import spine
 
-SECTIONS = {"spine": spine}
+SECTIONS = {"spine": spine, "authority": authority}
 
 
 def main() -> int:

@@ -40,6 +40,7 @@ class Reading:
 
 
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
+DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,10 +42,12 @@ PARK_TOGETHER = 500
 class Bench:
     """A system on a fresh copy of the bench's project, and the runs that have ended in it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, more: Callable[[Path], None] | None = None) -> None:
         root = directory / "project"
         if not root.exists():
             shutil.copytree(PROJECT, root, ignore=shutil.ignore_patterns("__pycache__", "data"))
+            if more is not None:
+                more(root)
         self.root = root
         # As `deputize up` does it.
         self.system = System.open(root, processor=OneProcessor(SystemClock()))
