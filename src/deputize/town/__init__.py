@@ -1,4 +1,4 @@
-"""The practice town: a shop, payments and mail as real HTTP services, with faults on demand.
+"""The practice town: a shop, payments, mail, SMTP and a chat as real services, with faults on demand.
 
 It stands in for the outside world, so it imports nothing of the rest of the package, and the product never
 talks to its hall, where the book, the access log and the expected outcomes are.

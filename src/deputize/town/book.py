@@ -66,7 +66,7 @@ SELECT currency AS name, sum(amount_minor) AS n FROM refunds WHERE NOT opening G
 
 
 def summary(world: World) -> dict[str, Any]:
-    """The book in figures; money is in minor units by currency.
+    """The book in figures; money is in minor units by currency. Letters and posts have no keys to forget.
 
     `duplicates` is `repeated_key` (effects whose service, operation and key already had one) plus
     `without_key`. `same_request` counts effects whose very request already had one under any key: worth a
@@ -80,7 +80,7 @@ def summary(world: World) -> dict[str, Any]:
         return int(world.db.execute(query).fetchone()[0])
 
     repeated_key = count(REPEATED_KEY)
-    without_key = count("SELECT count(*) FROM book WHERE key IS NULL")
+    without_key = count("SELECT count(*) FROM book WHERE key IS NULL AND service NOT IN ('smtp', 'chat')")
     return {
         "refunded_minor": counts(REFUNDED),
         "refunded_in_state_minor": counts(REFUNDED_IN_STATE),

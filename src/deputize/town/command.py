@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deputize.town.wire import SERVICES
+from deputize.town.wire import POSTS, SERVICES
 
 if TYPE_CHECKING:
     from deputize.town.faults import Rule
@@ -40,12 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="deputize town", description="A small town to practise in: a shop, payments and mail over HTTP."
+        prog="deputize town",
+        description="A small town to practise in: a shop, payments, mail and a chat over HTTP, and SMTP.",
     )
     parser.add_argument("--dir", type=Path, required=True, help="where the town keeps its state")
     parser.add_argument("--seed", type=int, default=7, help="the same seed founds the same town")
     parser.add_argument("--customers", type=int, default=200, help="customers of long standing")
-    parser.add_argument("--ports", type=_ports, help="shop,payments,mail,hall; 0 is any free port")
+    parser.add_argument("--ports", type=_ports, help="shop,payments,mail,hall[,smtp,chat]; 0: any free one")
     parser.add_argument("--key-ttl-s", type=float, default=86_400.0, help="how long a key is remembered")
     parser.add_argument("--faults", help="a JSON file of rules, or demo, or none; without it they stay")
     parser.add_argument(
@@ -62,8 +63,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _ports(text: str) -> tuple[int, ...]:
     ports = tuple(int(part) for part in text.split(","))
-    if len(ports) != len(SERVICES) + 1:
-        raise argparse.ArgumentTypeError("give four ports: shop,payments,mail,hall")
+    least = len(SERVICES) + 1
+    if len(ports) not in (least, least + len(POSTS)):
+        raise argparse.ArgumentTypeError("give four or six ports: shop,payments,mail,hall[,smtp,chat]")
     return ports
 
 
@@ -81,6 +83,6 @@ def _tokens(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
     tokens: dict[str, str] = {}
     for text in given:
         service, has_name, value = text.partition("=")
-        named = bool(has_name) and service in SERVICES
+        named = bool(has_name) and service in (*SERVICES, *POSTS)
         tokens |= {service: value} if named else dict.fromkeys(SERVICES, text)
     return tuple(tokens.items())

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from deputize.town.wire import OPERATIONS, SERVICES, Wire
+from deputize.town.wire import OPERATIONS, POSTS, SERVICES, Wire
 from deputize.town.world import World
 
 Kind = Literal[
@@ -30,9 +30,10 @@ DEFAULT_DELAY_S: dict[str, float] = {"latency": 0.5, "lost": 30.0, "late": 1.0}
 class Rule(Wire):
     """Which requests meet a fault.
 
-    `service` and `operation` may be "*". The next `first_n` matching requests meet it for certain, after
-    them the share `rate` does. `delay_s` is how long latency lasts, an answer is withheld (lost) or an
-    effect is late; a pair is a range. `effect` lets an error_500 or error_502 come after the effect.
+    `service` and `operation` may be "*"; smtp and chat are met by their own names alone. The next `first_n`
+    matching requests meet it for certain, after them the share `rate` does. `delay_s` is how long latency
+    lasts, an answer is withheld (lost) or an effect is late; a pair is a range. `effect` lets an error_500
+    or error_502 come after the effect.
 
     latency: a slow answer. error_500, error_502: that status. too_many: 429 with Retry-After. cut_before:
     no effect, connection closed without an answer. cut_after: the effect, then the same. lost: the effect,
@@ -41,7 +42,7 @@ class Rule(Wire):
     lacks required fields.
     """
 
-    service: Literal["shop", "payments", "mail", "*"] = "*"
+    service: Literal["shop", "payments", "mail", "smtp", "chat", "*"] = "*"
     operation: str = "*"
     kind: Kind
     rate: float = Field(default=0.0, ge=0, le=1)
@@ -53,7 +54,7 @@ class Rule(Wire):
     def model_post_init(self, _: object) -> None:
         """Refuse an operation that is not there, and a delay that is no time or range within 0 and 3600 s."""
         services = SERVICES if self.service == "*" else (self.service,)
-        names = [name for service in services for name in OPERATIONS[service]]
+        names = [name for service in services for name in (OPERATIONS | POSTS)[service]]
         if self.operation not in ("*", *names):
             raise ValueError(f"operation is one of these or *: {', '.join(names)}")
         times = self.delay_s if isinstance(self.delay_s, list) else [self.delay_s or 0.0]
@@ -63,6 +64,8 @@ class Rule(Wire):
     def matches(self, service: str, operation: str, writes: bool) -> bool:
         """Whether a request to this operation can meet this fault."""
         if self.kind == "late" and not writes:
+            return False
+        if self.service == "*" and service in POSTS:
             return False
         return self.service in ("*", service) and self.operation in ("*", operation)
 

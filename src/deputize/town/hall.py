@@ -1,4 +1,7 @@
-"""The town hall: faults, book, access log, feed, expected outcomes. Whoever is practising never sees it."""
+"""The town hall: faults, book, access log, letters, feed, expected outcomes.
+
+Whoever is practising never sees it.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -103,6 +106,16 @@ def _evidence(app: FastAPI, world: World) -> None:
     @app.get("/access")
     async def get_access(after: After = 0, limit: Limit = 1_000) -> dict[str, Any]:
         return access_page(world, after, limit)
+
+    @app.get("/letters")
+    async def get_letters(after: After = 0, limit: Limit = 100) -> dict[str, Any]:
+        """What the post office has taken in."""
+        return page(world, "SELECT * FROM letters", after, limit)
+
+    @app.get("/posts")
+    async def get_posts(after: After = 0, limit: Limit = 100) -> dict[str, Any]:
+        """What was posted to the chat's webhooks."""
+        return page(world, "SELECT * FROM posts", after, limit)
 
     @app.get("/expected")
     async def get_expected(after: After = 0, limit: Limit = 1_000) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class TownError(Exception):
 class Town:
     """A practice town in a process of its own, which ends with this handle, its context or this process.
 
-    `urls` has the base addresses of shop, payments, mail and hall.
+    `urls` has the base addresses of shop, payments, mail, hall, smtp and chat.
     """
 
     def __init__(self, directory: Path, arguments: Sequence[str]) -> None:
@@ -86,7 +86,7 @@ class Town:
             log = (self.dir / "town.log").read_text("utf-8", "replace")
             raise TownError(f"the town did not start: {log[-2000:].strip()}")
         told = json.loads(line)
-        self.urls = {name: told[name] for name in ("shop", "payments", "mail", "hall")}
+        self.urls = {name: url for name, url in told.items() if name != "pid"}
 
     @property
     def pid(self) -> int | None:
@@ -128,6 +128,15 @@ class Town:
     def expected(self, after: int = 0) -> list[dict[str, Any]]:
         """Every planned event of the feed with the outcome a good shop would reach."""
         return list(self._pages("/expected", after))
+
+    def letters(self, reader: str = "") -> list[dict[str, Any]]:
+        """What the post office took in, in order: seq, at, sender, reader, subject, message_id, text, raw."""
+        found = list(self._pages("/letters", 0))
+        return [letter for letter in found if reader in ("", letter["reader"])]
+
+    def posts(self) -> list[dict[str, Any]]:
+        """What was posted to the chat, in order: seq, at, hook, text."""
+        return list(self._pages("/posts", 0))
 
     def set_faults(self, *rules: Mapping[str, Any], profile: str | None = None) -> None:
         """Replace the fault rules: by these, by a profile ("demo", "none"), or by none at all."""

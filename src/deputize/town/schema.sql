@@ -47,6 +47,13 @@ CREATE INDEX IF NOT EXISTS messages_address ON messages (address);
 CREATE INDEX IF NOT EXISTS messages_reference ON messages (reference);
 CREATE INDEX IF NOT EXISTS messages_key ON messages (key);
 
+-- What people are told: letters of the post office, posts of the chat
+CREATE TABLE IF NOT EXISTS letters (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sender TEXT, reader TEXT NOT NULL,
+  subject TEXT NOT NULL, message_id TEXT, text TEXT NOT NULL, raw TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS posts (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, hook TEXT NOT NULL, text TEXT NOT NULL);
+
 -- What every service remembers of a key, for a time
 CREATE TABLE IF NOT EXISTS idempotency (
   service TEXT NOT NULL, key TEXT NOT NULL, request_hash TEXT NOT NULL, status INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""One process, four ports: the town's services and its hall on one event loop."""
+"""One process, a port each: the town's services and its hall on one event loop."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from deputize.town.chat import chat_app
 from deputize.town.faults import Faults, Rule
 from deputize.town.front import Front
 from deputize.town.hall import hall_app
@@ -25,17 +26,20 @@ from deputize.town.payments import payments_app
 from deputize.town.pusher import Pusher
 from deputize.town.settling import found
 from deputize.town.shop import shop_app
-from deputize.town.wire import SERVICES
+from deputize.town.smtp import PostOffice
+from deputize.town.wire import POSTS, SERVICES
 from deputize.town.world import World
 
-DOORS = (*SERVICES, "hall")
+DOORS = (*SERVICES, "hall", *POSTS)
 KEEP_ALIVE_S = 75
 LATE_BATCH = 50
+_SCHEME = {"smtp": "smtp"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a town is started. `ports` are those of shop, payments, mail and hall; 0 is any free one.
+    """How a town is started. `ports` are those of shop, payments, mail, hall, smtp and chat, in this order
+    (those that are left out are any free ones, as 0 is).
 
     `tokens` are bearer tokens by service; `faults` replaces the rules in force, None keeps them.
     `leave_on_eof` ends the town when its standard input is closed, so that it never outlives its parent.
@@ -140,7 +144,12 @@ async def _serve(settings: Settings, world: World) -> None:
     if settings.faults is not None:
         faults.set(settings.faults)
     tokens = dict(settings.tokens)
-    apps = {"shop": shop_app(world), "payments": payments_app(world), "mail": mail_app(world)}
+    apps = {
+        "shop": shop_app(world),
+        "payments": payments_app(world),
+        "mail": mail_app(world),
+        "chat": chat_app(world),
+    }
     fronts = {name: Front(name, app, world, faults, tokens.get(name)) for name, app in apps.items()}
     pusher = Pusher(world, seed, int(world.meta("customers") or 0))
     lander = _Lander(world, fronts)
@@ -152,11 +161,14 @@ async def _serve(settings: Settings, world: World) -> None:
     doors: dict[str, ASGIApp] = {**fronts, "hall": hall}
     server = _Server(_config(_Dispatch({ports[name]: app for name, app in doors.items()})))
     server.on_ready = lambda: _announce(settings.dir, ports)
+    letters = PostOffice(world, faults, tokens.get("smtp"))
+    post_office = await letters.serve(sockets.pop(DOORS.index("smtp")))
     _stop_on(server, settings.leave_on_eof)
     background = [asyncio.create_task(lander.run()), asyncio.create_task(pusher.run())]
     for task in background:
         task.add_done_callback(lambda done: _end(server, done))
     await server.serve(sockets=sockets)
+    post_office.close()
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
@@ -187,16 +199,17 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 
 def _listen(settings: Settings) -> list[socket.socket]:
     """A listening socket for each door: on the port asked for, else on the last time's, else on any."""
-    wanted = settings.ports or _last_ports(settings.dir)
+    given = settings.ports or ()
+    wanted = (*given, *_last_ports(settings.dir)[len(given) :])
     sockets = []
-    for port in wanted:
+    for place, port in enumerate(wanted):
         # By name, because asyncio turns Nagle's delay off only where the socket says that it is TCP.
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port))
         except OSError:
-            if settings.ports:
+            if place < len(given):
                 raise
             sock.bind(("127.0.0.1", 0))
         sock.setblocking(False)
@@ -207,13 +220,13 @@ def _listen(settings: Settings) -> list[socket.socket]:
 def _last_ports(directory: Path) -> tuple[int, ...]:
     try:
         urls = json.loads((directory / "town.json").read_text("utf-8"))
-        return tuple(int(urls[name].rpartition(":")[2]) for name in DOORS)
-    except (OSError, ValueError, KeyError):
+        return tuple(int(urls.get(name, ":0").rpartition(":")[2]) for name in DOORS)
+    except (OSError, ValueError):
         return (0,) * len(DOORS)
 
 
 def _announce(directory: Path, ports: dict[str, int]) -> None:
-    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    urls = {name: f"{_SCHEME.get(name, 'http')}://127.0.0.1:{port}" for name, port in ports.items()}
     line = json.dumps({**urls, "pid": os.getpid()})
     draft = directory / "town.json.new"
     draft.write_text(line + "\n", "utf-8")
