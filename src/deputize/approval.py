@@ -6,9 +6,9 @@ another question, and what was granted for the first says nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from deputize import canonical
 from deputize.person import Directory
@@ -107,3 +107,9 @@ def binding_of(
     """What an approval is bound to: `contract` and `digest` are those of the contract and the arguments."""
     bound = [action_id, operation, contract, digest, agent, sorted(rules)]
     return canonical.digest(canonical.encode(bound))[:24]
+
+
+def demand_of_body(body: Mapping[str, Any]) -> Demand:
+    """A demand as an entry has it."""
+    plain = {name: value for name, value in body.items() if name not in ("rule", "title")}
+    return Demand(**plain | {"whom": tuple(body["whom"]), "then": tuple(body["then"])})

@@ -14,12 +14,14 @@ from deputize.budget import Budget, budget_of_settings
 from deputize.connectors.settings import ConnectorSettings, read_connectors
 from deputize.errors import ProjectError
 from deputize.headers import header_lines
+from deputize.loopback import is_loopback as is_loopback
+from deputize.notify.settings import NotifySettings, read_notify
 from deputize.person import Directory, directory_of_settings
 from deputize.suggest import did_you_mean
 
 FILE = "deputize.toml"
 PORT_DEFAULT = 8477
-_TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers"}
+_TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers", "notify"}
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
 
@@ -40,6 +42,7 @@ class Settings:
     budgets: tuple[Budget, ...]
     params: Mapping[str, Mapping[str, Any]]
     directory: Directory
+    notify: NotifySettings | None
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -77,6 +80,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     budgets = tables.get("budget", [])
     if not isinstance(budgets, list):
         raise ProjectError(f"{FILE}: write budgets as [[budget]], with two brackets")
+    directory = _directory(tables)
     return Settings(
         root=root,
         name=str(project.get("name", root.name)),
@@ -88,14 +92,10 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         connectors=read_connectors(_table(tables, "connectors", None), FILE),
         budgets=_budgets(budgets, text),
         params=_table(tables, "params", None),
-        directory=_directory(tables),
+        directory=directory,
+        notify=_notify(tables, directory),
         environ=_environment(root, os.environ if environ is None else environ),
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _table(tables: Mapping[str, Any], name: str, known: set[str] | None) -> Mapping[str, Any]:
@@ -128,6 +128,15 @@ def _budgets(tables: list[Any], text: str) -> tuple[Budget, ...]:
 def _directory(tables: Mapping[str, Any]) -> Directory:
     try:
         return directory_of_settings(_table(tables, "people", None), _table(tables, "keepers", None))
+    except ProjectError as error:
+        raise ProjectError(f"{FILE}: {error}") from None
+
+
+def _notify(tables: Mapping[str, Any], directory: Directory) -> NotifySettings | None:
+    if "notify" not in tables:
+        return None
+    try:
+        return read_notify(_table(tables, "notify", None), directory)
     except ProjectError as error:
         raise ProjectError(f"{FILE}: {error}") from None
 

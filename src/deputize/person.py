@@ -17,15 +17,25 @@ OWNER = "owner"
 """The role of those who may give others their tokens."""
 
 
+CHANNELS = ("email", "slack")
+"""By what people can be told that something waits for them."""
+
+
 @dataclass(frozen=True)
 class Person:
-    """Someone who may decide. `name` is what rules and records call them, `shown` what people read."""
+    """Someone who may decide. `name` is what rules and records call them, `shown` what people read.
+
+    `slack` is their member id there; `channels` by which they want to be told, None for every one that
+    reaches them.
+    """
 
     name: str
     shown: str = ""
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     email: str = ""
+    slack: str = ""
+    channels: tuple[str, ...] | None = None
 
     def is_one_of(self, whom: Collection[str]) -> bool:
         """Whether any of these names means this person: their own, a role of theirs or a group."""
@@ -63,7 +73,7 @@ class Directory:
 
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-_KEYS = ("name", "roles", "groups", "email")
+_KEYS = ("name", "roles", "groups", "email", "slack", "channels")
 
 
 def directory_of_settings(people: Mapping[str, Any], keepers: Mapping[str, Any]) -> Directory:
@@ -92,19 +102,40 @@ def _person(name: str, table: Any) -> Person:
     for key in table:
         if key not in _KEYS:
             raise ProjectError(f"{where}: {key} is no setting{did_you_mean(key, _KEYS)}")
-    for key in ("name", "email"):
+    for key in ("name", "email", "slack"):
         if not isinstance(table.get(key, ""), str):
             raise ProjectError(f"{where}: {key} must be text")
     email = table.get("email", "")
     if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise ProjectError(f"{where}: {email!r} is no e-mail address")
+    slack = table.get("slack", "")
+    if slack and not re.fullmatch(r"[UW][A-Z0-9]{2,20}", slack):
+        raise ProjectError(
+            f"{where}: slack {slack!r} is no member id; Slack shows it in a profile, like U024BE7LH"
+        )
     return Person(
         name,
         table.get("name", "") or name,
         _labels(where, table, "roles"),
         _labels(where, table, "groups"),
         email,
+        slack,
+        _channels(where, table),
     )
+
+
+def _channels(where: str, table: Mapping[str, Any]) -> tuple[str, ...] | None:
+    channels = table.get("channels")
+    if channels is None:
+        return None
+    if not isinstance(channels, list) or not all(isinstance(one, str) for one in channels):
+        raise ProjectError(f'{where}: channels must be a list, like ["email"]')
+    for one in channels:
+        if one not in CHANNELS:
+            raise ProjectError(f"{where}: channels: {one!r} is no channel{did_you_mean(one, CHANNELS)}")
+        if not table.get(one):
+            raise ProjectError(f"{where}: channels names {one}, and {one} is not set")
+    return tuple(dict.fromkeys(channels))
 
 
 def _labels(where: str, table: Mapping[str, Any], key: str) -> frozenset[str]:

@@ -26,6 +26,11 @@ from deputize.kernel.sources import Sources
 from deputize.kernel.time import Calendar, LedgerTime
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
+from deputize.notify.channels import Channel, open_channels
+from deputize.notify.links import Links
+from deputize.notify.notifier import Given as Telling
+from deputize.notify.notifier import Notifier
+from deputize.notify.settings import NotifySettings
 from deputize.operation import Operation
 from deputize.processor import OneProcessor
 from deputize.project import Project, load_project
@@ -137,6 +142,22 @@ class System:
             settings.zone,
             self.secrets.scrub,
         )
+        telling = settings.notify or NotifySettings()
+        channels: dict[str, Channel] = open_channels(telling, self.secrets)
+        self.links = Links(settings.data, telling.console)
+        self.notifier = Notifier(
+            Telling(
+                store=self.store,
+                settings=telling,
+                channels=channels,
+                links=self.links,
+                zone=settings.zone,
+                people=lambda: self.kernel.parts.force.directory,
+                now=self.time.now_us,
+                clean=self.secrets.scrub,
+                schemas={name: op.contract.output_schema for name, op in project.operations.items()},
+            )
+        )
 
     @classmethod
     def open(cls, root: Path, **options: Any) -> System:
@@ -149,11 +170,13 @@ class System:
         if self._processor is not None:
             self._watching = asyncio.get_running_loop().create_task(self._processor.watch())
         self.sources.start()
+        self.notifier.start()
 
     async def stop(self) -> None:
         """Let go of everything; nothing is lost."""
         if self._watching is not None:
             self._watching.cancel()
+        await self.notifier.stop()
         await self.sources.stop()
         await self.kernel.stop()
         await self.connections.aclose()

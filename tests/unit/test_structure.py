@@ -13,8 +13,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
     "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "card", "cron", "event",
-    "approval", "headers", "ledger", "money", "operation", "person", "question", "rule", "sentence",
-    "signature", "sources", "suggest", "undo", "waits", "why", "window",
+    "approval", "duration", "headers", "ledger", "loopback", "money", "operation", "person", "question",
+    "rule", "sentence", "signature", "sources", "suggest", "undo", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "rules": {"errors", "clock", "nouns"},
     "store": {"errors", "clock", "handover", "nouns"},
     "connectors": {"errors", "clock", "nouns"},
+    "notify": {"errors", "clock", "nouns", "connectors", "store", "store.protocol"},
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "town": {"errors", "clock", "nouns"},
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from deputize.api import books, events, health, inbox, ledger, metrics, runs, stops, webhooks, why
+from deputize.api import books, events, health, inbox, ledger, metrics, notify, runs, stops, webhooks, why
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
 from deputize.system import System
 
-_ROUTES = (health, metrics, events, webhooks, runs, why, inbox, stops, books, ledger)
+_ROUTES = (health, metrics, events, webhooks, runs, why, inbox, notify, stops, books, ledger)
 
 
 def build_app(system: System, readiness: Readiness, *, token: str | None = None) -> FastAPI:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from deputize.api.body import read_object, text_of
 from deputize.api.here import After, Here, Limit, find_run, result_schemas
 from deputize.api.problem import Problem, answer
-from deputize.api.show import show_card, show_source
+from deputize.api.show import show_card, show_channel, show_source
 from deputize.kernel.people import AnswerKind
 from deputize.store.telling import read_waiting
 
@@ -23,7 +23,8 @@ async def list_cards(
 ) -> Response:
     """Cards, oldest first; each says what it is about, and by which commands it is answered.
 
-    `sources` are the polls and schedules with trouble: they need a person as well, and no answer ends it.
+    `sources` are the polls, schedules and channels with trouble: they need a person as well, and no answer
+    ends it.
     """
     schemas = result_schemas(system)
     rows = system.store.read(
@@ -34,6 +35,7 @@ async def list_cards(
     following = rows[-1][0].seq if len(rows) == limit else None
     shown = [show_card(row, waiting, schemas) for row, waiting in rows]
     troubled = [show_source(source) for source in system.sources.standing() if source.trouble]
+    troubled += [show_channel(channel) for channel in system.notifier.standing() if channel.trouble]
     return answer(system, {"cards": shown, "next": following, "sources": troubled})
 
 

@@ -82,11 +82,17 @@ def _families(system: System, live: Counter[str]) -> Iterable[Metric]:
         ("backlog", "Runs that wait for a place in memory", system.kernel.scheduler.backlog),
         ("source_failures", "Failures in a row, over all sources",
          sum(one.failures for one in system.sources.standing())),
+        ("channel_failures", "Failures in a row to tell people, over all channels",
+         sum(one.failures for one in system.notifier.standing())),
     ):  # fmt: skip
         yield GaugeMetricFamily(f"deputize_{name}", what, value=value)
     commits, works = system.store.commits, system.store.works
     yield CounterMetricFamily("deputize_commits", "Commits of the ledger", value=commits)
     yield CounterMetricFamily("deputize_works", "Works in those commits", value=works)
+    messages = CounterMetricFamily("deputize_messages", "Messages to people", labels=["channel"])
+    for one in system.notifier.standing():
+        messages.add_metric([one.name], one.sent)
+    yield messages
     waiting = GaugeMetricFamily("deputize_lane_waiting", "Actions in line", labels=["connector"])
     answers = HistogramMetricFamily(
         "deputize_answer_seconds", "From sending an action to its outcome", labels=["connector"]

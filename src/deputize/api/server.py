@@ -59,6 +59,9 @@ async def _serve(
     system.sources.on_trouble = lambda name, what: complain(
         system, "a source has trouble", source=name, reason=what
     )
+    system.notifier.on_trouble = lambda name, what: complain(
+        system, "people could not be told", channel=name, reason=what
+    )
     with _signals(stopping) if stop is None else contextlib.nullcontext(), _complaints(system):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         url = _url(settings.host, listener)

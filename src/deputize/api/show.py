@@ -10,6 +10,7 @@ from deputize.card import Waiting, told_card
 from deputize.clock import iso
 from deputize.kernel.sources import Standing
 from deputize.ledger import Entry
+from deputize.notify.notifier import Standing as Telling
 from deputize.store.protocol import ActionRow, CardRow, EventRow, RunRow, WaitRow
 
 
@@ -113,6 +114,19 @@ def show_source(source: Standing) -> dict[str, Any]:
         "skipped": source.skipped,
         "failures": source.failures,
         "trouble": source.trouble,
+    }
+
+
+def show_channel(channel: Telling) -> dict[str, Any]:
+    """How a channel stands by which people are told; `trouble` is empty while all is well."""
+    return {
+        "name": channel.name,
+        "kind": "channel",
+        "next_at": _time(channel.next_at),
+        "last_at": _time(channel.last_at),
+        "sent": channel.sent,
+        "failures": channel.failures,
+        "trouble": channel.trouble,
     }
 
 

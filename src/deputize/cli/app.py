@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from deputize.cli import acting, asking, keeping
+from deputize.cli import acting, asking, keeping, notifying
 from deputize.cli.here import USAGE, Here, Said
 
 EVERYWHERE = "With every command: --project DIR (else this folder), --json, --debug."
@@ -48,7 +48,7 @@ def _elsewhere(name: str, about: str) -> None:
 
 _READING = (asking.runs, asking.show, asking.why, asking.events, asking.inbox, asking.connectors)
 _ACTING = (acting.send, acting.resolve, acting.pause, acting.resume, acting.cancel, acting.halt)
-_KEEPING = (keeping.check, keeping.doctor, keeping.backup, keeping.restore)
+_KEEPING = (notifying.notify, keeping.check, keeping.doctor, keeping.backup, keeping.restore)
 
 app.command(epilog=EVERYWHERE)(keeping.init)
 _elsewhere("up", "Serve the project in this folder.")

@@ -197,7 +197,7 @@ def _sources(here: Here, settings: Settings) -> Iterator[Finding]:
     if process is None:
         return
     sources = process.get("v1", "sources")["sources"]
-    for source in sources:
+    for source in (*sources, *process.get("v1", "channels")["channels"]):
         if source["trouble"]:
             do = "mend what it says; it is tried again by itself"
             yield Finding("warn", source_line(source, settings.zone), do)
@@ -225,6 +225,8 @@ def _secrets(_here: Here, settings: Settings) -> Iterator[Finding]:
 def _handles(settings: Settings) -> Iterator[str]:
     if settings.token is not None:
         yield settings.token
+    if settings.notify is not None:
+        yield from settings.notify.handles
     for table in settings.connectors.values():
         yield from _handles_of(table)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from deputize.approval import Approval, Asking, Demand, binding_of, used_for
+from deputize.approval import Approval, Asking, Demand, binding_of, demand_of_body, used_for
 from deputize.kernel.judging import InForce, Request
 from deputize.kernel.result import CHANGED
 from deputize.ledger import Draft, Entry
@@ -134,12 +134,6 @@ def changers_of(view: View, run_no: int, path: str) -> tuple[str, ...]:
 def demands_of(rules: Sequence[RuleLine]) -> list[Demand]:
     """What rules demand, one each; a rule without a demand of its own is one for any person."""
     return [rule.demand or Demand("approval") for rule in rules]
-
-
-def demand_of_body(body: Mapping[str, Any]) -> Demand:
-    """A demand as an entry has it."""
-    plain = {name: value for name, value in body.items() if name not in ("rule", "title")}
-    return Demand(**plain | {"whom": tuple(body["whom"]), "then": tuple(body["then"])})
 
 
 def _is_asked(asked: Open, request: Request, rules: Sequence[str]) -> bool:

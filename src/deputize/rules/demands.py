@@ -7,34 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from deputize.approval import Demand, Otherwise, Tier
+from deputize.duration import duration_s, duration_text
 from deputize.person import KEEPER, Directory
 from deputize.suggest import did_you_mean
 
 ANNOTATIONS = ("ask", "people", "within", "then", "after", "otherwise")
 PEOPLE_MAX = 10
-_UNITS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
-WITHIN_S_MAX = 400 * 86_400
-
-
-def duration_s(text: Any) -> float:
-    """Seconds from `"90 minutes"`, `"2 hours"`, `"3 days"`. Raises `ValueError`."""
-    match = re.fullmatch(r"([0-9]{1,6}) ?([a-z]+?)s?", text) if isinstance(text, str) else None
-    unit = _UNITS_S.get(match[2]) if match else None
-    if match is None or unit is None or not 0 < int(match[1]) * unit <= WITHIN_S_MAX:
-        raise ValueError("write a time like '90 minutes', '2 hours' or '3 days', at most 400 days")
-    return float(int(match[1]) * unit)
-
-
-def duration_text(seconds: float) -> str:
-    """The text that `duration_s` reads as so many seconds, in the largest unit that fits."""
-    for unit, one in reversed(_UNITS_S.items()):
-        if seconds % one == 0:
-            number = int(seconds // one)
-            return f"{number} {unit}{'' if number == 1 else 's'}"
-    return f"{int(seconds)} seconds"
 
 
 def annotations_of(demand: Demand) -> list[tuple[str, str]]:

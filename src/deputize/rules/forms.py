@@ -15,9 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from deputize import canonical
 from deputize.approval import Demand
+from deputize.duration import duration_s
 from deputize.headers import header_lines
 from deputize.money import Money
-from deputize.rules.demands import duration_s, made_demand
+from deputize.rules.demands import made_demand
 from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
 

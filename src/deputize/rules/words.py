@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deputize.approval import Demand
+from deputize.duration import duration_text
 from deputize.person import KEEPER
-from deputize.rules.demands import duration_text
 from deputize.rules.forms import DAYS, AtMost, Form, OnlyDuring
 
 
