@@ -46,7 +46,7 @@ async def _try(here: Here, name: str) -> dict[str, Any]:
     """Why each channel did not take a test message; None where it did."""
     from deputize.connectors.secret import Secrets
     from deputize.notify.channels import NotSent, open_channels, send_within
-    from deputize.notify.message import test_letter
+    from deputize.notify.message import sample_letter
 
     settings = here.settings
     assert settings.notify is not None
@@ -55,7 +55,7 @@ async def _try(here: Here, name: str) -> dict[str, Any]:
     tried: dict[str, Any] = {}
     for channel in settings.notify.channels_of(person):
         try:
-            letter = test_letter(person.shown, secrets.token_hex(16))
+            letter = sample_letter(person.shown, secrets.token_hex(16))
             await send_within(opened[channel], letter, person, SystemClock().now_us())
             tried[channel] = None
         except NotSent as error:

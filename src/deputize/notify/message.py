@@ -57,7 +57,7 @@ def letter_of(items: Sequence[Item], more: int, id: str, zone: ZoneInfo) -> Lett
     )
 
 
-def test_letter(shown: str, id: str) -> Letter:
+def sample_letter(shown: str, id: str) -> Letter:
     """What `deputize notify NAME --test` sends."""
     said = f"This is a test for {_line(shown)}: what waits for you will reach you here."
     return Letter(
