@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def write_files(page: Path, root: Path) -> list[str]:
 def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     kinds = {language for language, _ in BLOCK.findall(page.read_text())}
     assert kinds <= KNOWN
-    if page.name not in {"README.md", "benchmarks.md"}:
+    if page.name not in {"README.md", "benchmarks.md", "notifications.md"}:
         assert not kinds & {"sh", "console"}, "commands outside the README need a test of their own here"
 
 
@@ -144,6 +145,36 @@ def test_the_settings_on_the_operating_page_are_settings(tmp_path: Path) -> None
     write_files(ROOT / "docs" / "operating.md", tmp_path)
     settings = load_project(tmp_path, {}).settings
     assert (settings.host, settings.port, settings.token) == ("0.0.0.0", 8477, "env:DEPUTIZE_TOKEN")
+
+
+def test_the_page_on_notifications_tells_people_by_the_town(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "notifications.md"
+    assert write_files(page, tmp_path) == ["deputize.toml"]
+    (tmp_path / "rules").mkdir()
+    (command,), (secret,) = blocks(page, "sh"), blocks(page, "text")
+    (session,) = blocks(page, "console")
+    # The page's own ports may be somebody else's here.
+    words = re.sub(r"--ports \S+", "--ports 0,0,0,0,0,0", command).split()
+    town = subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        assert town.stdout is not None
+        told = json.loads(town.stdout.readline())
+        settings = (tmp_path / "deputize.toml").read_text()
+        (tmp_path / "deputize.toml").write_text(settings.replace("7105", told["smtp"].rpartition(":")[2]))
+        (tmp_path / ".env").write_text(secret.replace("http://127.0.0.1:7106", told["chat"]))
+        said = ""
+        for line in session.splitlines():
+            done = shell(line.removeprefix("$ "), tmp_path)
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+            said += done.stdout
+        with urllib.request.urlopen(f"{told['hall']}/letters") as letters:
+            assert [letter["reader"] for letter in json.load(letters)["items"]] == ["maya@shop.example"]
+        with urllib.request.urlopen(f"{told['hall']}/posts") as posts:
+            assert [post["hook"] for post in json.load(posts)["items"]] == ["B1"]
+    finally:
+        town.send_signal(signal.SIGTERM)
+        town.wait(20)
+    assert "email: the test message was taken." in said and "kim is told by email." in said
 
 
 def environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -330,26 +331,28 @@ async def test_trouble_with_what_needs_no_telling_any_more_is_over(
         assert standing(app).trouble == ""
 
 
-async def test_a_process_that_stops_waits_for_a_message_under_way(
+async def test_a_process_that_stops_writes_down_the_message_that_is_under_way(
     tmp_path: Path, desk: Desk, town: Town
 ) -> None:
     clock = ShiftedClock()
-    fail(town, "deliver", "latency", delay_s=0.5)
     project = telling_project(tmp_path, desk, town)
     async with running(project, clock=clock) as app:
         await ask_for(app, 1)
         clock.shift_s += FIVE_MINUTES_S
-        under_way = asyncio.Event()
-        send = app.system.notifier._given.channels["email"].send
+        taken, answered = asyncio.Event(), asyncio.Event()
+        email = app.system.notifier._given.channels["email"]
+        send = email.send
 
-        async def sending(*given: object) -> None:
-            under_way.set()
+        async def slowly(*given: Any) -> None:
             await send(*given)
+            taken.set()
+            await answered.wait()
 
-        app.system.notifier._given.channels["email"].send = sending
+        email.send = slowly  # type: ignore[method-assign]
         app.system.notifier.wake()
-        await asyncio.wait_for(under_way.wait(), 30)
-    town.set_faults()
+        await asyncio.wait_for(taken.wait(), 30)
+        # The server answers only once the process is stopping.
+        asyncio.get_running_loop().call_later(0.2, answered.set)
     async with running(project, clock=clock) as app:
         await app.system.notifier.turn()
     assert subjects(town) == ["1 thing waits for you"]
