@@ -125,6 +125,23 @@ async def test_what_was_told_of_cards_that_are_closed_is_forgotten(
         assert await app.system.store.write(lambda tx: tx.settings("told:")) == {}
 
 
+async def test_what_was_told_is_forgotten_from_time_to_time_while_it_runs(
+    tmp_path: Path, desk: Desk, town: Town
+) -> None:
+    clock = ShiftedClock()
+    async with running(telling_project(tmp_path, desk, town), clock=clock) as app:
+        runs = await ask_for(app, 2)
+        await later(app, clock)
+        card = await app.card()
+        await app.kernel.approving.approve(card.id, binding=card.body["binding"], person="maya")
+        await app.label(runs[0])
+        app.system.notifier._sweep_at = 0
+        await later(app, clock)
+        assert await app.system.store.write(lambda tx: len(tx.settings("told:"))) == 1
+        await later(app, clock)
+        assert subjects(town) == ["2 things wait for you"]
+
+
 async def test_a_card_that_was_closed_in_the_meantime_is_not_told(
     tmp_path: Path, desk: Desk, town: Town
 ) -> None:

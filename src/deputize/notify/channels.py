@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -22,6 +19,9 @@ from deputize.notify.message import Letter
 from deputize.notify.settings import PORT_TLS, NotifySettings, Smtp, webhook_of
 from deputize.person import Person
 from deputize.sentence import short
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 SEND_S_MAX = 30.0
 SAID_CHARS_MAX = 200
@@ -163,6 +163,10 @@ class Slack:
 
 def email_of(letter: Letter, sender: str, to: str, at_us: int) -> EmailMessage:
     """A letter as a mail (RFC 5322), of which mail programs know that no person wrote it (RFC 3834)."""
+    from email.message import EmailMessage
+    from email.policy import SMTP
+    from email.utils import format_datetime
+
     made = EmailMessage(policy=SMTP)
     made["From"], made["To"], made["Subject"] = sender, to, letter.subject
     made["Date"] = format_datetime(to_datetime(at_us))

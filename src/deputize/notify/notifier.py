@@ -184,9 +184,9 @@ class Notifier:
     async def _tell(self, message: Message) -> None:
         """Send one message, and write down that it was."""
         given, channel = self._given, message.channel
-        person = given.people().people[message.person]
+        person = given.people().people.get(message.person)
         letter, seqs = await asyncio.to_thread(self._letter, message, given.now())
-        if letter is None:
+        if letter is None or person is None:
             return
         try:
             await send_within(given.channels[channel], letter, person, given.now())
