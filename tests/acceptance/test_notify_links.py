@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from starlette.requests import Request
 
+from deputize.api.notify import open_link
+from deputize.api.problem import Problem
 from deputize.errors import ProjectError
 from deputize.notify.links import BadLink, Link, Links
 from deputize.town import Town
@@ -72,6 +76,15 @@ async def test_a_link_that_was_used_stays_used_after_it_was_forgotten_by_time(to
     assert (await told.open())[0] == 200
     told.clock.shift_s += 2 * 3600.0
     assert (await told.open())[0] == 410
+
+
+async def test_a_link_is_one_persons_and_nobody_elses_token_uses_it_up(told: Told) -> None:
+    kim = Request({"type": "http", "state": {"speaker": SimpleNamespace(name="kim")}})
+    with pytest.raises(Problem, match="this link is maya's, and not kim's") as refused:
+        await open_link(kim, told.served.app.system, told.token)
+    assert refused.value.status == 403
+    maya = Request({"type": "http", "state": {"speaker": SimpleNamespace(name="maya")}})
+    assert (await open_link(maya, told.served.app.system, told.token)).status_code == 200
 
 
 async def test_a_link_ends_with_its_card(told: Told) -> None:

@@ -84,8 +84,9 @@ def test_check_and_doctor_find_what_is_not_set(tmp_path: Path, desk: Desk, town:
     project = tmp_path / "project"
     project.mkdir()
     login = ', user = "deputize", password = "env:MAIL_PASSWORD"'
-    telling_project(project, desk, town, smtp=login)
+    telling_project(project, desk, town, smtp=login, people=MAYA + "[people.kim]\n")
     done = deputize(project, "check")
+    assert "[notify] does not reach kim: add email (or slack)" in done.out
     assert done.code == 1 and "the secret env:MAIL_PASSWORD is not set" in done.out
     assert "env:MAIL_PASSWORD is not set" in deputize(project, "doctor").out
     assert deputize(project, "check", MAIL_PASSWORD="long-enough-password").code == 0

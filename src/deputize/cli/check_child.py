@@ -22,6 +22,7 @@ from deputize.errors import ProjectError, StoreError
 from deputize.notify.settings import check_notify
 from deputize.operation import Contract
 from deputize.project import Project, load_project
+from deputize.sentence import listed
 
 _SCHEMAS = ("input_schema", "output_schema")
 
@@ -51,6 +52,7 @@ def examine(root: Path, code_only: bool, replay: bool, at: Callable[[str], None]
     report = _described(project)
     if project.operations and not any(rule.rule.effect == "permit" for rule in project.rules.explain()):
         report["notes"] = ["nothing is permitted yet: add a rule with `permit = true` to rules/"]
+    report["notes"] = [*report.get("notes", ()), *_untold(project)]
     if not code_only:
         report["problems"] += _unset(project)
     if replay and project.settings.ledger.is_file():
@@ -104,6 +106,15 @@ def _unset(project: Project) -> list[str]:
         except ProjectError as error:
             wrong.append(str(error))
     return list(dict.fromkeys(wrong))
+
+
+def _untold(project: Project) -> list[str]:
+    """People whom nobody can tell that something waits for them, where others are told."""
+    settings = project.settings
+    if settings.notify is None:
+        return []
+    untold = sorted(settings.directory.people.keys() - settings.notify.reached(settings.directory).keys())
+    return [f"[notify] does not reach {listed(untold)}: add email (or slack)"] if untold else []
 
 
 def _named(project: Project) -> list[Any]:
