@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NOUNS = {
     "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "card", "cron", "event",
     "approval", "duration", "headers", "ledger", "loopback", "money", "operation", "person", "question",
-    "rule", "sentence", "signature", "sources", "suggest", "undo", "waits", "why", "window",
+    "rule", "sentence", "signature", "sources", "suggest", "token", "undo", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

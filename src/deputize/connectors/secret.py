@@ -14,11 +14,14 @@ from typing import Any, NoReturn, overload
 
 from deputize import canonical
 from deputize.errors import ProjectError
+from deputize.token import OPERATOR_PREFIX, PERSON_PREFIX, SHAPE
 
 VALUE_CHARS_MIN = 6  # a shorter value would be found in innocent text
 FILE_BYTES_MAX = 64_000
 _HANDLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,199}|file:[\w./-]{1,400}")
 _NUMBER = re.compile(r"[0-9.eE+-]+")
+_TOKEN_FORM = b"(" + SHAPE.pattern + b")"
+_TOKEN_SHOWN = b"[secret token]"
 
 
 def check_handle(handle: str) -> str:
@@ -51,7 +54,8 @@ class Secret:
 class Secrets:
     """Every secret of a project: resolves handles, and takes the values out of what is kept or shown.
 
-    `root` is the folder that `file:` handles start from, `environ` what `env:` handles name.
+    `root` is the folder that `file:` handles start from, `environ` what `env:` handles name. Tokens are
+    taken out by their shape: this process does not know them either.
     """
 
     def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
@@ -59,9 +63,9 @@ class Secrets:
         self._environ = environ
         self._secrets: dict[str, Secret] = {}
         self._forms: dict[Secret, list[bytes]] = {}
-        self._shown: list[bytes] = []
-        self._pattern: re.Pattern[bytes] | None = None
-        self._needles: list[bytes] = []
+        self._shown: list[bytes] = [_TOKEN_SHOWN]
+        self._pattern = re.compile(_TOKEN_FORM)
+        self._needles = [PERSON_PREFIX.encode(), OPERATOR_PREFIX.encode()]
 
     def resolve(self, handle: str) -> Secret:
         """The secret that `handle` names. Raises `ProjectError`, which says what to do."""
@@ -119,7 +123,7 @@ class Secrets:
         # This runs for every entry: looking for plain parts first takes a tenth of the pattern's time.
         for needle in self._needles:
             if needle in data:
-                return self._pattern is not None and self._pattern.search(data) is not None
+                return self._pattern.search(data) is not None
         return False
 
     def _walked(self, value: Any) -> Any:
@@ -134,16 +138,15 @@ class Secrets:
         return value
 
     def _replaced(self, data: bytes) -> bytes:
-        assert self._pattern is not None
         return self._pattern.sub(lambda match: self._shown[(match.lastindex or 1) - 1], data)
 
     def _hide(self, secret: Secret, forms: list[bytes]) -> None:
         self._forms[secret] = [*forms, *self._forms.get(secret, [])]
         # Longest first: a value that starts with another must be replaced whole. One group a secret.
         ordered = sorted(self._forms, key=lambda known: len(known.reveal()), reverse=True)
-        self._shown = [repr(known).encode() for known in ordered]
-        groups = (b"(" + b"|".join(self._forms[known]) + b")" for known in ordered)
-        self._pattern = re.compile(b"|".join(groups))
+        self._shown = [*(repr(known).encode() for known in ordered), _TOKEN_SHOWN]
+        groups = [b"(" + b"|".join(self._forms[known]) + b")" for known in ordered]
+        self._pattern = re.compile(b"|".join([*groups, _TOKEN_FORM]))
 
     def _from_environment(self, name: str) -> str:
         value = self._environ.get(name)

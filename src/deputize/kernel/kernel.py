@@ -31,6 +31,7 @@ from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
+from deputize.kernel.tokens import Tokens
 from deputize.kernel.unwinding import Unwinding
 from deputize.kernel.waiting import WAKE_MAX, wake_due
 from deputize.kernel.watchdog import Watchdog
@@ -137,6 +138,7 @@ class Kernel:
             self.parts, self.recording, self.gate, given.operations, self.intake.stand_in
         )
         self.runner.known, self.runner.unwind = self.unwinding.go_on, self.unwinding.begin
+        self.tokens = Tokens(self.parts)
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.answering = Answering(self.parts, self.recording.append, self.runner.deliver)
         self.watchers: list[Callable[[LiveRun], None]] = []
@@ -205,6 +207,7 @@ class Kernel:
             source = {"digest": self.parts.force.rules.digest, "source": self.parts.force.rules.source()}
             tx.append(SYSTEM, tx.version(SYSTEM), [Draft("rules", source)])
             tx.set_setting("ruleset", self.parts.force.rules.digest)
+        self.tokens.take_in(tx)
 
     def _clock_back(self, no_repeat_before: int) -> None:
         """The clock was set back: from now on, and for every later owner, no older key is repeated."""
