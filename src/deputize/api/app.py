@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from deputize.api import books, events, health, inbox, ledger, metrics, notify, runs, stops, webhooks, why
+from deputize.api import (
+    books,
+    events,
+    health,
+    inbox,
+    ledger,
+    metrics,
+    notify,
+    people,
+    runs,
+    stops,
+    webhooks,
+    why,
+)
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
 from deputize.system import System
 
-_ROUTES = (health, metrics, events, webhooks, runs, why, inbox, notify, stops, books, ledger)
+_ROUTES = (health, metrics, events, webhooks, runs, why, inbox, notify, stops, people, books, ledger)
 
 
-def build_app(system: System, readiness: Readiness, *, token: str | None = None) -> FastAPI:
-    """The API of one system. `token`, where given, is asked of everyone."""
+def build_app(system: System, readiness: Readiness, *, operator: str, token: str | None = None) -> FastAPI:
+    """The API of one system; see `Guard` for `operator` and `token`."""
     app = FastAPI(title="Deputize", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.system = system
     app.state.readiness = readiness
@@ -22,5 +35,5 @@ def build_app(system: System, readiness: Readiness, *, token: str | None = None)
     for module in _ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
-    app.add_middleware(Guard, system=system, readiness=readiness, token=token)
+    app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)
     return app

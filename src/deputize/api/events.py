@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from deputize.api.body import decode_json, read_body
 from deputize.api.here import After, Here, Limit
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_event
+from deputize.api.who import Speaking
 from deputize.clock import to_us
 from deputize.errors import BadEvent
 from deputize.event import Occurrence, parse_cloudevent
@@ -29,8 +31,9 @@ router = APIRouter(prefix="/v1/events")
 
 
 @router.post("", status_code=202)
-async def accept_events(request: Request, system: Here) -> Response:
-    """Take events in: one (structured mode) or a batch, all or nothing."""
+async def accept_events(request: Request, system: Here, speaker: Speaking) -> Response:
+    """Take events in: one (structured mode) or a batch, all or nothing. Whoever sends one by a token of
+    their own is a requester of all that its runs ask for."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != BATCH and kind not in STRUCTURED:
         raise Problem(415, f"send {STRUCTURED[0]} for one event or {BATCH} for several")
@@ -38,7 +41,7 @@ async def accept_events(request: Request, system: Here) -> Response:
         raise Problem(415, f"the binary mode is not supported; send the whole event as {STRUCTURED[0]}")
     # Secrets go before anything else reads it, so that what a run sees is what its replay sees.
     value = decode_json(system.secrets.scrub(await read_body(request)))
-    occurrences = _occurrences(system, value, batch=kind == BATCH)
+    occurrences = _occurrences(system, value, speaker.name, batch=kind == BATCH)
     for occurrence in occurrences:
         _check(system, occurrence)
     arrivals = await system.kernel.intake.accept(occurrences)
@@ -76,21 +79,22 @@ def parse_time(text: str) -> int:
     return to_us(moment)
 
 
-def _occurrences(system: System, value: Any, *, batch: bool) -> list[Occurrence]:
+def _occurrences(system: System, value: Any, sender: str, *, batch: bool) -> list[Occurrence]:
     if not batch:
         if isinstance(value, list):
             raise Problem(400, f"this is a batch; send it as {BATCH}")
-        return [_occurrence(system, value, "")]
+        return [_occurrence(system, value, sender, "")]
     if not isinstance(value, list):
         raise Problem(400, f"a batch is a JSON array of events; send one event as {STRUCTURED[0]}")
     if not 1 <= len(value) <= BATCH_MAX:
         raise Problem(400, f"a batch holds 1 to {BATCH_MAX:,} events, and this has {len(value):,}; split it")
-    return [_occurrence(system, one, f"event {i} of the batch: ") for i, one in enumerate(value)]
+    return [_occurrence(system, one, sender, f"event {i} of the batch: ") for i, one in enumerate(value)]
 
 
-def _occurrence(system: System, value: Any, where: str) -> Occurrence:
+def _occurrence(system: System, value: Any, sender: str, where: str) -> Occurrence:
     try:
-        return parse_cloudevent(value, received_us=system.time.now_us(), parse_time=parse_time)
+        found = parse_cloudevent(value, received_us=system.time.now_us(), parse_time=parse_time)
+        return replace(found, sender=sender) if sender else found
     except BadEvent as error:
         raise Problem(400, f"{where}{error}") from None
 

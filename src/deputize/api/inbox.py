@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from deputize.api.body import read_object, text_of
+from deputize.api.body import text_of
 from deputize.api.here import After, Here, Limit, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card, show_channel, show_source
+from deputize.api.who import Decider, read_decision
 from deputize.kernel.people import AnswerKind
 from deputize.store.telling import read_waiting
+from deputize.system import System
+
+Word = Literal["approve", "refuse", "change"]
+"""What people say of an action that waits for them."""
 
 router = APIRouter(prefix="/v1/inbox")
 
@@ -40,24 +45,40 @@ async def list_cards(
 
 
 @router.post("/{card:path}/answer")
-async def answer_card(request: Request, system: Here, card: str) -> Response:
-    """Answer a card: `{"kind", "result", "reason", "person"}`.
+async def answer_card(request: Request, system: Here, person: Decider, card: str) -> Response:
+    """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
 
-    `kind` is `happened` (with its result), `did_not`, `do_again` or `abandon`.
+    `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
+    people it is `approve`, `refuse` or `change` (with other `args`), each with the card's `binding`.
     """
-    body = await read_object(request)
-    kind = body.get("kind")
-    if kind not in get_args(AnswerKind):
-        raise Problem(422, f"kind must be one of {', '.join(get_args(AnswerKind))}", field="kind")
-    if kind == "happened" and "result" not in body:
-        raise Problem(422, "say what came of it: result", field="result")
+    body = await read_decision(request)
+    kind, reason = body.get("kind"), text_of(body, "reason", default="")
+    kinds = (*get_args(AnswerKind), *get_args(Word))
+    if kind not in kinds:
+        raise Problem(422, f"kind must be one of {', '.join(kinds)}", field="kind")
     run_id, slash, path = card.partition("/")
-    run = find_run(system, run_id)
-    await system.kernel.people.answer(
-        f"{run.id}{slash}{path}",
-        cast("AnswerKind", kind),
-        result=body.get("result"),
-        reason=text_of(body, "reason", default=""),
-        person=text_of(body, "person", chars_max=200, default="someone"),
-    )
-    return answer(system, {"card": f"{run.id}{slash}{path}", "kind": kind})
+    name = f"{find_run(system, run_id).id}{slash}{path}"
+    said = "answered"
+    if kind in get_args(Word):
+        said = await _say(system, name, cast("Word", kind), body, reason, person)
+    else:
+        if kind == "happened" and "result" not in body:
+            raise Problem(422, "say what came of it: result", field="result")
+        await system.kernel.people.answer(
+            name, cast("AnswerKind", kind), result=body.get("result"), reason=reason, person=person
+        )
+    return answer(system, {"card": name, "kind": kind, "said": said})
+
+
+async def _say(system: System, card: str, word: Word, body: dict[str, Any], reason: str, person: str) -> str:
+    """What a person says of an action that waits for people; returns the sentence that answers it."""
+    approving = system.kernel.approving
+    # Of what was read, and no other: an answer to a card that has changed since is no answer.
+    binding = text_of(body, "binding", chars_max=200)
+    if word == "approve":
+        return await approving.approve(card, binding=binding, person=person)
+    if word == "refuse":
+        return await approving.refuse(card, binding=binding, reason=reason, person=person)
+    if "args" not in body:
+        raise Problem(422, "say what it is to be instead: args", field="args")
+    return await approving.change(card, binding=binding, args=body["args"], reason=reason, person=person)

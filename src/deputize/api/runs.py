@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from deputize.api.body import read_object, text_of
 from deputize.api.here import After, Before, Here, Limit, find_run
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait
+from deputize.api.who import Decider, read_decision
 
 NEWEST = 2**63 - 1
 States = Annotated[tuple[str, ...], Query(max_length=20)]
@@ -80,10 +80,10 @@ async def get_run_actions(
 
 
 @router.post("/runs/{run_id}/cancel")
-async def cancel_run(request: Request, system: Here, run_id: str) -> Response:
+async def cancel_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
     """Cancel a run; the answer's sentence says whether at once or after what is open."""
+    await read_decision(request)
     run = find_run(system, run_id)
-    person = text_of(await read_object(request), "person", chars_max=200, default="someone")
     said = await system.kernel.people.cancel(run.id, person)
     return answer(system, {"run": run.id, "said": said}, 202)
 

@@ -19,6 +19,8 @@ from deputize.api.app import build_app
 from deputize.api.here import Readiness
 from deputize.api.listening import listen
 from deputize.api.log import Complaints, complain
+from deputize.api.operator import operator_key
+from deputize.api.private import write_private
 from deputize.clock import iso
 from deputize.system import System
 
@@ -39,7 +41,7 @@ async def serve(
 
     `ready` is told the base address once recovery is over. `listener` is the address where it is
     taken already (see `listen`). The system is stopped, and the address let go, in every case.
-    Raises `ProjectError` as `listen` does.
+    Raises `ProjectError` as `listen` and `operator_key` do.
     """
     try:
         with listener or listen(system.project.settings) as address:
@@ -55,7 +57,8 @@ async def _serve(
     token = system.secrets.resolve(settings.token).reveal() if settings.token is not None else None
     readiness = Readiness()
     stopping = stop or asyncio.Event()
-    server = _Server(_config(build_app(system, readiness, token=token)), stopping)
+    app = build_app(system, readiness, operator=operator_key(settings.data), token=token)
+    server = _Server(_config(app), stopping)
     system.sources.on_trouble = lambda name, what: complain(
         system, "a source has trouble", source=name, reason=what
     )
@@ -116,10 +119,7 @@ def _url(host: str, listener: socket.socket) -> str:
 @contextlib.contextmanager
 def _announced(path: Path, url: str, started_at: str) -> Iterator[None]:
     """Say in a file of our own where this process is, so that commands find it."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"url": url, "pid": os.getpid(), "started_at": started_at}, file)
-    draft.replace(path)
+    write_private(path, json.dumps({"url": url, "pid": os.getpid(), "started_at": started_at}))
     try:
         yield
     finally:

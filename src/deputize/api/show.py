@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deputize import canonical
@@ -11,7 +11,9 @@ from deputize.clock import iso
 from deputize.kernel.sources import Standing
 from deputize.ledger import Entry
 from deputize.notify.notifier import Standing as Telling
+from deputize.person import Directory, Person
 from deputize.store.protocol import ActionRow, CardRow, EventRow, RunRow, WaitRow
+from deputize.token import Token
 
 
 def show_run(run: RunRow) -> dict[str, Any]:
@@ -89,7 +91,10 @@ def show_entry(stream: str, entry: Entry) -> dict[str, Any]:
 
 
 def show_card(card: CardRow, waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
-    """Something that waits for a person; its `id` is what an answer names. See `told_card`."""
+    """Something that waits for a person; its `id` is what an answer names. See `told_card`.
+
+    `binding` is what an approval is bound to and `due` when the answer is no, for an action that waits.
+    """
     return told_card(waiting, schemas) | {
         "seq": card.seq,
         "id": card.id,
@@ -100,6 +105,20 @@ def show_card(card: CardRow, waiting: Waiting, schemas: Mapping[str, str]) -> di
         "body": dict(card.body),
         "at": iso(card.at),
         "state": card.state,
+        "binding": card.body.get("binding"),
+        "due": _time(card.body.get("due")),
+    }
+
+
+def show_person(person: Person, directory: Directory, tokens: Sequence[Token]) -> dict[str, Any]:
+    """Someone who may decide, with the ids of their tokens; `keeps` are automations, `default` all others."""
+    return {
+        "name": person.name,
+        "shown": person.shown,
+        "roles": sorted(person.roles),
+        "groups": sorted(person.groups),
+        "keeps": sorted(kept or "default" for kept, name in directory.keepers.items() if name == person.name),
+        "tokens": [{"id": token.id, "at": iso(token.at_us)} for token in tokens],
     }
 
 

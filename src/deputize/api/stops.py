@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from deputize.api.body import read_object, text_of
+from deputize.api.body import text_of
 from deputize.api.here import Here, find_run
 from deputize.api.problem import Problem, answer
+from deputize.api.who import Decider, read_decision
 from deputize.suggest import did_you_mean
 from deputize.system import System
 
@@ -24,23 +23,22 @@ async def list_stops(system: Here) -> Response:
 
 
 @router.post("")
-async def add_stop(request: Request, system: Here) -> Response:
-    """Stop `{"scope", "reason", "person"}`.
+async def add_stop(request: Request, system: Here, person: Decider) -> Response:
+    """Stop `{"scope", "reason"}`.
 
     `scope` is `all`, `agent:NAME`, `connector:NAME`, `automation:NAME` or `run:ID`.
     """
-    body = await read_object(request)
+    body = await read_decision(request)
     scope = _scope(system, text_of(body, "scope", chars_max=200))
     reason = text_of(body, "reason", default="")
-    await system.kernel.people.stop(scope, reason, text_of(body, "person", chars_max=200, default="someone"))
+    await system.kernel.people.stop(scope, reason, person)
     return answer(system, {"scope": scope, "reason": reason})
 
 
 @router.delete("/{scope}")
-async def lift_stop(
-    system: Here, scope: str, person: Annotated[str, Query(max_length=200)] = "someone"
-) -> Response:
+async def lift_stop(request: Request, system: Here, person: Decider, scope: str) -> Response:
     """Let a scope go on."""
+    await read_decision(request)
     known = system.kernel.parts.stops.scopes
     if scope not in known:
         scope = _scope(system, scope)
