@@ -21,6 +21,8 @@ from deputize.suggest import did_you_mean
 
 FILE = "deputize.toml"
 PORT_DEFAULT = 8477
+PERSON_TOKEN = "DEPUTIZE_PERSON_TOKEN"
+"""The variable with the token of the person that commands speak for."""
 _TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers", "notify"}
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
@@ -44,6 +46,11 @@ class Settings:
     directory: Directory
     notify: NotifySettings | None
     environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def person_token(self) -> str:
+        """The token of the person that commands speak for; empty where the environment has none."""
+        return self.environ.get(PERSON_TOKEN, "").strip()
 
     @property
     def ledger(self) -> Path:

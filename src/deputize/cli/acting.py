@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import time
 import uuid
 from pathlib import Path
@@ -24,7 +22,6 @@ LOOK_EVERY_S = 0.1
 SETTLED = ("ended", "stuck")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
-As = Annotated[str, typer.Option("--as", help="Who decides; else the name that you are logged in with.")]
 
 
 def send(
@@ -107,7 +104,6 @@ def resolve(
     ] = "",
     again: Annotated[bool, typer.Option("--again", help="did-not: do it again, as a new request.")] = False,
     reason: Reason = "",
-    person: As = "",
 ) -> None:
     """Answer a card: it happened (with its result), it did not (perhaps: again), or give its run up."""
     here: Here = ctx.obj
@@ -118,11 +114,7 @@ def resolve(
         raise Said(said, USAGE)
     if again and kind != "did-not":
         raise Said("--again goes with did-not: what happened is not done again", USAGE)
-    body: dict[str, Any] = {
-        "kind": "do_again" if again else kind.replace("-", "_"),
-        "reason": reason,
-        "person": person or _login(),
-    }
+    body: dict[str, Any] = {"kind": "do_again" if again else kind.replace("-", "_"), "reason": reason}
     if result:
         body["result"] = read_json(result, "--result")
     answered = _of_run(here, need_process(here), card, "v1", "inbox", card, "answer", body=body)
@@ -133,31 +125,28 @@ def pause(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="AUTOMATION|RUN", help="An automation's name, or a run.")],
     reason: Reason = "",
-    person: As = "",
 ) -> None:
     """Let an automation or a run start nothing new; `deputize resume` lets it go on."""
     here: Here = ctx.obj
     process = need_process(here)
-    _stop(here, process, _scope_of(process, name), reason or "paused", person, "Paused")
+    _stop(here, process, _scope_of(process, name), reason or "paused", "Paused")
 
 
 def halt(
     ctx: typer.Context,
     scope: Annotated[str, typer.Argument(metavar="[all|agent:X|connector:X]", help="What to halt.")] = "all",
     reason: Reason = "",
-    person: As = "",
 ) -> None:
     """Stop everything (or an agent, or a connector) from starting anything new, at once."""
     here: Here = ctx.obj
     if scope != "all" and not scope.startswith(("agent:", "connector:")):
         raise Said(f"halt all, agent:NAME or connector:NAME, and not {scope!r}; runs are paused", USAGE)
-    _stop(here, need_process(here), scope, reason or "halted", person, "Halted")
+    _stop(here, need_process(here), scope, reason or "halted", "Halted")
 
 
 def resume(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="SCOPE|RUN", help="What was halted or paused.")],
-    person: As = "",
 ) -> None:
     """Let what was halted or paused go on."""
     here: Here = ctx.obj
@@ -169,15 +158,14 @@ def resume(
     if len(found) != 1:
         there = f"stopped: {', '.join(stopped)}" if stopped else "nothing is stopped"
         raise Said(f"{'more than one stop is' if found else 'no stop is'} called {name!r}; {there}")
-    process.delete("v1", "stops", found[0], person=person or _login())
+    process.delete("v1", "stops", found[0])
     _told(here, {"scope": found[0]}, f"Resumed {found[0]}.")
 
 
-def cancel(ctx: typer.Context, run: Annotated[str, typer.Argument(help="The run.")], person: As = "") -> None:
+def cancel(ctx: typer.Context, run: Annotated[str, typer.Argument(help="The run.")]) -> None:
     """Cancel a run: at once where it waits, else after what is under way."""
     here: Here = ctx.obj
-    body = {"person": person or _login()}
-    answer = _of_run(here, need_process(here), run, "v1", "runs", run, "cancel", body=body)
+    answer = _of_run(here, need_process(here), run, "v1", "runs", run, "cancel", body={})
     _told(here, answer, f"Run {answer['run']} {answer['said']}.")
 
 
@@ -209,9 +197,8 @@ def _scope_of(process: Process, name: str) -> str:
     return f"automation:{name}"
 
 
-def _stop(here: Here, process: Process, scope: str, reason: str, person: str, done: str) -> None:
-    body = {"scope": scope, "reason": reason, "person": person or _login()}
-    process.post("v1", "stops", body=body)
+def _stop(here: Here, process: Process, scope: str, reason: str, done: str) -> None:
+    process.post("v1", "stops", body={"scope": scope, "reason": reason})
     _told(
         here, {"scope": scope, "reason": reason}, f"{done} {scope}; `deputize resume {scope}` lets it go on."
     )
@@ -232,10 +219,3 @@ def _told(here: Here, document: dict[str, Any], sentence: str) -> None:
         say_json(document)
     else:
         say(sentence)
-
-
-def _login() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from deputize.cli import acting, asking, keeping, notifying
+from deputize.cli import acting, approving, asking, keeping, notifying, people
 from deputize.cli.here import USAGE, Here, Said
 
 EVERYWHERE = "With every command: --project DIR (else this folder), --json, --debug."
@@ -47,14 +47,16 @@ def _elsewhere(name: str, about: str) -> None:
 
 
 _READING = (asking.runs, asking.show, asking.why, asking.events, asking.inbox, asking.connectors)
-_ACTING = (acting.send, acting.resolve, acting.pause, acting.resume, acting.cancel, acting.halt)
-_KEEPING = (notifying.notify, keeping.check, keeping.doctor, keeping.backup, keeping.restore)
+_ACTING = (acting.send, acting.pause, acting.resume, acting.cancel, acting.halt)
+_ANSWERING = (approving.approve, approving.refuse, approving.change, acting.resolve)
+_PEOPLE = (people.people, people.login, people.logout, people.token, notifying.notify)
+_KEEPING = (keeping.check, keeping.doctor, keeping.backup, keeping.restore)
 
 app.command(epilog=EVERYWHERE)(keeping.init)
 _elsewhere("up", "Serve the project in this folder.")
 _elsewhere("demo", "Watch a small shop being run, with faults, and its books compared.")
 _elsewhere("town", "Run the practice town: a shop, payments and mail over HTTP.")
-for _command in (*_READING, *_ACTING, *_KEEPING):
+for _command in (*_READING, *_ANSWERING, *_ACTING, *_PEOPLE, *_KEEPING):
     app.command(epilog=EVERYWHERE)(_command)
 _ledger.command(epilog=EVERYWHERE)(keeping.verify)
 _ledger.command(epilog=EVERYWHERE)(keeping.rebuild)

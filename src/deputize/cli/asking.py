@@ -167,7 +167,7 @@ def events(
 
 
 def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
-    """List what waits for a person; `deputize resolve` answers it."""
+    """List what waits for a person, each with the commands that answer it."""
     here: Here = ctx.obj
     books = open_books(here)
     found = books.inbox(limit)
@@ -193,6 +193,8 @@ def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
     for name, told in (("what", card["about"] + sent), ("in", card["of"]), ("known", card["evidence"])):
         if told and one_line(told) not in one_line(card["title"]):
             say(f"  {name + ':':6} {one_line(told)}")
+    if card["due"]:
+        say(f"  until: {moment(card['due'], zone)}, and then the answer is no")
     for answer in card["answers"]:
         say(f"  {answer['command']}\n      {answer['causes']}")
     say("")

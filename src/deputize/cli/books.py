@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from deputize.api.show import show_action, show_card, show_entry, show_event, show_run, show_wait
+from deputize.api.show import show_action, show_card, show_entry, show_event, show_person, show_run, show_wait
 from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
+from deputize.kernel.tokens import TOKEN_SETTING, tokens_of_settings
 from deputize.store.protocol import RunRow
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.telling import read_telling, read_waiting
@@ -30,6 +31,7 @@ class Books(Protocol):
     def events(self, state: str, after: int, limit: int) -> dict[str, Any]: ...
     def inbox(self, limit: int) -> dict[str, Any]: ...
     def stops(self) -> dict[str, str]: ...
+    def people(self) -> dict[str, Any]: ...
 
 
 def open_books(here: Here) -> Books:
@@ -65,6 +67,9 @@ class LiveBooks:
 
     def stops(self) -> dict[str, str]:
         return {stop["scope"]: stop["reason"] for stop in self._get("stops")["stops"]}
+
+    def people(self) -> dict[str, Any]:
+        return self._get("people")
 
     def _get(self, *path: str, **query: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._process.get("v1", *path, **query)
@@ -139,6 +144,17 @@ class FileBooks:
 
     def stops(self) -> dict[str, str]:
         return self._ledger.stops("stop:")
+
+    def people(self) -> dict[str, Any]:
+        directory = self._here.settings.directory
+        tokens = list(tokens_of_settings(self._ledger.stops(TOKEN_SETTING)).values())
+        found = sorted(directory.people.values(), key=lambda person: person.name)
+        return {
+            "people": [
+                show_person(one, directory, [token for token in tokens if token.person == one.name])
+                for one in found
+            ]
+        }
 
     def _find(self, run: str) -> RunRow:
         row = self._ledger.read(lambda view: view.run(run))

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from deputize.api.operator import FILE as KEY_FILE
 from deputize.cli.checking import check_project
 from deputize.cli.connecting import reach
 from deputize.cli.here import Here, Said
-from deputize.cli.process import find_process
+from deputize.cli.process import LOGIN, find_process
 from deputize.cli.says import count, progress, source_line
 from deputize.clock import SystemClock, iso
 from deputize.config import Settings
@@ -67,6 +68,7 @@ def examine(here: Here) -> list[Finding]:
         _clock,
         _port,
         _sources,
+        _people,
         _secrets,
         _connections,
         _code,
@@ -203,6 +205,20 @@ def _sources(here: Here, settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", source_line(source, settings.zone), do)
     if sources and not any(source["trouble"] for source in sources):
         yield Finding("ok", f"nothing is wrong with {count(len(sources), 'source')} of events")
+
+
+def _people(_here: Here, settings: Settings) -> Iterator[Finding]:
+    people = settings.directory.people
+    if people:
+        yield Finding("ok", f"who may decide: {', '.join(sorted(people))}")
+    else:
+        yield Finding(
+            "warn", "nobody may decide", "add [people.NAME] to deputize.toml: answers need a person"
+        )
+    for name in (KEY_FILE, LOGIN):
+        path = settings.data / name
+        if path.is_file() and path.stat().st_mode & 0o077:
+            yield Finding("bad", f"{path} can be read by others", f"remove {path}: others may have read it")
 
 
 def _secrets(_here: Here, settings: Settings) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ def init(
     template: Annotated[str, typer.Option("--from", help="What to start from: returns or blank.")] = "blank",
 ) -> None:
     """Write a project that runs."""
-    from deputize.cli.making import make_project
+    from deputize.cli.making import make_project, person_name
 
     here: Here = ctx.obj
     target = here.root / name
@@ -31,7 +31,8 @@ def init(
         say_json({"project": str(target), "from": template, "files": files})
         return
     say(f"Made {target} from {template!r}: {len(files)} files. Now:")
-    say(f"  cd {target}\n  deputize check\n  deputize up\nREADME.md says what is in it and what it needs.")
+    say(f"  cd {target}\n  deputize check\n  deputize up\nand in another terminal, to decide there:")
+    say(f"  deputize login {person_name()}\nREADME.md says what is in it and what it needs.")
 
 
 def check(
@@ -109,7 +110,8 @@ def restore(
     say(f"Restored {restored['ledger']} from {file}: {restored['entries']:,} entries.")
     if restored["kept"]:
         say(f"The ledger that was there is kept as {restored['kept']}.")
-    say("It is halted. Start it with `deputize up`, look at `deputize inbox`, then `deputize resume all`.")
+    say("It is halted, and no token of before is known to it: `deputize up`, `deputize login NAME`, look at")
+    say("`deputize inbox`, then `deputize resume all`.")
 
 
 def verify(ctx: typer.Context) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shutil
 from pathlib import Path
 
 from deputize.cli.here import USAGE, Said
+from deputize.person import KEEPER, OWNER
 from deputize.suggest import did_you_mean
 
 TEMPLATES = ("blank", "returns")
 _PACKAGE = Path(__file__).parent.parent
 _LEFT_OUT = ("data", ".demo", "__pycache__", ".env", ".pytest_cache")
 _PRIVATE = 0o600
+_EXAMPLE = "maya"
+"""Who the templates name."""
 
 
 def make_project(target: Path, template: str) -> list[str]:
@@ -29,6 +34,7 @@ def make_project(target: Path, template: str) -> list[str]:
         if path.is_file() and not any(part in _LEFT_OUT for part in inner.parts):
             files.append(_write(path, target / inner.with_name(_real_name(inner.name))))
     _name_it(target)
+    _own_person(target)
     _own_environment(target)
     return sorted(str(file.relative_to(target)) for file in {*files, target / ".env"})
 
@@ -57,6 +63,25 @@ def _name_it(target: Path) -> None:
     text = path.read_text(encoding="utf-8")
     name = re.sub(r"[^\w .-]", "", target.resolve().name) or "project"
     path.write_text(re.sub(r'(?m)^name = ".*"$', f'name = "{name}"', text, count=1), encoding="utf-8")
+
+
+def _own_person(target: Path) -> None:
+    """Whoever makes a project is the first who may decide in it."""
+    path = target / "deputize.toml"
+    text = path.read_text(encoding="utf-8")
+    name = person_name()
+    text = text.replace(f"[people.{_EXAMPLE}]", f"[people.{name}]").replace(f'"{_EXAMPLE}"', f'"{name}"')
+    path.write_text(text, encoding="utf-8")
+
+
+def person_name() -> str:
+    """A name for `[people.NAME]`, from the one that this process's user is logged in with."""
+    try:
+        login = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        login = ""
+    name = re.sub(r"[^a-z0-9_-]", "-", login.lower())[:60].lstrip("_-")
+    return "me" if name in ("", KEEPER, OWNER) else name
 
 
 def _own_environment(target: Path) -> None:

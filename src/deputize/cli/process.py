@@ -11,13 +11,16 @@ from urllib.parse import quote
 
 import httpx2
 
-from deputize.cli.here import UNREACHABLE, Here, Said
+from deputize.cli.here import UNREACHABLE, USAGE, Here, Said
+from deputize.config import PERSON_TOKEN
 from deputize.store.sqlite.offline import owner_of
+from deputize.token import is_one
 
 if TYPE_CHECKING:
     from deputize.config import Settings
 
 NOTE = "server.json"
+LOGIN = "login"
 ANSWER_S_MAX = 30.0
 STARTING_S_MAX = 10.0
 """How long a process that has the ledger may take until it serves."""
@@ -82,7 +85,7 @@ def find_process(here: Here) -> Process | None:
     """The process that runs this project, or None. A note that a killed process left is no process:
     its port may be another project's by now."""
     settings = here.settings
-    note = _note(settings.data / NOTE)
+    note = _note(settings.data / NOTE, "url")
     if note is None or owner_of(settings.ledger) != str(note.get("pid")):
         return None
     return Process(note["url"], _token(settings))
@@ -102,15 +105,30 @@ def need_process(here: Here) -> Process:
     return process
 
 
-def _note(path: Path) -> dict[str, Any] | None:
+def _note(path: Path, holding: str) -> dict[str, Any] | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return note if isinstance(note, dict) and isinstance(note.get("url"), str) else None
+    return note if isinstance(note, dict) and isinstance(note.get(holding), str) else None
+
+
+def login_of(data: Path) -> dict[str, str] | None:
+    """What `deputize login` has kept in a data folder: person, id and token."""
+    found = _note(data / LOGIN, "token")
+    whole = found is not None and found.keys() == {"person", "id", "token"} and is_one(found["token"])
+    return found if whole else None
 
 
 def _token(settings: Settings) -> str | None:
+    """By what commands speak: a person's token, where there is one, is good for all that the project's is."""
+    if settings.person_token:
+        if not is_one(settings.person_token):
+            raise Said(f"{PERSON_TOKEN} holds no token: it begins with dpt_", USAGE)
+        return settings.person_token
+    login = login_of(settings.data)
+    if login is not None:
+        return login["token"]
     if settings.token is None:
         return None
     from deputize.connectors.secret import Secrets

@@ -11,6 +11,7 @@ from deputize.cli.says import progress
 from deputize.clock import SystemClock
 from deputize.kernel.people import STOP_SETTING
 from deputize.kernel.stops import ALL
+from deputize.kernel.tokens import TOKEN_SETTING
 from deputize.ledger import SYSTEM, Draft
 from deputize.store.protocol import Tx
 from deputize.store.sqlite.offline import OfflineLedger, copy_of, drop_copy, owner_of, put_in_place
@@ -66,6 +67,9 @@ async def _mark(staged: Path, reason: str) -> int:
         tx.set_setting(STOP_SETTING + ALL, reason)
         # Since the copy was made they may have been used in the ledger that it is a copy of.
         tx.void_approvals()
+        # A token that was taken back since the copy was made must not come back with it.
+        for name in tx.settings(TOKEN_SETTING):
+            tx.set_setting(name, None)
         return tx.counts()["entries"]
 
     try:

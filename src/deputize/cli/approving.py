@@ -1,0 +1,74 @@
+"""Commands that answer an action that waits for people, each the card that it has just read and told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from deputize.cli.acting import Reason, read_json
+from deputize.cli.books import PREFIX_CHARS_MIN
+from deputize.cli.here import Here, Said
+from deputize.cli.process import Process, need_process
+from deputize.cli.says import one_line, say, say_json
+
+PAGE = 1_000
+PAGES_MAX = 100
+
+Card = Annotated[str, typer.Argument(help="The card's id, as `deputize inbox` shows it.")]
+
+
+def approve(ctx: typer.Context, card: Card) -> None:
+    """Let an action that waits for people start, as it is."""
+    _answer(ctx.obj, card, "approve", {})
+
+
+def refuse(ctx: typer.Context, card: Card, reason: Reason = "") -> None:
+    """Refuse an action that waits for people; its automation is told, with the reason."""
+    _answer(ctx.obj, card, "refuse", {"reason": reason})
+
+
+def change(
+    ctx: typer.Context,
+    card: Card,
+    args: Annotated[str, typer.Option(help="All its arguments as they should be: JSON, or @FILE.")],
+    reason: Reason = "",
+) -> None:
+    """Ask for an action with other arguments in its place; that waits for others."""
+    _answer(ctx.obj, card, "change", {"args": read_json(args, "--args"), "reason": reason})
+
+
+def _answer(here: Here, name: str, kind: str, more: dict[str, Any]) -> None:
+    process = need_process(here)
+    card = _find(process, name)
+    if not here.json:
+        say(f"{card['id']}: {one_line(card['about'] or card['title'])}")
+    body = {"kind": kind, "binding": card["binding"], **more}
+    answered = process.post("v1", "inbox", card["id"], "answer", body=body)
+    if here.json:
+        say_json(answered | {"about": card["about"]})
+    else:
+        said = answered["said"]
+        say(f"{said[:1].upper()}{said[1:]}.")
+
+
+def _find(process: Process, name: str) -> dict[str, Any]:
+    """The open card of this id, whose run may be told by its first digits. Raises `Said`."""
+    run, _, path = name.partition("/")
+    after, found = 0, list[dict[str, Any]]()
+    for _ in range(PAGES_MAX):
+        page = process.get("v1", "inbox", after=after or None, limit=PAGE)
+        found += [card for card in page["cards"] if card["path"] == path and card["run"].startswith(run)]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    if len(run) < PREFIX_CHARS_MIN or not found:
+        raise Said(f"no card {name!r} waits for a person; `deputize inbox` lists those that do")
+    if len(found) > 1:
+        ids = ", ".join(card["id"] for card in found)
+        raise Said(f"more than one card begins with {run!r}: {ids}; give more of its digits")
+    if found[0]["binding"] is None:
+        raise Said(
+            f"{found[0]['id']} waits for no approval ({found[0]['kind']}): `deputize resolve` answers it"
+        )
+    return found[0]
