@@ -16,8 +16,8 @@ from deputize.kernel.people import AnswerKind
 from deputize.store.telling import read_waiting
 from deputize.system import System
 
-Word = Literal["approve", "refuse", "change"]
-"""What people say of an action that waits for them."""
+Word = Literal["approve", "refuse", "change", "answer"]
+"""What people say of an action that waits for them, and to a question."""
 
 router = APIRouter(prefix="/v1/inbox")
 
@@ -49,7 +49,8 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
-    people it is `approve`, `refuse` or `change` (with other `args`), each with the card's `binding`.
+    people it is `approve`, `refuse` or `change` (with other `args`), each with the card's `binding`; for a
+    question it is `answer`, with the `answer`.
     """
     body = await read_decision(request)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
@@ -71,8 +72,12 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
 
 
 async def _say(system: System, card: str, word: Word, body: dict[str, Any], reason: str, person: str) -> str:
-    """What a person says of an action that waits for people; returns the sentence that answers it."""
+    """What a person says of an action or a question; returns the sentence that answers it."""
     approving = system.kernel.approving
+    if word == "answer":
+        if "answer" not in body:
+            raise Problem(422, "say what the answer is: answer", field="answer")
+        return await system.kernel.answering.answer(card, body["answer"], person=person)
     # Of what was read, and no other: an answer to a card that has changed since is no answer.
     binding = text_of(body, "binding", chars_max=200)
     if word == "approve":

@@ -91,10 +91,7 @@ def show_entry(stream: str, entry: Entry) -> dict[str, Any]:
 
 
 def show_card(card: CardRow, waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
-    """Something that waits for a person; its `id` is what an answer names. See `told_card`.
-
-    `binding` is what an approval is bound to and `due` when the answer is no, for an action that waits.
-    """
+    """Something that waits for a person; its `id` is what an answer names. See `told_card`."""
     return told_card(waiting, schemas) | {
         "seq": card.seq,
         "id": card.id,
@@ -105,8 +102,6 @@ def show_card(card: CardRow, waiting: Waiting, schemas: Mapping[str, str]) -> di
         "body": dict(card.body),
         "at": iso(card.at),
         "state": card.state,
-        "binding": card.body.get("binding"),
-        "due": _time(card.body.get("due")),
     }
 
 

@@ -1,4 +1,4 @@
-"""Commands that answer an action that waits for people, each the card that it has just read and told."""
+"""Commands that answer what an agent or an automation asks, each the card that it has just read and told."""
 
 from __future__ import annotations
 
@@ -38,21 +38,36 @@ def change(
     _answer(ctx.obj, card, "change", {"args": read_json(args, "--args"), "reason": reason})
 
 
+def answer(ctx: typer.Context, card: Card, value: Annotated[str, typer.Argument(help="The answer.")]) -> None:
+    """Answer the question of an automation; the first answer counts."""
+    here: Here = ctx.obj
+    process = need_process(here)
+    asked = _find(process, card, "question")
+    told: Any = value
+    if asked["answer"] == "whole number" and value.removeprefix("-").isdecimal():
+        told = int(value)
+    _send(here, process, asked, {"kind": "answer", "answer": told})
+
+
 def _answer(here: Here, name: str, kind: str, more: dict[str, Any]) -> None:
     process = need_process(here)
-    card = _find(process, name)
+    card = _find(process, name, "approval")
+    _send(here, process, card, {"kind": kind, "binding": card["binding"], **more})
+
+
+def _send(here: Here, process: Process, card: dict[str, Any], body: dict[str, Any]) -> None:
+    about = card["about"] or card["title"]
     if not here.json:
-        say(f"{card['id']}: {one_line(card['about'] or card['title'])}")
-    body = {"kind": kind, "binding": card["binding"], **more}
+        say(f"{card['id']}: {one_line(about)}")
     answered = process.post("v1", "inbox", card["id"], "answer", body=body)
     if here.json:
-        say_json(answered | {"about": card["about"]})
+        say_json(answered | {"about": about})
     else:
         said = answered["said"]
         say(f"{said[:1].upper()}{said[1:]}.")
 
 
-def _find(process: Process, name: str) -> dict[str, Any]:
+def _find(process: Process, name: str, kind: str) -> dict[str, Any]:
     """The open card of this id, whose run may be told by its first digits. Raises `Said`."""
     run, _, path = name.partition("/")
     after, found = 0, list[dict[str, Any]]()
@@ -67,8 +82,7 @@ def _find(process: Process, name: str) -> dict[str, Any]:
     if len(found) > 1:
         ids = ", ".join(card["id"] for card in found)
         raise Said(f"more than one card begins with {run!r}: {ids}; give more of its digits")
-    if found[0]["binding"] is None:
-        raise Said(
-            f"{found[0]['id']} waits for no approval ({found[0]['kind']}): `deputize resolve` answers it"
-        )
-    return found[0]
+    card = found[0]
+    if card["kind"] != kind:
+        raise Said(f"{card['id']} is answered in another way: {card['answers'][0]['command']}")
+    return card

@@ -190,11 +190,19 @@ def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
     """A card as one line, and below it all that its answer needs."""
     say(f"{card['id']}  {card['kind']}  since {moment(card['at'], zone)}  {one_line(card['title'])}")
     sent = f" (first sent {moment(card['first_sent_at'], zone)}, key {card['key']})" if card["key"] else ""
-    for name, told in (("what", card["about"] + sent), ("in", card["of"]), ("known", card["evidence"])):
+    until = f"{moment(card['due'], zone)}; then {card['silence']}" if "due" in card else ""
+    lines = [
+        ("what", card["about"] + sent),
+        ("in", card["of"]),
+        ("known", card["evidence"]),
+        *(("rule" if card["kind"] == "approval" else "who", asks) for asks in card.get("asks", ())),
+        ("cost", card.get("cost", "")),
+        ("undo", card.get("undo", "")),
+        ("until", until),
+    ]
+    for name, told in lines:
         if told and one_line(told) not in one_line(card["title"]):
             say(f"  {name + ':':6} {one_line(told)}")
-    if card["due"]:
-        say(f"  until: {moment(card['due'], zone)}, and then the answer is no")
     for answer in card["answers"]:
         say(f"  {answer['command']}\n      {answer['causes']}")
     say("")
