@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
-from tests.support.serving import SERVER, Served, serving
+from tests.support.serving import PEOPLE, SERVER, Served, serving
 
 CODE = """
 @automation(on=Ask, agent=worker)
@@ -33,7 +33,7 @@ BUDGET = '[[budget]]\nlimit = "100 actions"\nname = "Ours"\n'
 
 
 def project(tmp_path: Path, desk: Desk) -> Path:
-    return write_project(tmp_path, desk.base, CODE, toml=SERVER + BUDGET, rules=RULES)
+    return write_project(tmp_path, desk.base, CODE, toml=SERVER + PEOPLE + BUDGET, rules=RULES)
 
 
 async def get(served: Served, path: str, **params: Any) -> Any:
@@ -141,6 +141,7 @@ async def test_a_card_is_answered_once_and_with_a_result_that_fits(tmp_path: Pat
     desk.faults.append(fault("cut_before"))
     async with serving(project(tmp_path, desk)) as served:
         run = await served.send("1", n=2, item="a")
+        await served.speak_as("maya")
         await served.app.card()
         [card] = (await get(served, "/v1/inbox"))["cards"]
         assert card["kind"] == "doubt" and card["id"] == f"{run}/1" and card["body"]["op"] == "desk.plain"
@@ -163,7 +164,7 @@ async def test_a_card_is_answered_once_and_with_a_result_that_fits(tmp_path: Pat
         assert "does not fit" in unfit["detail"]
         assert (await post(served, "/v1/inbox/zzzz/1/answer", 404, kind="did_not"))["detail"]
         result = {"item": "a", "key": ""}
-        await post(served, path, kind="happened", result=result, person="maya", reason="seen in the shop")
+        await post(served, path, kind="happened", result=result, reason="seen in the shop")
         assert await served.app.label(run) == "done(a)"
         assert "nothing to answer" in (await post(served, path, 409, kind="did_not"))["detail"]
         assert (await get(served, "/v1/inbox"))["cards"] == []
@@ -175,9 +176,10 @@ async def test_a_card_is_answered_once_and_with_a_result_that_fits(tmp_path: Pat
 
 async def test_a_waiting_run_is_cancelled_and_an_ended_one_is_not(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk)) as served:
+        await served.speak_as("maya")
         run = await served.send("1", n=1, item="a")
         await served.app.state(run, "waiting")
-        assert (await post(served, f"/v1/runs/{run}/cancel", 202, person="maya"))["said"]
+        assert (await post(served, f"/v1/runs/{run}/cancel", 202))["said"]
         assert (await served.app.ended(run))[0].label == "cancelled"
         assert "ended already" in (await post(served, f"/v1/runs/{run}/cancel", 409))["detail"]
 
@@ -185,16 +187,18 @@ async def test_a_waiting_run_is_cancelled_and_an_ended_one_is_not(tmp_path: Path
 async def test_stops_hold_over_a_restart_and_name_what_there_is(tmp_path: Path, desk: Desk) -> None:
     root = project(tmp_path, desk)
     async with serving(root) as served:
+        await served.speak_as("maya")
         wrong = await post(served, "/v1/stops", 422, scope="agent:worke")
         assert "did you mean 'worker'" in wrong["detail"]
         assert "scope must be" in (await post(served, "/v1/stops", 422, scope="everything"))["detail"]
-        await post(served, "/v1/stops", scope="connector:desk", reason="maintenance", person="maya")
+        await post(served, "/v1/stops", scope="connector:desk", reason="maintenance")
         run = await served.send("1", item="a")
     async with serving(root) as served:
         stops = (await get(served, "/v1/stops"))["stops"]
         assert stops == [{"scope": "connector:desk", "reason": "maintenance"}]
         assert desk.writes == []
-        assert (await served.http.delete("/v1/stops/connector:desk?person=maya")).status_code == 200
+        await served.speak_as("maya")
+        assert (await served.http.delete("/v1/stops/connector:desk")).status_code == 200
         assert await served.app.label(run) == "done(a)"
 
 

@@ -18,7 +18,7 @@ from deputize.system import System
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.serving import SERVER, child, cloudevent, serving
+from tests.support.serving import PEOPLE, SERVER, child, cloudevent, serving
 
 ONE = """
 @automation(on=Ask, agent=worker)
@@ -28,7 +28,7 @@ async def one(event: Event[Ask]) -> Outcome:
 TOKEN = "a-token-of-this-test"
 
 
-def project(tmp_path: Path, desk: Desk, toml: str = SERVER, code: str = ONE) -> Path:
+def project(tmp_path: Path, desk: Desk, toml: str = SERVER + PEOPLE, code: str = ONE) -> Path:
     return write_project(tmp_path, desk.base, code, toml=toml)
 
 
@@ -47,6 +47,7 @@ async def test_a_page_that_rebinds_its_name_to_this_machine_reads_nothing(
 
 async def test_a_page_of_another_origin_may_not_act(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk)) as served:
+        await served.speak_as("maya")
         body = {"scope": "all"}
         for origin in ("https://evil.example", "null", "http://localhost:1"):
             answer = await served.http.post("/v1/stops", json=body, headers={"origin": origin})
@@ -154,8 +155,13 @@ async def test_while_starting_it_is_alive_and_not_ready_and_takes_nothing(
         assert answer.status_code == 503 and "starting" in answer.json()["detail"]
         posted = await http.post("/v1/events", json=cloudevent("1"))
         assert posted.status_code == 503 and int(posted.headers["retry-after"]) >= 1
+        # Which tokens there are is not known yet, so none is called wrong.
+        someones = {"authorization": "Bearer dpt_" + "A" * 43}
+        early = await http.get("/v1/runs", headers=someones)
+        assert early.status_code == 503 and "starting" in early.json()["detail"]
         going.set()
         await asyncio.wait_for(ready.wait(), 20)
+        assert (await http.get("/v1/runs", headers=someones)).status_code == 401
         assert (await http.get("/readyz")).status_code == 200
         assert (await http.post("/v1/events", json=cloudevent("1"))).status_code == 202
     stop.set()
@@ -202,6 +208,7 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, desk: Desk) -> No
 
 async def test_every_error_is_a_problem_that_says_what_to_do(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk)) as served:
+        await served.speak_as("maya")
         for method, path, status in (
             ("GET", "/v1/nothing", 404),
             ("PUT", "/v1/runs", 405),

@@ -18,7 +18,7 @@ from deputize.api.problem import Problem
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.serving import SERVER, Served, cloudevent, serving
+from tests.support.serving import PEOPLE, SERVER, Served, cloudevent, serving
 
 ONE = """
 @automation(on=Ask, agent=worker)
@@ -33,7 +33,8 @@ BATCH = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
 
 @pytest.fixture
 async def served(tmp_path: Path, desk: Desk) -> AsyncIterator[Served]:
-    async with serving(write_project(tmp_path, desk.base, ONE, toml=SERVER)) as found:
+    async with serving(write_project(tmp_path, desk.base, ONE, toml=SERVER + PEOPLE)) as found:
+        await found.speak_as("maya")
         yield found
 
 
@@ -213,7 +214,8 @@ async def test_a_full_disk_is_503_and_nothing_is_kept_until_there_is_room(
 
 async def test_runs_behind_another_with_their_key_are_named_too(tmp_path: Path, desk: Desk) -> None:
     keyed = ONE.replace("agent=worker", 'agent=worker, key="{item}"')
-    async with serving(write_project(tmp_path, desk.base, keyed, toml=SERVER)) as served:
+    async with serving(write_project(tmp_path, desk.base, keyed, toml=SERVER + PEOPLE)) as served:
+        await served.speak_as("maya")
         await served.http.post("/v1/stops", json={"scope": "all"})
         first, second = await served.send("1", item="a"), await served.send("2", item="a")
         assert served.app.run(second).state == "behind"

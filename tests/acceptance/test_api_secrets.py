@@ -15,7 +15,7 @@ import httpx2
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.serving import SERVER, child, cloudevent
+from tests.support.serving import PEOPLE, SERVER, child, cloudevent
 
 CODE = """
 @automation(on=Ask, agent=worker)
@@ -53,7 +53,7 @@ async def broken(call: Call, item: str) -> Item:
 ENV, FILE, HOOK = "canary-env-7f3a91", 'canary "file" ~&</9c2b', "canary-hook-55aa10"
 PATHS = (
     "/v1/events", "/v1/runs", "/v1/entries", "/v1/inbox", "/v1/budgets", "/v1/rules", "/v1/connectors",
-    "/v1/sources", "/v1/stops", "/metrics", "/openapi.json", "/healthz", "/readyz",
+    "/v1/sources", "/v1/stops", "/v1/people", "/v1/me", "/metrics", "/openapi.json", "/healthz", "/readyz",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def forms(secret: str) -> list[bytes]:
 
 async def test_no_planted_secret_is_ever_shown_or_stored(tmp_path: Path, desk: Desk) -> None:
     login = 'token = "env:CANARY_ENV"'
-    toml = SERVER + '\n[connectors.vault]\nbase = "http://127.0.0.1:9"\ntoken = "file:secret.txt"\n'
+    toml = SERVER + PEOPLE + '\n[connectors.vault]\nbase = "http://127.0.0.1:9"\ntoken = "file:secret.txt"\n'
     root = write_project(tmp_path, desk.base, CODE, toml=toml, desk=login, connector=MORE)
     (root / "connectors" / "vault.py").write_text(
         'from deputize import Connector\nconnector = Connector("vault", version="1")\n'
@@ -87,6 +87,24 @@ async def test_no_planted_secret_is_ever_shown_or_stored(tmp_path: Path, desk: D
                 answers.append(answer.content + repr(answer.headers).encode())
                 return answer
 
+            key = (root / "data" / "operator.key").read_text().strip()
+            made = await http.post("/v1/people/maya/tokens", headers={"authorization": f"Bearer {key}"})
+            token = made.json()["token"]
+            maya = {"authorization": f"Bearer {token}"}
+            for index, planted in enumerate((key, token)):
+                # As a person does who pastes it into the wrong place.
+                event = cloudevent(f"{index}-{planted}", n=1, item=f"x {planted} y") | {"subject": planted}
+                run = (await note("POST", "/v1/events", json=event)).json()["accepted"][0]["runs"][0]
+                await settled(http, run)
+                for path in ("runs", "why"):
+                    await note("GET", f"/v1/{path}/{run}")
+                stopped = {"scope": "agent:worker", "reason": planted}
+                assert (await note("POST", "/v1/stops", json=stopped, headers=maya)).status_code == 200
+                assert (await note("DELETE", "/v1/stops/agent:worker", headers=maya)).status_code == 200
+                await note("POST", "/v1/stops", json={"scope": planted}, headers=maya)
+                await note("GET", "/v1/runs/" + planted)
+                await note("DELETE", f"/v1/people/maya/tokens/{planted}", headers=maya)
+                await note("GET", "/v1/runs", headers={"authorization": f"Bearer {planted}x"})
             for number in range(5):
                 for index, secret in enumerate((ENV, FILE, HOOK)):
                     desk.faults.clear()
@@ -117,8 +135,10 @@ async def test_no_planted_secret_is_ever_shown_or_stored(tmp_path: Path, desk: D
                 await note("GET", "/v1/runs/" + quote(secret, safe=""))
                 await note("GET", "/v1/runs", params={"limit": secret})
                 await note("POST", "/v1/stops", json={"scope": f"agent:{secret}"})
-                stopped = {"scope": "agent:worker", "reason": f"because of {secret}", "person": secret}
-                assert (await note("POST", "/v1/stops", json=stopped)).status_code == 200
+                stopped = {"scope": "agent:worker", "reason": f"because of {secret}"}
+                assert (await note("POST", "/v1/stops", json=stopped, headers=maya)).status_code == 200
+                own = await note("POST", "/v1/stops", json=stopped | {"person": secret}, headers=maya)
+                assert own.status_code == 422
                 await note("GET", "/v1/stops")
                 await note("POST", "/v1/backup", json={"target": secret})
                 await note("POST", "/v1/webhooks/hook", content=secret.encode())
@@ -135,10 +155,11 @@ async def test_no_planted_secret_is_ever_shown_or_stored(tmp_path: Path, desk: D
         code, errors = await server.wait()
     assert code == 0
     assert "leaking" in errors and "[secret CANARY_HOOK]" in errors
-    stored = b"".join(path.read_bytes() for path in (root / "data").iterdir())
+    stored = b"".join(path.read_bytes() for path in (root / "data").iterdir() if path.name != "operator.key")
     assert b"[secret CANARY_ENV]" in stored
-    for secret in (ENV, FILE, HOOK):
-        for form in forms(secret):
+    assert b"[secret token]" in stored
+    for secret in (ENV, FILE, HOOK, key, token):
+        for form in forms(secret)[: 5 if secret in (ENV, FILE, HOOK) else 4]:
             assert form not in errors.encode(), form
             assert form not in stored, form
             assert not [answer for answer in answers if form in answer], form

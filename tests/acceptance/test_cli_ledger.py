@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import deputize, edit, new_project, served
+from tests.support.command import deputize, edit, login, new_project, served
 from tests.support.older import make_older
 
 CHANGE = (
@@ -69,6 +69,7 @@ def test_a_killed_process_is_not_taken_for_a_running_one(project: Path) -> None:
         assert deputize(project, "runs").code == 0
         assert deputize(project, "halt").code == 3
     with served(project):
+        login(project)
         assert deputize(project, "halt").code == 0
 
 
@@ -100,7 +101,8 @@ def test_the_note_of_a_killed_process_never_leads_to_another_project(project: Pa
         (project / "data" / "server.json").write_text(json.dumps(note))
         assert deputize(project, "halt").code == 3
         assert deputize(project, "show", run).code == 0
-        assert deputize(other, "resume", "all").code == 1
+        login(other)
+        assert "nothing is stopped" in deputize(other, "resume", "all").err
 
 
 def test_the_token_of_the_project_is_used_and_asked_for(project: Path) -> None:
@@ -110,6 +112,7 @@ def test_the_token_of_the_project_is_used_and_asked_for(project: Path) -> None:
     (project / ".env").write_text("DOOR_TOKEN=open-sesame-44\n")
     with served(project):
         assert greet(project, "Ada")
+        assert "only a person may do this" in deputize(project, "halt").err
         wrong = deputize(project, "halt", DOOR_TOKEN="not-this-one-44")
         assert wrong.code == 1 and "send the project's token" in wrong.err
 
@@ -163,6 +166,7 @@ def test_a_restored_copy_starts_halted_and_goes_on_when_a_person_says_so(
         run = send(project, "visitor.arrived", name="Halted")
         assert deputize(project, "show", run, "--json").json()["run"]["state"] != "ended"
         assert deputize(project, "ledger", "verify").code == 0
+        login(project)
         assert deputize(project, "resume", "all").code == 0
         assert greet(project, "Later")
     with closing(sqlite3.connect(project / "data" / "ledger.db")) as db:
@@ -185,6 +189,7 @@ def test_an_unfinished_write_of_a_restored_copy_waits_for_a_person(project: Path
             if cards:
                 break
         assert [card["run"] for card in cards] == [run]
+        login(project)
         early = deputize(project, "resume", "all")
         assert early.code == 1
         assert "1 write is in doubt from before this ledger was restored; `deputize inbox`" in early.err

@@ -14,7 +14,7 @@ import pytest
 from deputize.cli import process
 from deputize.cli.here import Here, Said
 from deputize.store.sqlite.file import take_lock
-from tests.support.command import EXECUTABLE, deputize, edit, new_project, served
+from tests.support.command import EXECUTABLE, deputize, edit, login, new_project, served
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def test_a_run_that_a_stop_holds_up_says_so_wherever_one_looks(project: Path) ->
     words = ("visitor.arrived", "--data", '{"name": "Ada"}', "--wait", "--within-s", "0.3")
     halted = "halted: all (stock-taking); deputize resume all"
     with served(project):
+        login(project)
         deputize(project, "halt", "--reason", "stock-taking")
         sent = deputize(project, "send", *words)
         assert sent.code == 1 and f"It has not ended; {halted}" in sent.out
@@ -139,6 +140,7 @@ def test_check_says_so_when_nothing_is_permitted_yet(project: Path) -> None:
 def test_a_halted_connector_is_named_without_a_guess_of_who_needs_it(project: Path) -> None:
     words = ("visitor.arrived", "--data", '{"name": "Ada"}', "--wait", "--within-s", "0.3")
     with served(project):
+        login(project)
         deputize(project, "halt", "connector:notebook", "--reason", "tea")
         sent = deputize(project, "send", *words).out
         shown = deputize(project, "runs").out

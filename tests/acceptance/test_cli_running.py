@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import EXECUTABLE, deputize, edit, new_project, served
+from tests.support.command import EXECUTABLE, deputize, edit, login, new_project, served
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made = new_project(tmp_path_factory.mktemp("cli"))
     edit(made / "deputize.toml", 'timezone = "UTC"', 'timezone = "Asia/Tokyo"')
     with served(made):
+        login(made)
         yield made
 
 
@@ -119,7 +120,7 @@ def test_a_doubt_is_answered_with_a_result_that_fits(project: Path) -> None:
     assert form.code == 2 and "fill in every <…> of the form" in form.err
     for words in (["happened"], ["did-not", "--result", "1"], ["abandon", "--again"], ["perhaps"]):
         assert deputize(project, "resolve", card, *words).code == 2, words
-    done = deputize(project, "resolve", card, "happened", "--result", '{"number": 7}', "--as", "maya")
+    done = deputize(project, "resolve", card, "happened", "--result", '{"number": 7}')
     assert done.code == 0, done.err
     again = deputize(project, "resolve", card, "did-not")
     assert again.code == 1 and "there is nothing to answer (any more)" in again.err
@@ -246,6 +247,7 @@ def test_a_stuck_run_is_shown_with_both_sides_and_given_up(project: Path, tmp_pa
         run = sent["runs"][0]
     edit(own / "automations" / "selling.py", 'event.data.item + "!"', 'event.data.item + "?"')
     with served(own):
+        login(own)
         deputize(own, "send", "item.asked", "--data", '{"item": "vase!"}')
         for _ in range(60):
             cards = deputize(own, "inbox", "--json").json()["cards"]

@@ -71,10 +71,18 @@ def new_project(folder: Path, name: str = "shop") -> Path:
     assert made.returncode == 0, made.stderr
     project = folder / name
     edit(project / "deputize.toml", "port = 8477", "port = 0")
+    with (project / "deputize.toml").open("a") as settings:
+        settings.write(PEOPLE)
     (project / "connectors" / "desk.py").write_text(DESK)
     (project / "automations" / "selling.py").write_text(SELLING)
     (project / "rules" / "desk.toml").write_text(RULES)
     return project
+
+
+def login(project: Path, name: str = "maya") -> None:
+    """Let later commands on a served project speak for a person."""
+    done = deputize(project, "login", name)
+    assert done.code == 0, done.err
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -83,6 +91,14 @@ def edit(path: Path, old: str, new: str) -> None:
     assert old in text, (path, old)
     path.write_text(text.replace(old, new))
 
+
+PEOPLE = """
+[people.maya]
+roles = ["finance"]
+[people.kim]
+roles = ["finance"]
+[people.otto]
+"""
 
 DESK = """
 from pydantic import BaseModel

@@ -18,6 +18,16 @@ from deputize.system import System
 from tests.support.running import WAIT_S, Running
 
 SERVER = "[server]\nport = 0\n"
+PEOPLE = """
+[people.maya]
+name = "Maya"
+roles = ["owner", "finance"]
+email = "maya@example.com"
+[people.kim]
+roles = ["finance"]
+groups = ["shop-floor"]
+[people.ines]
+"""
 
 
 @dataclass
@@ -34,6 +44,15 @@ class Served:
         assert answer.status_code == 202, answer.text
         runs = answer.json()["accepted"][0]["runs"]
         return runs[0] if runs else ""
+
+    async def token(self, name: str) -> str:
+        """A new token of a person's."""
+        _, token = await self.app.kernel.tokens.issue(name, "the tests")
+        return str(token)
+
+    async def speak_as(self, name: str) -> None:
+        """From now on every request has a token of this person's."""
+        self.http.headers["authorization"] = f"Bearer {await self.token(name)}"
 
 
 def cloudevent(id: str, type: str = "test.ask", **data: Any) -> dict[str, Any]:

@@ -1,16 +1,26 @@
-"""The product as the demo sees it: its HTTP API, and nothing else."""
+"""The product as the demo sees it: its HTTP API, and the key in its folder that makes the demo a person."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from deputize.api.operator import read_operator_key
+from deputize.api.private import write_private
+from deputize.cli.login import Login
+from deputize.cli.process import LOGIN, login_of
+from deputize.demo.home import DemoError
+
 PAGE = 1_000
 PAGES_MAX = 50
 TIMEOUT_S = 10.0
-PERSON = "Maya, who the demo plays"
+PERSON = "maya"
+"""Who the demo plays."""
 
 
 class NotThere(Exception):
@@ -18,10 +28,12 @@ class NotThere(Exception):
 
 
 class Product:
-    """A running server."""
+    """A running server, and the folder where its key is."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, data: Path) -> None:
         self.url = url
+        self._data = data
+        self._token = ""
         self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
 
     def close(self) -> None:
@@ -49,11 +61,29 @@ class Product:
     def happened(self, card: str, result: Any, reason: str) -> None:
         """Answer a card as a person does who found out that it happened.
 
-        A result that does not fit is declined, and the card stays. Raises `NotThere`.
+        A result that does not fit is declined, and the card stays. Raises `NotThere`, `DemoError`.
         """
-        body = {"kind": "happened", "result": result, "reason": reason, "person": PERSON}
+        self._token = self._token or self._logged_in()
+        body = {"kind": "happened", "result": result, "reason": reason}
+        answer = self._speak(self._token, "POST", f"/v1/inbox/{card}/answer", body)
+        if answer.status_code == 401:
+            self._token = ""  # it was taken back; the next answer has a new one
+
+    def _logged_in(self) -> str:
+        """A token of the person's: the one that a former turn has kept, else a new one."""
+        kept = login_of(self._data)
+        if kept is not None and self._speak(kept["token"], "GET", "/v1/me").is_success:
+            return kept["token"]
+        made = self._speak(read_operator_key(self._data), "POST", f"/v1/people/{PERSON}/tokens")
+        if made.status_code != 201:
+            raise DemoError(f"the demo's project does not know {PERSON}: start over with --fresh")
+        login = Login(**made.json())
+        write_private(self._data / LOGIN, json.dumps(asdict(login)))
+        return login.token
+
+    def _speak(self, token: str, method: str, path: str, body: Any = None) -> httpx2.Response:
         try:
-            self._client.post(f"/v1/inbox/{card}/answer", json=body)
+            return self._client.request(method, path, json=body, headers={"authorization": f"Bearer {token}"})
         except httpx2.HTTPError as error:
             raise NotThere(str(error)) from None
 

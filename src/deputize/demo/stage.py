@@ -158,7 +158,7 @@ class Stage:
             self._product.close()
         self._home.write_addresses(self.hall.urls)
         self._server.start()
-        self._product = Product(self._server.url)
+        self._product = Product(self._server.url, self._home.project / "data")
         self._feed()
 
     def _start_town(self) -> None:
