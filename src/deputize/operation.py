@@ -115,7 +115,7 @@ class Operation(Generic[P, R_co]):
             valid = self._validator.validate_python(dict(given))
             return canonical.encode(self._serializer.to_python(valid, mode="json"))
         except ValidationError as error:
-            raise ContractError(self._explain(error)) from None
+            raise ContractError(f"{caller_line()}: {self._explain(error)}") from None
         except TypeError as error:
             raise ContractError(f"{caller_line()}: {self.name}: {error}") from None
 
@@ -186,7 +186,7 @@ class Operation(Generic[P, R_co]):
         if len(others) > PROBLEMS_SHOWN:
             also.append(f"and {len(others) - PROBLEMS_SHOWN} more")
         told = f" (also: {'; '.join(also)})" if also else ""
-        return f"{caller_line()}: {self.name}: {first}{told}"
+        return f"{self.name}: {first}{told}"
 
     def _says(self, kind: str, loc: tuple[int | str, ...], message: str) -> str:
         if kind == "extra_forbidden" and len(loc) == 1:
