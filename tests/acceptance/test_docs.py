@@ -48,7 +48,7 @@ def write_files(page: Path, root: Path) -> list[str]:
 def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     kinds = {language for language, _ in BLOCK.findall(page.read_text())}
     assert kinds <= KNOWN
-    if page.name not in {"README.md", "benchmarks.md", "notifications.md"}:
+    if page.name not in {"README.md", "benchmarks.md", "notifications.md", "operating.md"}:
         assert not kinds & {"sh", "console"}, "commands outside the README need a test of their own here"
 
 
@@ -79,26 +79,14 @@ def test_the_first_automation_of_the_readme_runs_as_it_says(tmp_path: Path) -> N
         "rules/greet.toml",
         "deputize.toml",
     ]
-    (session,) = blocks(ROOT / "README.md", "console")
-    said = ""
-    server: subprocess.Popen[str] | None = None
-    try:
-        for line in session.splitlines():
-            command = line.removeprefix("$ ")
-            if command.endswith("&"):
-                server = start(command.removesuffix("&").split()[1:], tmp_path)
-                continue
-            done = shell(command, tmp_path)
-            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-            said += done.stdout
-    finally:
-        if server is not None:
-            server.send_signal(signal.SIGTERM)
-            server.wait(20)
+    first, second = blocks(ROOT / "README.md", "console")
+    said = session(first + second, tmp_path)
     assert "All is well" in said
     assert "done(greeted)" in said
     assert 'because "somebody arrived"' in said
     assert "The porter may greet" in said
+    assert '"Mallory is greeted only if somebody agrees" asks maya' in said
+    assert 'notes.write with name "Mallory"' in said and "Approved." in said
 
 
 def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loads(tmp_path: Path) -> None:
@@ -145,6 +133,36 @@ def test_the_settings_on_the_operating_page_are_settings(tmp_path: Path) -> None
     write_files(ROOT / "docs" / "operating.md", tmp_path)
     settings = load_project(tmp_path, {}).settings
     assert (settings.host, settings.port, settings.token) == ("0.0.0.0", 8477, "env:DEPUTIZE_TOKEN")
+    assert settings.directory.keeper_of("any") == "maya"
+
+
+def test_the_commands_of_the_operating_page_give_and_end_tokens(tmp_path: Path) -> None:
+    write_files(ROOT / "README.md", tmp_path)
+    (commands,) = blocks(ROOT / "docs" / "operating.md", "console")
+    said = session(commands, tmp_path)
+    assert said.count("Commands here speak for maya now") == 2 and "Halted all" in said
+    assert said.count("no longer speak for maya") == 2
+    assert "dpt_" not in said
+
+
+def session(commands: str, cwd: Path) -> str:
+    """Run the lines of a console block one after the other; what they said."""
+    said = ""
+    server: subprocess.Popen[str] | None = None
+    try:
+        for line in commands.splitlines():
+            command = line.removeprefix("$ ")
+            if command.endswith("&"):
+                server = start(command.removesuffix("&").split()[1:], cwd)
+                continue
+            done = shell(command, cwd)
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            said += done.stdout
+    finally:
+        if server is not None:
+            server.send_signal(signal.SIGTERM)
+            server.wait(20)
+    return said
 
 
 def test_the_page_on_notifications_tells_people_by_the_town(tmp_path: Path) -> None:

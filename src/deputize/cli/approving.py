@@ -56,7 +56,7 @@ def _answer(here: Here, name: str, kind: str, more: dict[str, Any]) -> None:
 
 
 def _send(here: Here, process: Process, card: dict[str, Any], body: dict[str, Any]) -> None:
-    about = card["about"] or card["title"]
+    about = card["title"] if card["kind"] == "question" else card["about"]
     if not here.json:
         say(f"{card['id']}: {one_line(about)}")
     answered = process.post("v1", "inbox", card["id"], "answer", body=body)

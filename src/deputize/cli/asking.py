@@ -192,7 +192,8 @@ def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
     sent = f" (first sent {moment(card['first_sent_at'], zone)}, key {card['key']})" if card["key"] else ""
     until = f"{moment(card['due'], zone)}; then {card['silence']}" if "due" in card else ""
     lines = [
-        ("what", card["about"] + sent),
+        # The title of a question's card is the question.
+        ("what", card["about"] + sent if card["kind"] != "question" else ""),
         ("in", card["of"]),
         ("known", card["evidence"]),
         *(("rule" if card["kind"] == "approval" else "who", asks) for asks in card.get("asks", ())),
