@@ -116,7 +116,7 @@ def test_without_a_login_nothing_is_decided_and_all_is_read(project: Path) -> No
 
 
 def test_a_login_is_kept_for_this_user_alone_and_ends_with_logout(project: Path) -> None:
-    before = tokens(project, "maya")
+    before, kims = tokens(project, "maya"), tokens(project, "kim")
     logged = deputize(project, "login", "maya")
     assert logged.code == 0 and "Commands here speak for maya now" in logged.out
     kept = project / "data" / "login"
@@ -127,9 +127,10 @@ def test_a_login_is_kept_for_this_user_alone_and_ends_with_logout(project: Path)
     assert len(tokens(project, "maya")) == len(before) + 1
     # Another login takes the place of the first, whose token ends.
     assert deputize(project, "login", "kim").code == 0
-    assert tokens(project, "maya") == before and len(tokens(project, "kim")) >= 1
+    assert tokens(project, "maya") == before and len(tokens(project, "kim")) == len(kims) + 1
     out = deputize(project, "logout")
     assert "no longer speak for kim" in out.out and not kept.exists()
+    assert tokens(project, "kim") == kims
     assert deputize(project, "logout").out == "Nobody was logged in here.\n"
     assert deputize(project, "halt").code == 1
     assert deputize(project, "halt", DEPUTIZE_PERSON_TOKEN=token).code == 1
