@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from deputize.connectors.secret import Secrets
 from deputize.errors import ProjectError
+from deputize.token import OPERATOR_PREFIX, PERSON_PREFIX, written
 
 TOKEN = 'p@ss "w\\rd/+é&x'
 
@@ -141,3 +142,19 @@ def test_bytes_that_are_no_json_or_too_deep_are_scrubbed_as_they_are() -> None:
     assert secrets.scrub(b"{canary") == b"{[secret TOKEN]"
     deep = b"[" * 1_000 + b'"canary"' + b"]" * 1_000
     assert b"canary" not in secrets.scrub(deep)
+
+
+@pytest.mark.parametrize("prefix", [PERSON_PREFIX, OPERATOR_PREFIX])
+@pytest.mark.parametrize("secrets", [holding(), holding(TOKEN=TOKEN)], ids=["alone", "beside a secret"])
+def test_whatever_is_written_as_a_token_is_taken_out_though_nobody_knows_it(
+    prefix: str, secrets: Secrets
+) -> None:
+    for random in (bytes(32), bytes([255] * 32), bytes(range(200, 232))):
+        token = written(prefix, random)
+        assert secrets.scrub(f"see {token}.") == "see [secret token]."
+        assert secrets.scrub(json.dumps({token: [f"Bearer {token}"]}).encode()) == (
+            b'{"[secret token]":["Bearer [secret token]"]}'
+        )
+        assert secrets.scrub(quote(f"?t={token}", safe="")) == quote("?t=", safe="") + "[secret token]"
+        assert token[:-1] in secrets.scrub(f"see {token[:-1]}.")
+    assert secrets.scrub(text := "dpt_ and dpo_x") is text
