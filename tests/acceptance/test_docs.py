@@ -110,9 +110,10 @@ def test_the_page_on_testing_tests_the_example(tmp_path: Path) -> None:
         ROOT / "examples" / "returns", place, ignore=shutil.ignore_patterns("__pycache__", "tests")
     )
     (place / "conftest.py").unlink()
-    fixtures, survives, harness = blocks(ROOT / "docs" / "testing.md", "python")
+    fixtures, survives, rules, harness = blocks(ROOT / "docs" / "testing.md", "python")
     (place / "conftest.py").write_text(fixtures)
     imports = "from automations.returns import ReturnRequested\n"
+    (place / "test_rules.py").write_text(rules)
     (place / "test_survives.py").write_text(imports + survives)
     imports = (
         "from pathlib import Path\n"
@@ -125,7 +126,7 @@ def test_the_page_on_testing_tests_the_example(tmp_path: Path) -> None:
     (place / "test_harness.py").write_text(imports + textwrap.indent(body, "    "))
     done = shell(f"{sys.executable} -m pytest -q -p no:cacheprovider {place}", place)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
 
 
 def test_the_settings_on_the_operating_page_are_settings(tmp_path: Path) -> None:

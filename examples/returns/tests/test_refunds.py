@@ -15,10 +15,23 @@ def test_a_return_in_time_is_refunded_in_full(shop: AtWork) -> None:
 
 def test_a_refund_over_1000_euros_is_never_made(shop: AtWork) -> None:
     shop.order("dear", "1000.01 EUR", days_since_delivery=3)
-    shop.order("just-right", "1000.00 EUR", days_since_delivery=3)
     assert shop.answer(ReturnRequested(order_id="dear")) == "done(over-limit)"
     assert shop.refunds("dear") == []
-    assert shop.answer(ReturnRequested(order_id="just-right")) == "done(refunded)"
+
+
+def test_a_large_refund_waits_for_a_person(shop: AtWork) -> None:
+    shop.order("large", "1000.00 EUR", days_since_delivery=3)
+    card = shop.asks(ReturnRequested(order_id="large"))
+    assert shop.refunds("large") == []
+    assert shop.approve(card, by="kim") == "done(refunded)"
+    assert shop.refunds("large") == ["1000.00 EUR"]
+
+
+def test_a_large_refund_that_a_person_refuses_is_not_made(shop: AtWork) -> None:
+    shop.order("too-large", "300.00 EUR", days_since_delivery=3)
+    card = shop.asks(ReturnRequested(order_id="too-large"))
+    assert shop.refuse(card, by="maya", reason="we call them first") == "done(over-limit)"
+    assert shop.refunds("too-large") == []
 
 
 def test_a_return_that_comes_too_late_is_declined(shop: AtWork) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,12 +95,17 @@ def differences(
     return sorted(found)
 
 
-def unlike(expected: Iterable[Mapping[str, Any]], outcomes: Mapping[str, str]) -> list[str]:
-    """The events that ended otherwise than a good shop would have ended them."""
+def unlike(
+    expected: Iterable[Mapping[str, Any]], outcomes: Mapping[str, str], denied: Collection[str] = ()
+) -> list[str]:
+    """The events that ended otherwise than a good shop would have ended them. Where people said no to a
+    refund, that is another end than the one of which they knew nothing."""
     return [
         f"{row['event_id']} ({row['type']}): {outcomes[row['event_id']]}, expected {row['outcome']}"
         for row in expected
-        if row["event_id"] in outcomes and outcomes[row["event_id"]] != row["outcome"]
+        if row["event_id"] in outcomes
+        and outcomes[row["event_id"]] != row["outcome"]
+        and row["event_id"] not in denied
     ]
 
 
@@ -109,7 +114,7 @@ def checks(town: Known, tale: Tale) -> list[Check]:
     differ = differences(town.book, tale.effects)
     total = len(town.expected)
     missing = [row["event_id"] for row in town.expected if row["event_id"] not in tale.outcomes]
-    wrong = unlike(town.expected, tale.outcomes)
+    wrong = unlike(town.expected, tale.outcomes, tale.denied)
     right = total - len(missing) - len(wrong)
     unmet = [kind for kind in FAULT_KINDS if not town.met().get(kind)]
     book, ledger = show_money(town.moved()), show_money(tale.moved())
@@ -137,6 +142,11 @@ def checks(town: Known, tale: Tale) -> list[Check]:
             + (f"; never met: {', '.join(unmet)}" if unmet else ""),
         ),
         Check(
+            "every_asking_answered",
+            tale.approvals["asked"] == sum(tale.approvals.values()) - tale.approvals["asked"],
+            f"People were asked: {show_approvals(tale.approvals, tale.waited_s / 60)}",
+        ),
+        Check(
             "no_doubt_left",
             tale.doubts_open == 0,
             f"{tale.doubts} doubts were met, and {tale.doubts_open} are open",
@@ -147,6 +157,13 @@ def checks(town: Known, tale: Tale) -> list[Check]:
 def show_money(moved: Mapping[str, int]) -> str:
     """Amounts by currency, for people."""
     return ", ".join(str(Money(minor, currency)) for currency, minor in sorted(moved.items())) or "nothing"
+
+
+def show_approvals(approvals: Mapping[str, int], waited_min: float) -> str:
+    """What people were asked and what they said, for people."""
+    kinds = ("granted", "changed", "refused", "expired")
+    said = ", ".join(f"{approvals.get(kind, 0)} {kind}" for kind in kinds)
+    return f"{approvals.get('asked', 0)} approvals asked: {said}; {waited_min:.1f} minutes waited"
 
 
 def _some(what: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
-"""The person in the demo: looks up what a service really did when its answer could not be read.
+"""The people in the demo: one looks up what a service really did when its answer could not be read, and two
+say yes or no to what waits for them.
 
 An answer that does not fit its contract stops the run with a card; only a person may say what came of it.
+What they say to a refund follows from its card, so that the same demo is answered in the same way.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from typing import Any
 
 import httpx2
 
-from deputize.demo.product import Product
+from deputize.demo.product import OTHER, PERSON, Product
 
 TRIES = 4
+LESS_MINOR = 500
+"""What a person takes off a refund that they change."""
 TIMEOUT_S = 4.0
 
 
@@ -44,13 +48,15 @@ LOOK_AT = {
 
 @dataclass
 class Desk:
-    """Answers cards of unreadable answers; leaves every other card where it is."""
+    """Answers cards of unreadable answers and of approvals; leaves every other card where it is."""
 
     _client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=TIMEOUT_S, trust_env=False))
 
     def work(self, product: Product, urls: Mapping[str, str]) -> None:
         """Answer what can be answered now. Raises `NotThere` where the product does not answer."""
         for card in product.cards():
+            if card["kind"] == "approval":
+                _decide(product, card)
             if card["kind"] != "drift":
                 continue
             told = product.action(card["run"], card["path"])
@@ -81,3 +87,19 @@ class Desk:
             except (httpx2.HTTPError, ValueError, KeyError):
                 continue  # the town plays its tricks on people as well
         return None
+
+
+def _decide(product: Product, card: Mapping[str, Any]) -> None:
+    """Approve most, refuse some, change a few, and let a few pass unanswered."""
+    binding, changed = card["binding"], "~" in card["path"]
+    chance = int(binding, 16) % 20
+    answer = {"binding": binding, "reason": "as the shop's owner likes it"}
+    if changed or chance >= 6:
+        # Who changed the arguments does not approve them.
+        product.answer(OTHER if changed else PERSON, card["id"], answer | {"kind": "approve"})
+    elif chance >= 4:
+        product.answer(PERSON, card["id"], answer | {"kind": "refuse"})
+    elif chance >= 2:
+        args = card["body"]["args"]
+        less = args["amount"] | {"minor": args["amount"]["minor"] - LESS_MINOR}
+        product.answer(PERSON, card["id"], answer | {"kind": "change", "args": args | {"amount": less}})

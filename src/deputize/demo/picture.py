@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deputize.demo.balance import Check, show_money
+from deputize.demo.balance import Check, show_approvals, show_money
 
 LINE_EVERY_S = 5.0
 WIDTH_MAX = 110
@@ -42,6 +42,8 @@ class Frame:
     book_effects: int
     ledger_effects: int
     cards_answered: int
+    approvals: Mapping[str, int]
+    approvals_waited_min: float
     starts: int
     stories: Sequence[str]
     hint: str = ""
@@ -132,6 +134,8 @@ def _figures(frame: Frame) -> RenderableType:
         "Effects": f"book {frame.book_effects} · ledger {frame.ledger_effects}"
         + (" · [green]they agree[/]" if agree else " · [dim]some are under way[/]"),
     }
+    if frame.approvals:
+        lines["Approvals"] = show_approvals(frame.approvals, frame.approvals_waited_min)
     if frame.cards_answered:
         lines["Inbox"] = f"{frame.cards_answered} cards answered by a person (played by this demo)"
     if frame.starts > 1:

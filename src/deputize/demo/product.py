@@ -19,8 +19,8 @@ from deputize.demo.home import DemoError
 PAGE = 1_000
 PAGES_MAX = 50
 TIMEOUT_S = 10.0
-PERSON = "maya"
-"""Who the demo plays."""
+PERSON, OTHER = "maya", "kim"
+"""Whom the demo plays: one person looks things up, and both say yes or no."""
 
 
 class NotThere(Exception):
@@ -33,7 +33,7 @@ class Product:
     def __init__(self, url: str, data: Path) -> None:
         self.url = url
         self._data = data
-        self._token = ""
+        self._tokens: dict[str, str] = {}
         self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
 
     def close(self) -> None:
@@ -63,22 +63,29 @@ class Product:
 
         A result that does not fit is declined, and the card stays. Raises `NotThere`, `DemoError`.
         """
-        self._token = self._token or self._logged_in()
-        body = {"kind": "happened", "result": result, "reason": reason}
-        answer = self._speak(self._token, "POST", f"/v1/inbox/{card}/answer", body)
-        if answer.status_code == 401:
-            self._token = ""  # it was taken back; the next answer has a new one
+        self.answer(PERSON, card, {"kind": "happened", "result": result, "reason": reason})
 
-    def _logged_in(self) -> str:
-        """A token of the person's: the one that a former turn has kept, else a new one."""
-        kept = login_of(self._data)
+    def answer(self, person: str, card: str, body: dict[str, Any]) -> None:
+        """Answer a card as a person; what is declined (it has changed, its time is over) is left as it is.
+
+        Raises `NotThere`, `DemoError`.
+        """
+        token = self._tokens.get(person) or self._logged_in(person)
+        self._tokens[person] = token
+        if self._speak(token, "POST", f"/v1/inbox/{card}/answer", body).status_code == 401:
+            del self._tokens[person]  # it was taken back; the next answer has a new one
+
+    def _logged_in(self, person: str) -> str:
+        """A token of the person's: for one of them the one that a former turn has kept, else a new one."""
+        kept = login_of(self._data) if person == PERSON else None
         if kept is not None and self._speak(kept["token"], "GET", "/v1/me").is_success:
             return kept["token"]
-        made = self._speak(read_operator_key(self._data), "POST", f"/v1/people/{PERSON}/tokens")
+        made = self._speak(read_operator_key(self._data), "POST", f"/v1/people/{person}/tokens")
         if made.status_code != 201:
-            raise DemoError(f"the demo's project does not know {PERSON}: start over with --fresh")
+            raise DemoError(f"the demo's project does not know {person}: start over with --fresh")
         login = Login(**made.json())
-        write_private(self._data / LOGIN, json.dumps(asdict(login)))
+        if person == PERSON:
+            write_private(self._data / LOGIN, json.dumps(asdict(login)))
         return login.token
 
     def _speak(self, token: str, method: str, path: str, body: Any = None) -> httpx2.Response:

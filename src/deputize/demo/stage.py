@@ -96,6 +96,8 @@ class Stage:
             book_effects=len(known.book),
             ledger_effects=len(tale.effects),
             cards_answered=tale.cards_answered,
+            approvals=tale.approvals,
+            approvals_waited_min=round(tale.waited_s / 60, 2),
             starts=tale.starts,
             stories=list(tale.stories),
             hint=f"Try it: kill -9 {self._server.pid} (server) or {self.hall.pid} (town). Ctrl-C stops.",

@@ -57,6 +57,12 @@ class Tale:
     refused: Counter[str] = field(default_factory=Counter)
     """How often each rule (by its title) refused an action."""
     cards_answered: int = 0
+    approvals: Counter[str] = field(default_factory=Counter)
+    """What was asked of people and what came of it: asked, granted, changed, refused, expired, called off."""
+    waited_s: float = 0.0
+    """How long actions waited for people, all together."""
+    denied: set[str] = field(default_factory=set)
+    """The events of runs to which people said no, or nothing."""
     outcomes: dict[str, str] = field(default_factory=dict)
     """How each event was answered, by its id."""
     open: dict[str, Run] = field(default_factory=dict)
@@ -65,6 +71,7 @@ class Tale:
     stories: deque[str] = field(default_factory=lambda: deque(maxlen=STORIES))
     _left: int = 0
     """Doubts of runs that have ended all the same."""
+    _asked: dict[Place, datetime] = field(default_factory=dict)
     _intents: dict[Place, tuple[str, str, Money | None]] = field(default_factory=dict)
 
     @property
@@ -104,7 +111,11 @@ class Tale:
             run.state = "stuck"
         elif kind == "unstuck":
             run.state = "ready"
+        elif kind == "asked":
+            self._asked[place] = datetime.fromisoformat(at)
+            self.approvals["asked"] += not body["again"]
         elif kind == "intent":
+            self._answered(run, place, body, at)
             self._intents[place] = (body["op"], body["key"], _money(body["args"]))
         elif kind == "doubt":
             self.doubts += 1
@@ -112,10 +123,31 @@ class Tale:
             run.troubles.append("an answer was lost")
         elif kind == "ended":
             self._end(run, run_id, body, at)
+        if kind == "refused":
+            self._answered(run, place, body, at)
         if kind in (*SETTLED, "attempt"):
             self._known(run, place[1], kind, body)
         if kind in (*SETTLED, "read"):
             self._settled(run, place, kind, body)
+
+    def _answered(self, run: Run, place: Place, body: Mapping[str, Any], at: str) -> None:
+        """People have said something to an action that waited for them, or have let its time pass."""
+        asked_at = self._asked.pop(place, None)
+        if asked_at is None:
+            return
+        self.waited_s += (datetime.fromisoformat(at) - asked_at).total_seconds()
+        if "approvals" in body:
+            said = "granted"
+        elif "changed" in body:
+            said = "changed"
+        elif "by" in body:
+            said = "refused"
+        else:
+            said = "expired" if body.get("expired") else "refused by rule"
+        self.approvals[said] += 1
+        if said in ("refused", "expired"):
+            self.denied.add(run.event)
+            run.troubles.append("a person said no" if said == "refused" else "nobody answered in time")
 
     def _known(self, run: Run, path: str, kind: str, body: Mapping[str, Any]) -> None:
         """An action is in doubt no more: settled, or about to be sent again."""
@@ -152,6 +184,9 @@ class Tale:
         self.outcomes[run.event] = label
         for path in [path for of, path in self._intents if of == run_id]:
             del self._intents[run_id, path]
+        for path in [path for of, path in self._asked if of == run_id]:
+            self.approvals["called off"] += 1
+            del self._asked[run_id, path]
         took_s = (datetime.fromisoformat(at) - run.began_at).total_seconds()
         self.stories.append(" ".join(_sentence(run, label, body["reason"], took_s)))
 
