@@ -16,8 +16,8 @@ from deputize.kernel.people import AnswerKind
 from deputize.store.telling import read_waiting
 from deputize.system import System
 
-Word = Literal["approve", "refuse", "change", "answer"]
-"""What people say of an action that waits for them, and to a question."""
+Word = Literal["approve", "refuse", "change", "answer", "noted"]
+"""What people say of an action that waits for them, to a question, and of an undo that came to its end."""
 
 router = APIRouter(prefix="/v1/inbox")
 
@@ -50,7 +50,7 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
     people it is `approve`, `refuse` or `change` (with other `args`), each with the card's `binding`; for a
-    question it is `answer`, with the `answer`.
+    question it is `answer`, with the `answer`; for an undo that could not undo everything, `noted`.
     """
     body = await read_decision(request)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
@@ -74,6 +74,8 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
 async def _say(system: System, card: str, word: Word, body: dict[str, Any], reason: str, person: str) -> str:
     """What a person says of an action or a question; returns the sentence that answers it."""
     approving = system.kernel.approving
+    if word == "noted":
+        return await system.kernel.unwinding.noted(card, person=person)
     if word == "answer":
         if "answer" not in body:
             raise Problem(422, "say what the answer is: answer", field="answer")

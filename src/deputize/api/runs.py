@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from deputize.api.body import text_of
 from deputize.api.here import After, Before, Here, Limit, find_run
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait
@@ -88,7 +89,19 @@ async def cancel_run(request: Request, system: Here, person: Decider, run_id: st
     return answer(system, {"run": run.id, "said": said}, 202)
 
 
-@router.get("/actions/{run_id}/{path}")
+@router.post("/runs/{run_id}/undo")
+async def undo_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
+    """Undo what an ended run did, latest first: `{"path", "reason"}`, of one action where `path` names it."""
+    body = await read_decision(request)
+    run = find_run(system, run_id)
+    path = text_of(body, "path", chars_max=200, default="")
+    target = f"{run.id}/{path}" if path else run.id
+    reason = text_of(body, "reason", default="")
+    said = await system.kernel.unwinding.undo(target, reason=reason, person=person)
+    return answer(system, {"run": run.id, "path": path, "said": said}, 202)
+
+
+@router.get("/actions/{run_id}/{path:path}")
 async def get_action(system: Here, run_id: str, path: str) -> Response:
     """One action and every entry about it."""
     run = find_run(system, run_id)

@@ -20,7 +20,7 @@ async def tell_run(system: Here, run_id: str) -> Response:
     return answer(system, why_run(_telling(system, run_id)))
 
 
-@router.get("/{run_id}/{path}")
+@router.get("/{run_id}/{path:path}")
 async def tell_action(system: Here, run_id: str, path: str) -> Response:
     """What was asked, which rules decided on which facts, what happened, what it cost."""
     telling = _telling(system, run_id)

@@ -92,20 +92,21 @@ def _wait(process: Process, here: Here, runs: list[str], within_s: float) -> lis
     return found
 
 
-_KINDS = ("happened", "did-not", "abandon")
+_KINDS = ("happened", "did-not", "abandon", "noted")
 
 
 def resolve(
     ctx: typer.Context,
     card: Annotated[str, typer.Argument(help="The card's id, as `deputize inbox` shows it.")],
-    kind: Annotated[str, typer.Argument(metavar="happened|did-not|abandon", help="What came of it.")],
+    kind: Annotated[str, typer.Argument(metavar="happened|did-not|abandon|noted", help="What came of it.")],
     result: Annotated[
         str, typer.Option(help="happened: what the service would have answered; JSON, or @FILE.")
     ] = "",
     again: Annotated[bool, typer.Option("--again", help="did-not: do it again, as a new request.")] = False,
     reason: Reason = "",
 ) -> None:
-    """Answer a card: it happened (with its result), it did not (perhaps: again), or give its run up."""
+    """Answer a card: it happened (with its result), it did not (perhaps: again), or give its run up; noted
+    closes the card of an undo that could not undo everything."""
     here: Here = ctx.obj
     if kind not in _KINDS:
         raise Said(f"say what came of it: {', '.join(_KINDS)} (and not {kind!r})", USAGE)
@@ -167,6 +168,23 @@ def cancel(ctx: typer.Context, run: Annotated[str, typer.Argument(help="The run.
     here: Here = ctx.obj
     answer = _of_run(here, need_process(here), run, "v1", "runs", run, "cancel", body={})
     _told(here, answer, f"Run {answer['run']} {answer['said']}.")
+
+
+def undo(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="RUN|ACTION", help="A run that has ended, or RUN/PATH.")],
+    reason: Reason = "",
+) -> None:
+    """Undo what an ended run did, latest first, or one action of it; each step goes through the gate."""
+    here: Here = ctx.obj
+    run, _, path = target.partition("/")
+    body = {"path": path, "reason": reason}
+    answer = _of_run(here, need_process(here), run, "v1", "runs", run, "undo", body=body)
+    _told(
+        here,
+        answer,
+        f"Run {answer['run']}: {answer['said']}; `deputize why {answer['run']}` tells how it goes.",
+    )
 
 
 def read_json(text: str, option: str) -> Any:

@@ -55,8 +55,10 @@ class ProjectRules:
         minute_of_day: int = NOON,
         weekday: int = 0,
     ) -> Judged:
-        """Judge an action of an agent, with these arguments. `counts` are those that rules have counted before
-        it, by the title or id of the rule (0 where nothing is said); Monday is weekday 0.
+        """Judge an action of an agent, with these arguments.
+
+        `counts` are those that rules have counted before it, by the title or id of the rule (0 where nothing
+        is said); Monday is weekday 0.
 
         Raises `ValueError` for an operation that is not there, `ContractError` for arguments that do not fit.
         """
