@@ -24,9 +24,10 @@ from deputize.kernel.result import Known, read_record
 from deputize.project import load_project
 from deputize.store.sqlite.file import connect
 from deputize.store.sqlite.view import SqliteView
+from deputize.testing.case import Case
 from deputize.testing.crash import Life
 from deputize.testing.evidence import LedgerEvidence, TownEvidence, read_ledger
-from deputize.testing.invariants import Case, check
+from deputize.testing.invariants import check
 from tests.acceptance.retail.client import ADDRESS, Shops, changed, client_of, log
 from tests.acceptance.retail.data import data_folder, load_base
 from tests.acceptance.retail.faults import KINDS

@@ -222,7 +222,10 @@ class Gate:
         if run.stands_in:
             run.version = tx.version(run.no)
         started = start(tx, request, parts.force, parts.store.ledger_id)
-        parts.boundary("t2.in")
+        if isinstance(started, Asked):
+            parts.boundary("t1.in")
+        else:
+            parts.boundary("t2.in")
         return started
 
     async def send(

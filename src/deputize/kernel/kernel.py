@@ -33,7 +33,7 @@ from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
 from deputize.kernel.tokens import Tokens
 from deputize.kernel.unwinding import Unwinding
-from deputize.kernel.waiting import WAKE_MAX, wake_due
+from deputize.kernel.waiting import WAKE_MAX, Woken, wake_due
 from deputize.kernel.watchdog import Watchdog
 from deputize.ledger import SYSTEM, Draft
 from deputize.operation import Operation
@@ -276,15 +276,18 @@ class Kernel:
             task = asyncio.get_running_loop().create_task(self._wake())
             task.add_done_callback(lambda done: tell_error(done, "waits could not be ended; tried again"))
 
+    def _wake_some(self, tx: Tx) -> tuple[list[Woken], int | None]:
+        woken = wake_due(tx, self.recording.append)
+        self.parts.boundary("woke.in")
+        return woken
+
     async def _wake(self) -> None:
         # Unless all goes well, the waits are still there and are looked at again.
         due: int | None = self.parts.time.now_us() + WAKE_AGAIN_US
         try:
             while True:
                 self.parts.boundary("woke.before")
-                woken, following = await self.parts.store.write(
-                    lambda tx: wake_due(tx, self.recording.append)
-                )
+                woken, following = await self.parts.store.write(self._wake_some)
                 self.parts.boundary("woke.after")
                 for no, path, result in woken:
                     self.runner.deliver(no, path, result)

@@ -25,9 +25,12 @@ from typing import IO, Any, Self
 
 import orjson
 
+from deputize.kernel.judging import InForce
+from deputize.kernel.time import Calendar
 from deputize.project import Project, load_project
+from deputize.testing.case import Case
 from deputize.testing.evidence import read_ledger, read_town
-from deputize.testing.invariants import Broken, Case, check
+from deputize.testing.invariants import Broken, check
 from deputize.town import Town
 
 PATIENCE_S = 40.0
@@ -36,6 +39,9 @@ ROUNDS_MAX = 8
 STDERR_CHARS = 3_000
 
 Answering = Callable[[Mapping[str, Any]], dict[str, Any] | None]
+Saying = Callable[[Mapping[str, Any]], Sequence[dict[str, Any]]]
+"""What people say, one after another, of an action that waits for them: `what` (`approve`, `refuse` or
+`change`), `person` and whatever else that takes. The `binding` is the card's, unless it says another."""
 
 
 class HarnessError(Exception):
@@ -187,12 +193,20 @@ class CrashHarness:
     """Lives of one project against a town, and the check of all that must hold.
 
     `environ` is added to the lives' environment; the town's addresses are in it as `TOWN_SHOP_URL`,
-    `TOWN_PAYMENTS_URL` and `TOWN_MAIL_URL`. Only what the town noted from now on is looked at.
+    `TOWN_PAYMENTS_URL` and `TOWN_MAIL_URL`. Only what the town noted from now on is looked at. Nobody says
+    anything of what waits for people, unless `saying` does.
     """
 
     def __init__(
-        self, project: Path, town: Town, *, environ: Mapping[str, str] | None = None, seed: int = 0
+        self,
+        project: Path,
+        town: Town,
+        *,
+        environ: Mapping[str, str] | None = None,
+        seed: int = 0,
+        saying: Saying = lambda card: (),
     ) -> None:
+        self.saying = saying
         self.root = project
         self.town = town
         self.seed = seed
@@ -288,7 +302,7 @@ class CrashHarness:
             if not answers:
                 return
             for answer in answers:
-                life.tell("answer", **answer)
+                life.tell(**answer)
                 life.wait("answered", "refused")
         raise HarnessError(f"cards come without end: {sorted(answered)}")
 
@@ -307,11 +321,20 @@ class CrashHarness:
         town = read_town(self.town, book_after=self._book_after, access_after=self._access_after)
         contracts = {name: operation.contract for name, operation in self.project.operations.items()}
         accepted = [pair for life in self.lives for pair in life.accepted]
-        case = Case(ledger, town, contracts, accepted=accepted, same_clock=self.same_clock, quiet=quiet)
+        settings = self.project.settings
+        case = Case(
+            ledger,
+            town,
+            contracts,
+            accepted=accepted,
+            same_clock=self.same_clock,
+            quiet=quiet,
+            force=InForce(self.project.rules, (), Calendar(settings.zone), settings.directory),
+        )
         return check(case, self.project)
 
     def cards(self) -> list[dict[str, Any]]:
-        """The open cards: id, kind, path, and the operation, key and round of the action they are about."""
+        """The open cards: id, kind, path, body, and the operation, key and round of their action."""
         ledger = read_ledger(self.project.settings.ledger)
         actions = {(action.run, action.path): action for action in ledger.actions}
         found = []
@@ -323,6 +346,7 @@ class CrashHarness:
                     "kind": card.kind,
                     "path": card.path,
                     "title": card.title,
+                    "body": card.body,
                     "operation": action.operation if action else "",
                     "key": action.key if action else "",
                     "round": action.round if action else 0,
@@ -336,11 +360,20 @@ class CrashHarness:
         return f"seed {self.seed}; the lives were\n{lives}"
 
     def _answers(self, answering: Answering, answered: set[str]) -> list[dict[str, Any]]:
-        found = []
+        """The commands by which each card that has not been answered yet is answered now."""
+        found: list[dict[str, Any]] = []
         for card in self.cards():
-            name = f"{card['id']}#{card['round']}"
-            answer = answering(card) if name not in answered else None
-            if answer is not None:
+            name = f"{card['id']}#{card['round']}#{card['body'].get('binding', '')}"
+            if name in answered:
+                continue
+            if card["kind"] == "approval":
+                usual = {"do": "say", "card": card["id"], "binding": card["body"]["binding"]}
+                said = [usual | one for one in self.saying(card)]
+            else:
+                answer = answering(card)
+                usual = {"do": "answer", "card": card["id"], "reason": "", "person": "maya"}
+                said = [usual | answer] if answer is not None else []
+            if said:
                 answered.add(name)
-                found.append({"reason": "", "person": "maya", "card": card["id"], **answer})
+                found += said
         return found

@@ -22,10 +22,13 @@ from typing import Any
 import orjson
 
 from deputize import canonical
+from deputize.approval import used_for
 from deputize.clock import SystemClock
 from deputize.errors import DeputizeError
 from deputize.event import Occurrence
-from deputize.store.protocol import RunRow, View
+from deputize.kernel.asking import open_of
+from deputize.person import Directory
+from deputize.store.protocol import RunRow, View, WaitRow
 from deputize.store.sqlite import file as store_file
 from deputize.system import System
 from deputize.testing.boundaries import BOUNDARIES
@@ -35,6 +38,8 @@ from deputize.testing.watching import die_after, report_sending
 LINE_BYTES_MAX = 4_000_000
 MOVING = ("ready", "waiting", "doubtful")
 PAGE = 500
+SOON_US = 10_000_000
+"""What waits for people no longer than that is not quiet: its time will be over first."""
 
 
 def tell(now: str, **more: Any) -> None:
@@ -112,7 +117,7 @@ class Child:
     async def _do_send(self, events: list[dict[str, Any]]) -> None:
         given = [
             Occurrence(e["source"], e["id"], e["type"], e.get("subject", ""), self._clock.now_us(),
-                       canonical.encode(e["data"]))
+                       canonical.encode(e["data"]), e.get("sender", ""))
             for e in events
         ]  # fmt: skip
         for one in given:
@@ -123,6 +128,10 @@ class Child:
     async def _do_answer(self, card: str, kind: Any, result: Any, person: str, reason: str) -> None:
         await self._system.kernel.people.answer(card, kind, result=result, reason=reason, person=person)
         tell("answered", card=card)
+
+    async def _do_say(self, what: str, card: str, binding: str, person: str, **more: str) -> None:
+        say = getattr(self._system.kernel.approving, what)
+        tell("answered", card=card, said=await say(card, binding=binding, person=person, **more))
 
     async def _do_cancel(self, run: str) -> None:
         tell("cancelling", run=run, said=await self._system.kernel.people.cancel(run, "maya"))
@@ -181,30 +190,43 @@ class Child:
             if rows:
                 self._wanted = None
                 tell("there", run=rows[0].id)
-        if self._waits_for_quiet and self._system.store.read(is_quiet):
+        directory = self._system.kernel.parts.force.directory
+        if self._waits_for_quiet and self._system.store.read(lambda view: is_quiet(view, directory)):
             self._waits_for_quiet = False
             tell("quiet", counts=self._system.store.read(lambda view: view.counts()))
 
 
-def is_quiet(view: View) -> bool:
+def is_quiet(view: View, directory: Directory) -> bool:
     """Whether nothing moves of itself: every run has ended, is stuck, or waits for a card or an event."""
     if view.to_cancel():
         return False
     after = 0
     while True:
         rows = view.runs(states=MOVING, after=after, limit=PAGE)
-        if any(_moves(view, row) for row in rows):
+        if any(_moves(view, row, directory) for row in rows):
             return False
         if len(rows) < PAGE:
             return True
         after = rows[-1].no
 
 
-def _moves(view: View, row: RunRow) -> bool:
+def _moves(view: View, row: RunRow, directory: Directory) -> bool:
     if row.state == "waiting":
-        return any(wait.kind != "event" for wait in view.waits(row.no))
+        return any(_wait_moves(view, row, wait, directory) for wait in view.waits(row.no))
     doubts = [action for action in view.actions(row.no) if action.state == "doubtful"]
     return row.state != "doubtful" or not all(view.has_card(row.no, action.path) for action in doubts)
+
+
+def _wait_moves(view: View, row: RunRow, wait: WaitRow, directory: Directory) -> bool:
+    """Whether a wait ends of itself: by time, and soon, or by what people have said already."""
+    if wait.kind != "approval":
+        return wait.kind != "event"
+    action = next((action for action in view.actions(row.no) if action.path == wait.path), None)
+    asked = open_of(view, action, row.automation)
+    if asked is None or asked.due - view.last_at() < SOON_US:
+        return True
+    approvals = view.approvals(row.no, wait.path)
+    return used_for(asked.asking, asked.demands, approvals, directory) is not None
 
 
 def what_became_of(view: View, run_ids: Sequence[str], until: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deputize.ledger import Entry
+from deputize.ledger import SYSTEM, Entry
 from deputize.store.protocol import ActionRow, AnswerRow, CardRow, RunRow
 from deputize.store.sqlite import checks
 from deputize.store.sqlite.file import connect
@@ -19,13 +19,27 @@ PAGE = 1_000
 PAGES_MAX = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A person's approval as it stands in the ledger, used up or not."""
+
+    no: int
+    run: int
+    path: str
+    binding: str
+    person: str
+    at: int
+    used: bool
+
+
 @dataclass(frozen=True)
 class LedgerEvidence:
     """A ledger, read on the file while nobody writes.
 
     `entries` are by run number, `facts` by (counter, subject, window), `budgets` are (held, spent) by
     (budget, window), `leases` (run number, path) by resource. `events` holds the data of kept events
-    by seq, `known` their (source, id). `answers` are those of people, taken in or not.
+    by seq, `known` their (source, id). `answers` and `approvals` are those of people, taken in (used up) or
+    not; `system` is the stream that is no run's.
     """
 
     ledger_id: str
@@ -39,6 +53,8 @@ class LedgerEvidence:
     known: frozenset[tuple[str, str]]
     cards: tuple[CardRow, ...]
     answers: tuple[AnswerRow, ...]
+    approvals: tuple[ApprovalRow, ...]
+    system: tuple[Entry, ...]
     flaws: tuple[str, ...]
     differences: tuple[str, ...]
 
@@ -79,6 +95,13 @@ def read_ledger(path: Path) -> LedgerEvidence:
             answers=tuple(
                 AnswerRow(no, run, path, what, {}, who, at) for no, run, path, what, who, at in answers
             ),
+            approvals=tuple(
+                ApprovalRow(no, run, path, binding, person, at, bool(used))
+                for no, run, path, binding, person, at, used in db.execute(
+                    "SELECT no, run, path, binding, person, at, used FROM approval ORDER BY no"
+                )
+            ),
+            system=tuple(view.entries(SYSTEM)),
             flaws=tuple(f"{f.stream}@{f.version}: {f.what}" for f in checks.verify(path, ledger_id)),
             differences=tuple(rebuild(path, replace=False)),
         )

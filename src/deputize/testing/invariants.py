@@ -7,16 +7,17 @@ all. They work the books out anew from the intents, and do not trust the entries
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from deputize import canonical
-from deputize.operation import Contract
 from deputize.project import Project
-from deputize.testing.evidence import LedgerEvidence, TownEvidence, keys_of
-from deputize.testing.histories import DONE, NOT_DONE, Round, histories
+from deputize.testing.asked import ASKED
+from deputize.testing.case import Case
+from deputize.testing.evidence import keys_of
+from deputize.testing.histories import DONE, NOT_DONE, Round
 from deputize.testing.replaying import replay_differences
 
 
@@ -29,34 +30,6 @@ class Broken:
 
     def __str__(self) -> str:
         return f"{self.check}: {self.what}"
-
-
-@dataclass(frozen=True)
-class Case:
-    """All that is known of one ledger and its world.
-
-    `services` are the connectors whose effects are in the town's book. `accepted` are the (source,
-    id) of events that intake said it had kept. `same_clock` is False where the process under test
-    had a clock of its own; `quiet` where nothing may be under way any more but what waits for people.
-    """
-
-    ledger: LedgerEvidence
-    town: TownEvidence
-    contracts: Mapping[str, Contract]
-    services: Collection[str] = ("shop", "payments", "mail")
-    accepted: Collection[tuple[str, str]] = ()
-    same_clock: bool = True
-    quiet: bool = True
-
-    @property
-    def rounds(self) -> list[Round]:
-        """Every round of every action that had an intent."""
-        return [one for rounds in histories(self.ledger).values() for one in rounds]
-
-    def outside(self, one: Round) -> bool:
-        """Whether its effects are in the town's book."""
-        contract = self.contracts.get(one.operation)
-        return contract is not None and contract.connector in self.services and contract.effect == "write"
 
 
 def check(case: Case, project: Project | None = None) -> list[Broken]:
@@ -278,6 +251,7 @@ CHECKS: dict[str, Callable[[Case], Iterator[str]]] = {
         accepted_events_are_kept,
         projections_equal_a_rebuild,
         the_chain_is_whole,
+        *ASKED,
     )
 }
 

@@ -59,6 +59,21 @@ class Parent(EventData, type="crash.parent"):
     to: str
 
 
+class Ask(EventData, type="crash.ask"):
+    charge: str
+    wants: str
+    amount: int = 3_000
+
+
+class Beside(EventData, type="crash.beside"):
+    charge: str
+    to: str
+
+
+class Lapse(EventData, type="crash.lapse"):
+    charge: str
+
+
 class Never(EventData, type="crash.never"):
     to: str
 
@@ -126,3 +141,31 @@ async def parent(event: Event[Parent]) -> Outcome:
 async def never(event: Event[Never]) -> Outcome:
     await wait_for(Write, matching={"to": event.data.to}, within=minutes(60))
     return done("woken")
+
+
+# `wants` tells people what to say.
+@automation(on=Ask, agent=desk)
+async def asks(event: Event[Ask]) -> Outcome:
+    amount = Money(event.data.amount, "EUR")
+    refund = await attempt(payments.refund(charge=event.data.charge, amount=amount).because(event.data.wants))
+    if not isinstance(refund, payments.Refund):
+        return done(type(refund).__name__.lower())
+    await mail.send(to=f"{event.data.wants}@{event.data.charge}.example", template="asked")
+    return done("refunded")
+
+
+@automation(on=Beside, agent=desk)
+async def beside(event: Event[Beside]) -> Outcome:
+    amount = Money(3_000, "EUR")
+    both = await together(
+        attempt(payments.refund(charge=f"{event.data.charge}-a", amount=amount).because("change")),
+        attempt(payments.refund(charge=f"{event.data.charge}-b", amount=amount).because("approve")),
+        mail.send(to=event.data.to, template="beside"),
+    )
+    return done(" ".join(type(one).__name__.lower() for one in both))
+
+
+@automation(on=Lapse, agent=desk)
+async def lapses(event: Event[Lapse]) -> Outcome:
+    refund = await attempt(payments.refund_by_key(charge=event.data.charge, amount=Money(100, "EUR")))
+    return done(type(refund).__name__.lower())

@@ -1,0 +1,303 @@
+"""What must hold of actions that wait for people, whatever was killed: more checks, as in `invariants.py`.
+
+Who was asked, by when, and whose word counts is worked out from rules, people and the order of entries;
+the only word that is taken for people's is that of their own rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deputize import canonical
+from deputize.approval import Demand
+from deputize.ledger import Entry
+from deputize.person import KEEPER, Directory
+from deputize.testing.case import Case
+from deputize.testing.evidence import ApprovalRow, LedgerEvidence
+from deputize.testing.judged import Judged
+
+CHANGED = "~"
+
+
+@dataclass(frozen=True)
+class Word:
+    """What one person said of an action, and when."""
+
+    person: str
+    at_us: int
+
+
+def what_starts_is_allowed_by_the_rules(case: Case) -> Iterator[str]:
+    """Judged anew on the facts of its moment, nothing that started is refused by permits or hard rules."""
+    for one in case.judged:
+        decision = one.verdict.decision
+        if decision == "refuse":
+            did = "it started" if one.entry.type == "intent" else "people were asked for it"
+            yield f"{one.place}: {did}, and the rules say: {one.verdict.sentence()}"
+        elif one.entry.type == "asked" and decision == "allow":
+            yield f"{one.place}: people were asked for it, and no rule asks"
+
+
+def what_rules_ask_for_is_granted(case: Case) -> Iterator[str]:
+    """Nothing starts that rules ask people for, but on the word of so many of them as each rule wants: given
+    for just this, in time, by those who are asked, and by nobody who requested it."""
+    for one in case.judged:
+        if one.entry.type != "intent" or one.verdict.decision != "demand":
+            continue
+        if one.body["round"] > 1:
+            yield from _missing(case, one, _said_again(case.ledger, one), one.entry.at_us)
+            continue
+        asked = _asked_before(case, one)
+        if asked is None:
+            yield f"{one.place}: it started, rules ask for it, and nobody was asked"
+            continue
+        given = [row for row in _approvals(case.ledger, one) if row.used and row.at <= one.entry.at_us]
+        if one.entry.at_us >= due_of(asked):
+            yield f"{one.place}: it started when the time for it was over"
+        yield from _missing(
+            case, one, _in_time(asked, given, binding_of(case, one, asked)), asked.entry.at_us
+        )
+
+
+def approvals_are_used_once(case: Case) -> Iterator[str]:
+    """An approval is used up by one start alone: that of the action, in the words, for which it was given."""
+    starts: dict[tuple[int, str], list[Judged]] = {}
+    for one in case.judged:
+        if one.entry.type == "intent" and one.body["round"] == 1:
+            starts.setdefault((one.run.no, one.path), []).append(one)
+    for row in case.ledger.approvals:
+        found = starts.get((row.run, row.path), [])
+        if row.used and case.force is not None and len(found) != 1:
+            yield f"approval {row.no} of {row.run}/{row.path} is used up, and {len(found)} starts are there"
+        for one in found if row.used else ():
+            asked = _asked_before(case, one)
+            if asked is None or row.binding != binding_of(case, one, asked):
+                yield f"{one.place}: it used up approval {row.no}, which was given for something else"
+    used = {row.no for row in case.ledger.approvals if row.used}
+    claims = Counter(no for entry in _entries(case.ledger, "intent") for no in _claimed(entry))
+    for no, count in claims.items():
+        if count > 1 or no not in used:
+            yield f"approval {no}: {count} starts rest on it, and it is {'' if no in used else 'not '}used up"
+
+
+def what_waits_for_people_holds_nothing(case: Case) -> Iterator[str]:
+    """An action that waits for people has a card and a deadline, and neither lease, hold nor count."""
+    waiting = _waiting(case.ledger)
+    for resource, place in case.ledger.leases.items():
+        if place in waiting:
+            yield f"{place}: it waits for people, and holds {resource}"
+    states = {(action.run, action.path): action.state for action in case.ledger.actions}
+    cards = {(card.run, card.path) for card in case.ledger.cards if card.kind == "approval"}
+    for place in sorted(waiting | cards):
+        if (place in waiting, place in cards, states.get(place) == "asking") != (True, True, True):
+            said = f"its card is {'there' if place in cards else 'not there'}"
+            waits = "waits for people" if place in waiting else "waits for nobody"
+            yield f"{place}: it {waits}, {said}, and its state is {states.get(place)}"
+
+
+def what_people_did_not_grant_is_never_sent(case: Case) -> Iterator[str]:
+    """What was refused, changed, called off or left without an answer has no start, and no request."""
+    sent = {str(row["key"]) for row in (*case.town.access, *case.town.book) if row["key"] is not None}
+    names = {run.no: run.id for run in case.ledger.runs}
+    started = {(entry.stream, _path(entry)) for entry in _entries(case.ledger, "intent")}
+    refused = {(entry.stream, _path(entry)) for entry in _entries(case.ledger, "refused") if _asking(entry)}
+    asked = {(entry.stream, _path(entry)) for entry in _entries(case.ledger, "asked")}
+    for run, path in sorted(refused & started):
+        yield f"{names[run]}/{path}: people did not grant it, and it started"
+    for run, path in sorted(asked - started | refused):
+        if canonical.name(case.ledger.ledger_id, names[run], path, 1) in sent:
+            yield f"{names[run]}/{path}: people did not grant it, and it was sent"
+
+
+def no_is_said_by_people_or_time(case: Case) -> Iterator[str]:
+    """What ended while it waited for people was refused or changed by one of them, or by a rule, or its time
+    was over."""
+    said = Counter((a.run, a.path, a.person) for a in case.ledger.answers if a.what in ("refuse", "change"))
+    asked = {(one.run.no, one.path): one for one in case.judged if one.entry.type == "asked"}
+    for entry in _entries(case.ledger, "refused"):
+        body, place = entry.body or {}, (entry.stream, _path(entry))
+        if not _asking(entry):
+            continue
+        if "by" in body:
+            if not said[*place, body["by"]["person"]]:
+                yield f"{place}: {body['by']['person']} is said to have refused it, and has said nothing"
+        elif body.get("expired") and place in asked and entry.at_us < due_of(asked[place]):
+            yield f"{place}: its time was not over"
+
+
+def changes_follow_what_they_change(case: Case) -> Iterator[str]:
+    """`3~1` stands where a person changed `3`, which is refused: with their arguments, and after it."""
+    changes = {(e.stream, (e.body or {})["changed"]["path"]): e for e in _changes(case.ledger)}
+    seen: set[tuple[int, str]] = set()
+    for entry in _entries(case.ledger, "asked", "intent", "refused"):
+        place = (entry.stream, _path(entry))
+        if CHANGED not in place[1] or place in seen:
+            continue
+        seen.add(place)
+        change = changes.get(place)
+        if change is None or change.seq > entry.seq or _path(change) != before_of(place[1]):
+            yield f"{place}: nobody has changed {before_of(place[1])} so"
+        elif (entry.body or {})["digest"] != _digest((change.body or {})["changed_args"]):
+            yield f"{place}: its arguments are not those that a person gave it"
+    ended = {run.no for run in case.ledger.runs if run.state == "ended"}
+    for place in sorted(changes.keys() - seen):
+        if case.quiet and place[0] not in ended:
+            yield f"{place}: a person's change was not taken up"
+
+
+def what_is_granted_starts(case: Case) -> Iterator[str]:
+    """When nothing moves any more, nothing that people have granted is left waiting."""
+    waiting = _waiting(case.ledger)
+    for one in {(j.run.no, j.path): j for j in case.judged if j.entry.type == "asked"}.values():
+        if case.quiet and (one.run.no, one.path) in waiting:
+            given = [row for row in _approvals(case.ledger, one) if not row.used]
+            words = _in_time(one, given, binding_of(case, one, one))
+            if not list(_missing(case, one, words, one.entry.at_us)):
+                yield f"{one.place}: it was granted, and waits"
+
+
+ASKED: tuple[Callable[[Case], Iterator[str]], ...] = (
+    what_starts_is_allowed_by_the_rules,
+    what_rules_ask_for_is_granted,
+    approvals_are_used_once,
+    what_waits_for_people_holds_nothing,
+    what_people_did_not_grant_is_never_sent,
+    no_is_said_by_people_or_time,
+    changes_follow_what_they_change,
+    what_is_granted_starts,
+)
+
+
+# -- whose word counts -------------------------------------------------------------------------------
+
+
+def due_of(asked: Judged) -> int:
+    """When the answer is no, in ledger time."""
+    within_s = min(demand.within_s for demand in _demands(asked))
+    return asked.entry.at_us + int(within_s * 1_000_000)
+
+
+def binding_of(case: Case, one: Judged, asked: Judged) -> str:
+    """What a grant is bound to: this action, its arguments and contract, and the rules shown."""
+    contract = case.contracts[one.body["op"]]
+    action_id, digest = f"{one.run.id}/{one.path}", _digest(one.body["args"])
+    rules = sorted(asked.body["rules"])
+    bound = [action_id, contract.name, contract.digest, digest, one.run.agent, rules]
+    return canonical.digest(canonical.encode(bound))[:24]
+
+
+def requesters_of(ledger: LedgerEvidence, one: Judged) -> set[str]:
+    """The agent, whoever sent the event, and whoever changed the arguments."""
+    entries = ledger.entries[one.run.no]
+    found = {one.run.agent, str((entries[0].body or {})["event"].get("sender", ""))}
+    changes = {(e.body or {})["changed"]["path"]: e for e in _changes(ledger) if e.stream == one.run.no}
+    path = one.path
+    while path in changes:
+        found.add((changes[path].body or {})["changed"]["person"])
+        path = _path(changes[path])
+    return found
+
+
+def before_of(path: str) -> str:
+    """The path of what `3~2` has replaced: `3~1`, and of that: `3`."""
+    first, _, number = path.partition(CHANGED)
+    return first if number in ("", "1") else f"{first}{CHANGED}{int(number) - 1}"
+
+
+def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) -> Iterator[str]:
+    """A line for each rule of which too few people have said yes."""
+    assert case.force is not None
+    requesters = requesters_of(case.ledger, one)
+    for rule, demand in zip(one.verdict.rules, _demands(one), strict=True):
+        granted = {
+            word.person
+            for word in words
+            if word.person not in requesters
+            and word.person
+            in _asked_of(demand, one.run.automation, case.force.directory, word.at_us - asked_us)
+        }
+        if len(granted) < demand.people or demand.tier != "approval":
+            by = ", ".join(sorted(granted)) or "nobody"
+            yield f'{one.place}: "{rule.title}" wants {demand.people} to grant it, and {by} did'
+
+
+def _demands(one: Judged) -> list[Demand]:
+    return [rule.demand or Demand("approval") for rule in one.verdict.rules] or [Demand("approval")]
+
+
+def _asked_of(demand: Demand, automation: str, directory: Directory, waited_us: int) -> set[str]:
+    names = set(demand.whom) or {KEEPER}
+    if demand.then and waited_us >= demand.then_after_s * 1_000_000:
+        names |= set(demand.then)
+    keeper = directory.keepers.get(automation, directory.keepers.get("", ""))
+    if not demand.whom and not keeper:
+        return set(directory.people)
+    meant = {keeper if name == KEEPER else name for name in names}
+    return {p.name for p in directory.people.values() if meant & {p.name, *p.roles, *p.groups}}
+
+
+def _in_time(asked: Judged, given: Collection[ApprovalRow], binding: str) -> list[Word]:
+    first, last = asked.entry.at_us, due_of(asked)
+    return [Word(row.person, row.at) for row in given if row.binding == binding and first <= row.at < last]
+
+
+def _said_again(ledger: LedgerEvidence, one: Judged) -> list[Word]:
+    """The word of whoever asked for it to be done again: one person's, for one round."""
+    said = [a for a in ledger.answers if (a.run, a.path, a.what) == (one.run.no, one.path, "do_again")]
+    number = int(one.body["round"]) - 2
+    return [Word(said[number].person, one.entry.at_us)] if number < len(said) else []
+
+
+def _asked_before(case: Case, one: Judged) -> Judged | None:
+    """What people were asked last before it started."""
+    found = [
+        j for j in case.judged if j.entry.type == "asked" and (j.run.no, j.path) == (one.run.no, one.path)
+    ]
+    return next((j for j in reversed(found) if j.entry.seq < one.entry.seq), None)
+
+
+def _approvals(ledger: LedgerEvidence, one: Judged) -> list[ApprovalRow]:
+    return [row for row in ledger.approvals if (row.run, row.path) == (one.run.no, one.path)]
+
+
+def _waiting(ledger: LedgerEvidence) -> set[tuple[int, str]]:
+    """The actions that wait for people, by the order of entries alone."""
+    found: set[tuple[int, str]] = set()
+    for run, entries in ledger.entries.items():
+        for entry in entries:
+            if entry.type == "asked":
+                found.add((run, _path(entry)))
+            elif entry.type in ("intent", "refused"):
+                found.discard((run, _path(entry)))
+            elif entry.type in ("cancelling", "ended"):
+                found = {place for place in found if place[0] != run}
+    return found
+
+
+def _entries(ledger: LedgerEvidence, *types: str) -> list[Entry]:
+    return [
+        e for entries in ledger.entries.values() for e in entries if e.type in types and e.body is not None
+    ]
+
+
+def _changes(ledger: LedgerEvidence) -> list[Entry]:
+    return [entry for entry in _entries(ledger, "refused") if "changed" in (entry.body or {})]
+
+
+def _claimed(entry: Entry) -> list[int]:
+    return [one["no"] for one in (entry.body or {}).get("approvals", ())]
+
+
+def _asking(entry: Entry) -> bool:
+    return bool((entry.body or {})["was"] == "asking")
+
+
+def _path(entry: Entry) -> str:
+    return str((entry.body or {})["path"])
+
+
+def _digest(args: Any) -> str:
+    return canonical.digest(canonical.encode(args))
