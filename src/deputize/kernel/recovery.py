@@ -61,8 +61,9 @@ def _doubtful(view: View, after: tuple[int, str]) -> list[tuple[ActionRow, Mappi
 
 
 def ready_runs(view: View) -> list[tuple[int, int, str]]:
-    """Every run that can go on or is stuck: number, priority, automation."""
-    found: list[tuple[int, int, str]] = []
+    """Every run that can go on or is stuck, or has more to do beside what it waits for: number, priority,
+    automation."""
+    found = [(row.no, row.priority, row.automation) for row in view.waiting_beside()]
     after = 0
     while True:
         rows = view.runs(states=["ready", "stuck"], after=after, limit=CHUNK)

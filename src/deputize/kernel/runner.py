@@ -25,7 +25,7 @@ from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
 from deputize.kernel.loading import load_runs
 from deputize.kernel.parts import Parts
 from deputize.kernel.result import Changed, Known, Result, value
-from deputize.kernel.stepping import digest_of, follow_change, name_of
+from deputize.kernel.stepping import catch_up, digest_of, follow_change, name_of
 from deputize.kernel.sticking import stick_step
 from deputize.kernel.undoing import plan_if_failed
 from deputize.kernel.waiting import register_wait
@@ -132,6 +132,7 @@ class Runner:
             return
         if run.was_stuck:
             self._unstick(run, fresh)
+        catch_up(run)
         for leaf in fresh:
             run.busy += 1
             awaiting = leaf.awaiting
@@ -141,10 +142,6 @@ class Runner:
                 self._spawn(run, self._send(run, leaf, awaiting))
             elif isinstance(awaiting, Sleep | WaitFor | Question):
                 self._spawn(run, self._wait(run, leaf, awaiting))
-        for leaf in run.leaves:
-            # Results that came while the driver had the run.
-            if leaf.result is None and (known := run.record.get(leaf.path)) is not None:
-                leaf.result = known.result
         self.look(run)
 
     async def _carry(self, run: LiveRun, leaf: Leaf) -> None:
@@ -229,7 +226,7 @@ class Runner:
             return
         if changed is not None:
             run.record[path].state, run.record[path].changed = "refused", changed
-        for leaf in run.leaves:
+        for leaf in () if run.stepping else run.leaves:
             if leaf.path != path or leaf.result is not None:
                 continue
             if changed is not None:

@@ -211,6 +211,16 @@ def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
         changed = known.changed
 
 
+def catch_up(run: LiveRun) -> None:
+    """Give its awaits what came while the driver had the run: changes of people, and results."""
+    for leaf in run.leaves:
+        known = run.record.get(leaf.path)
+        if known is not None and known.changed is not None:
+            known = follow_change(run, leaf, known.changed)
+        if known is not None and leaf.result is None:
+            leaf.result = known.result
+
+
 def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
     """The value to send for what was awaited, or the error to throw."""
     values = []

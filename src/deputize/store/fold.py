@@ -94,6 +94,7 @@ def _stuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
 
 def _unstuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("UPDATE run SET state=?, reason='' WHERE no=?", (body["state"], run))
+    _wait_on(sql, run)
     sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='stuck' AND state='open'", (run,))
 
 
@@ -146,7 +147,7 @@ def _stop_asking(sql: Sql, run: int, path: str) -> None:
 def _answered(sql: Sql, run: int, path: str) -> None:
     """Nobody is asked for an action any more."""
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, path))
-    sql("UPDATE run SET state='ready' WHERE no=? AND state='waiting'", (run,))
+    _woken(sql, run)
     _close_cards(sql, run, path)
 
 
@@ -258,7 +259,7 @@ def _waiting(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
 
 def _woke(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
-    sql("UPDATE run SET state='ready' WHERE no=? AND state='waiting'", (run,))
+    _woken(sql, run)
     if body.get("kind") == "question":
         _close_cards(sql, run, body["path"])
 
@@ -276,6 +277,16 @@ def _unwound(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
 
 def _noted(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     _close_cards(sql, run, body["path"])
+
+
+def _woken(sql: Sql, run: int) -> None:
+    """A wait is over. Another may stand beside it, or an action that is in doubt."""
+    sql(
+        "UPDATE run SET state=CASE WHEN EXISTS (SELECT 1 FROM action WHERE run=? AND state='doubtful')"
+        " THEN 'doubtful' ELSE 'ready' END"
+        " WHERE no=? AND state='waiting' AND NOT EXISTS (SELECT 1 FROM wait WHERE run=?)",
+        (run, run, run),
+    )
 
 
 def fields_of(matching: Body) -> str:
@@ -316,6 +327,16 @@ def _ready_again(sql: Sql, run: int, *, stuck: bool) -> None:
         "UPDATE run SET state='ready' WHERE no=? AND state IN ('doubtful', ?) AND NOT EXISTS"
         " (SELECT 1 FROM action WHERE run=? AND state IN ('doubtful', 'drifted'))",
         (run, "stuck" if stuck else "doubtful", run),
+    )
+    _wait_on(sql, run)
+
+
+def _wait_on(sql: Sql, run: int) -> None:
+    """What it waits for beside that, it waits for still."""
+    sql(
+        "UPDATE run SET state='waiting' WHERE no=? AND state='ready'"
+        " AND EXISTS (SELECT 1 FROM wait WHERE run=?)",
+        (run, run),
     )
 
 

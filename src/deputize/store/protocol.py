@@ -209,6 +209,10 @@ class View(Protocol):
         """Runs with an action that people are asked for and with an approval of it that is not used."""
         ...
 
+    def waiting_beside(self) -> list[RunRow]:
+        """Waiting runs that await several things at once: some of it may not have begun yet."""
+        ...
+
     def unwinding_runs(self) -> list[int]:
         """Runs that are being undone."""
         ...

@@ -171,6 +171,10 @@ class SqliteView:
         )
         return [int(no) for (no,) in self.db.execute(sql).fetchall()]
 
+    def waiting_beside(self) -> list[RunRow]:
+        sql = " WHERE state='waiting' AND no IN (SELECT run FROM wait WHERE instr(path, '.')) ORDER BY no"
+        return [RunRow(*row) for row in self.db.execute(_RUN + sql).fetchall()]
+
     def unwinding_runs(self) -> list[int]:
         rows = self.db.execute("SELECT run FROM wait WHERE kind='unwind' ORDER BY run").fetchall()
         return [int(no) for (no,) in rows]
