@@ -49,7 +49,8 @@ async def test_what_stood_beside_what_waits_for_people_starts_after_a_crash(
 async def test_a_run_waits_as_long_as_one_of_its_actions_waits_for_people(tmp_path: Path, desk: Desk) -> None:
     async with running(project(tmp_path, desk)) as app:
         run = await app.send()
-        cards = sorted(await app.until(lambda v: (c := v.cards()) and len(c) == 2 and c), key=lambda c: c.path)
+        cards = await app.until(lambda v: (c := v.cards()) and len(c) == 2 and c)
+        cards.sort(key=lambda card: card.path)
         await app.gone()
         await app.kernel.approving.refuse(
             cards[0].id, binding=cards[0].body["binding"], reason="", person="kim"

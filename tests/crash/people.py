@@ -26,10 +26,10 @@ LABELS = {
 """How the run of each event ends, by the end of the event's id, whatever was killed."""
 
 
-def asked_for(town: Town, name: str) -> Events:
-    """An event for every way that what people are asked for can go. What `wants` says, they do."""
+def asked_for(town: Town, name: str, *endings: str) -> Events:
+    """An event for every way that what people are asked for can go, or for these; `wants` says which."""
     made = []
-    for ending in LABELS:
+    for ending in endings or LABELS:
         order = f"{name}-{ending}"
         charge = f"ch-{order}"
         if ending == "beside":
@@ -57,25 +57,27 @@ def said(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What people say of a card, by what it wants; to a change that is asked for, two others say yes."""
     wants, changed = card["body"]["why"], "~" in card["path"]
     if wants == "change-asked" and changed:
-        return [_yes("kim"), _yes("lena"), _yes("maya")]
+        return [yes("kim"), yes("lena"), yes("maya")]
     return {
-        "approve": [_yes("maya")],
-        "both": [_yes("maya"), _yes("maya"), _yes("kim")],
-        "refuse": [{"what": "refuse", "person": "kim", "reason": "no"}, _yes("maya")],
-        "change": [_other(card, 1_500, "kim"), _yes("maya")],
-        "change-asked": [_yes("maya"), _other(card, 6_500, "kim")],
-        "too-much": [_other(card, 200_000, "lena")],
-        "wrong": [_yes("kim"), _yes("otto"), _yes("maya") | {"binding": "0" * 24}, _yes("maya")],
-        "once": [_yes("maya")],
-        "once-more": [_yes("maya")],
+        "approve": [yes("maya")],
+        "both": [yes("maya"), yes("maya"), yes("kim")],
+        "refuse": [{"what": "refuse", "person": "kim", "reason": "no"}, yes("maya")],
+        "change": [other(card, 1_500, "kim"), yes("maya")],
+        "change-asked": [yes("maya"), other(card, 6_500, "kim")],
+        "too-much": [other(card, 200_000, "lena")],
+        "wrong": [yes("kim"), yes("otto"), yes("maya") | {"binding": "0" * 24}, yes("maya")],
+        "once": [yes("maya")],
+        "once-more": [yes("maya")],
     }.get(wants, [])
 
 
-def _yes(person: str) -> dict[str, Any]:
+def yes(person: str) -> dict[str, Any]:
+    """A person approves."""
     return {"what": "approve", "person": person}
 
 
-def _other(card: Mapping[str, Any], minor: int, person: str) -> dict[str, Any]:
+def other(card: Mapping[str, Any], minor: int, person: str) -> dict[str, Any]:
+    """A person changes the amount."""
     args = card["body"]["args"] | {"amount": {"minor": minor, "currency": "EUR"}}
     return {"what": "change", "person": person, "args": args, "reason": "better so"}
 
@@ -112,28 +114,34 @@ def approved_before(harness: CrashHarness, crash: str, events: Events) -> Life:
 Play = Callable[[CrashHarness, str, Events], Life]
 
 SCENES: tuple[tuple[str, int, Play], ...] = (
-    ("t1.in", 1, among_people),
     ("t1.in", 5, among_people),
     ("t1.after", 1, among_people),
-    ("t1.after", 11, among_people),
     ("approve.before", 1, among_people),
     ("approve.in", 3, among_people),
-    ("approve.after", 1, among_people),
     ("approve.after", 3, asked_before),
     ("refuse.before", 1, among_people),
     ("refuse.after", 1, asked_before),
     ("change.before", 1, among_people),
-    ("change.after", 1, among_people),
     ("change.after", 2, asked_before),
     ("answer.in", 1, among_people),
-    ("answer.in", 3, asked_before),
     ("woke.in", 1, among_people),
     ("woke.after", 1, among_people),
-    ("t2.in", 2, among_people),
-    ("t2.after", 2, asked_before),
     ("t2.in", 1, approved_before),
-    ("group.after_commit", 3, asked_before),
-    ("send.answered", 1, approved_before),
+    ("t2.after", 2, asked_before),
     ("recovery.begun", 1, approved_before),
 )
 """Where a life dies among people, at which time of being there, and how it comes to that."""
+
+MORE: tuple[tuple[str, int, Play], ...] = (
+    ("t1.in", 1, among_people),
+    ("t1.after", 11, among_people),
+    ("approve.after", 1, among_people),
+    ("change.after", 1, among_people),
+    ("answer.in", 3, asked_before),
+    ("t2.in", 2, among_people),
+    ("t3.in", 2, among_people),
+    ("send.answered", 1, approved_before),
+    ("group.before_commit", 3, asked_before),
+    ("group.after_commit", 3, asked_before),
+)
+"""The same, for a long run."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from deputize.testing.crash import CrashHarness, HarnessError
+from deputize.testing.crash import CrashHarness, HarnessError, Saying
 from deputize.testing.plants import PLANTS
 from deputize.town import Town
+from tests.crash.people import asked_for, other, said, yes
 from tests.crash.scenes import Events, Faults, a_card, died, everything, fault
 
 Play = Callable[[CrashHarness, str, Events], None]
@@ -67,6 +69,42 @@ def answered_then_crashed(harness: CrashHarness, plant: str, events: Events) -> 
     harness.recover(plants=[plant], answering=lambda card: None)
 
 
+def among(endings: str, saying: Saying = said) -> Play:
+    """People are asked for these, and say what they do."""
+
+    def play(harness: CrashHarness, plant: str, events: Events) -> None:
+        harness.saying = saying
+        life = harness.life(plants=[plant])
+        life.send(asked_for(harness.town, f"planted-{plant}", *endings.split()))
+        life.wait("accepted")
+        harness.settle(life)
+        life.stop()
+
+    return play
+
+
+def too_late(harness: CrashHarness, plant: str, events: Events) -> None:
+    """A person approves when the time for it is long over."""
+    life = harness.life(plants=[plant])
+    life.send(asked_for(harness.town, f"planted-{plant}", "lapse"))
+    life.wait("accepted")
+    life.tell("until", automation="lapses", state="waiting")
+    life.wait("there")
+    card = harness.cards()[0]
+    life.tell("shift", seconds=60)
+    life.wait("shifted")
+    life.tell("say", what="approve", card=card["id"], binding=card["body"]["binding"], person="maya")
+    life.wait("answered")
+    life.tell("quiet")
+    life.wait("quiet")
+    life.stop()
+
+
+def two_before_and_after(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Maya says yes to what Kim then changes; of what it is now, Lena alone does."""
+    return [yes("lena")] if "~" in card["path"] else [yes("maya"), other(card, 6_500, "kim")]
+
+
 HUNTS = (
     Hunt("send_before_commit", "every_send_has_an_intent", ("by-key",), left_after_a_crash("t2.in:1")),
     Hunt("resend_after_recovery", "every_send_is_recorded_before_it", ("return",),
@@ -87,6 +125,19 @@ HUNTS = (
     Hunt("projection_beside_the_fold", "projections_equal_a_rebuild", ("hold",), in_one_life),
     Hunt("attempts_not_recorded", "every_send_is_recorded_before_it", ("by-key",), in_one_life, BUSY),
     Hunt("accepted_at_once", "accepted_events_are_kept", ("hold",), left_after_a_crash("intake.in:1")),
+    Hunt("grants_stay", "what_rules_ask_for_is_granted", (), among("approve")),
+    Hunt("grant_used_for_other_arguments", "what_rules_ask_for_is_granted", (),
+         among("change-asked", two_before_and_after)),
+    Hunt("grant_by_requester", "what_rules_ask_for_is_granted", (), among("wrong")),
+    Hunt("judged_once", "what_starts_is_allowed_by_the_rules", (), among("once once-more")),
+    Hunt("changes_unjudged", "what_starts_is_allowed_by_the_rules", (), among("too-much")),
+    Hunt("no_deadline", "what_rules_ask_for_is_granted", (), too_late),
+    Hunt("asking_leases", "what_waits_for_people_holds_nothing", (), among("approve", lambda card: [])),
+    Hunt("asking_holds", "holds_are_those_of_unsettled_actions", (), among("approve", lambda card: [])),
+    Hunt("sent_while_asked", "what_people_did_not_grant_is_never_sent", (), among("refuse")),
+    Hunt("all_grants_used", "approvals_are_used_once", (), among("change-asked")),
+    Hunt("change_forgotten", "changes_follow_what_they_change", (), among("change")),
+    Hunt("due_at_once", "no_is_said_by_people_or_time", (), among("approve lapse", lambda card: [])),
     Hunt("chain_without_links", "the_chain_is_whole", ("hold",), in_one_life),
 )  # fmt: skip
 

@@ -69,6 +69,8 @@ BOUNDARIES: dict[str, str] = {
     "woke.after": "the end of a wait is durable, and its run does not know",
     "sent.in": "an event of a run is kept, and not committed",
     "sent.after": "an event of a run is durable, and its receivers are not begun",
+    "question.in": "an answer to a question is written, and not committed",
+    "question.after": "the answer is durable, and its run does not know",
     # ends and stops
     "ended.before": "a run has come to its end, and that is not written",
     "ended.after": "the end is durable, and the run behind it is not begun",
@@ -77,6 +79,10 @@ BOUNDARIES: dict[str, str] = {
     "unstuck.in": "a stuck run goes on, and that is not committed",
     "cancel.in": "a cancellation is about to be thrown, and that is not committed",
     "cancel.after": "the cancellation is durable, and not thrown",
+    "unwind.in": "a run is to be undone, and that is not committed",
+    "unwind.begun": "a run is to be undone, and nothing of it is begun",
+    "unwind.next": "the next undoing action is known, or that there is none, and nobody was told",
+    "unwind.ending": "the end of undoing is written, and not committed",
     # people
     "people.answered": "a person's answer is written, and not committed",
     "people.taking": "an answer is being taken in, and nothing is committed",

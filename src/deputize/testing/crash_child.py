@@ -211,10 +211,11 @@ def is_quiet(view: View, directory: Directory) -> bool:
 
 
 def _moves(view: View, row: RunRow, directory: Directory) -> bool:
-    if row.state == "waiting":
-        return any(_wait_moves(view, row, wait, directory) for wait in view.waits(row.no))
-    doubts = [action for action in view.actions(row.no) if action.state == "doubtful"]
-    return row.state != "doubtful" or not all(view.has_card(row.no, action.path) for action in doubts)
+    if row.state == "ready":
+        return True
+    moves = any(_wait_moves(view, row, wait, directory) for wait in view.waits(row.no))
+    under_way = [action for action in view.actions(row.no) if action.state in ("open", "doubtful")]
+    return moves or not all(view.has_card(row.no, action.path) for action in under_way)
 
 
 def _wait_moves(view: View, row: RunRow, wait: WaitRow, directory: Directory) -> bool:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deputize import canonical
 from deputize.errors import Conflict
 from deputize.kernel import doubts, gate, kernel, recovery, settling
+from deputize.kernel.asking import Asked
 from deputize.kernel.intake import Intake
 from deputize.kernel.parts import Parts
 from deputize.kernel.start import Begun, start
@@ -21,21 +23,10 @@ from deputize.store import fold
 from deputize.store.sqlite import tx as sqlite_tx
 from deputize.store.sqlite.tx import SqliteTx
 from deputize.system import ConnectorPerformer
+from deputize.testing.planting import Plant, set_in
+from deputize.testing.plants_people import PEOPLES
 
 Append = Callable[[SqliteTx, int, int, Any], int]
-
-
-@dataclass(frozen=True)
-class Plant:
-    """One bug: what it breaks, for people, and how to put it into this process."""
-
-    what: str
-    put: Callable[[], None]
-
-
-def _set(owner: Any, name: str, value: Any) -> None:
-    # The product has no seam for bugs; a planted one replaces what stands there, in this process alone.
-    setattr(owner, name, value)
 
 
 def _drafts(change: Callable[[Draft], list[Draft]]) -> None:
@@ -45,7 +36,7 @@ def _drafts(change: Callable[[Draft], list[Draft]]) -> None:
     def changed(tx: SqliteTx, stream: int, expected: int, drafts: Any) -> int:
         return append(tx, stream, expected, [new for draft in drafts for new in change(draft)])
 
-    _set(SqliteTx, "append", changed)
+    set_in(SqliteTx, "append", changed)
 
 
 def _body(types: tuple[str, ...], **instead: Any) -> None:
@@ -62,7 +53,7 @@ def _send_before_commit() -> None:
             _send_from_here(request.action.operation, begun)
         return begun
 
-    _set(gate, "start", started)
+    set_in(gate, "start", started)
 
 
 _performers: list[ConnectorPerformer] = []
@@ -77,7 +68,7 @@ def _remember_performer() -> None:
         _performers.append(performer)
         _loops.append(asyncio.get_running_loop())
 
-    _set(ConnectorPerformer, "__init__", remembering)
+    set_in(ConnectorPerformer, "__init__", remembering)
 
 
 def _send_from_here(operation: Operation[..., Any], begun: Any) -> None:
@@ -85,6 +76,28 @@ def _send_from_here(operation: Operation[..., Any], begun: Any) -> None:
     coroutine = _performers[0].perform(operation, begun.args, key=begun.key, attempt=begun.attempt)
     future = asyncio.run_coroutine_threadsafe(coroutine, _loops[0])
     future.exception(5)
+
+
+def _sent_while_asked() -> None:
+    _remember_performer()
+
+    def started(tx: SqliteTx, request: Any, force: Any, ledger_id: str) -> Any:
+        asked = start(tx, request, force, ledger_id)
+        if isinstance(asked, Asked):
+            key = canonical.name(ledger_id, request.run.id, request.path, 1)
+            _send_from_here(request.action.operation, Sent(request.action.args, key))
+        return asked
+
+    set_in(gate, "start", started)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What goes out, and under which key."""
+
+    args: bytes
+    key: str
+    attempt: int = 1
 
 
 def _resend_after_recovery() -> None:
@@ -103,14 +116,14 @@ def _resend_after_recovery() -> None:
             )
         return await recover(parts)
 
-    _set(kernel, "doubt_open_intents", resend)
+    set_in(kernel, "doubt_open_intents", resend)
     init = kernel.Kernel.__init__
 
     def remembering(wired: Any, given: Any) -> None:
         _operations.update(given.operations)
         init(wired, given)
 
-    _set(kernel.Kernel, "__init__", remembering)
+    set_in(kernel.Kernel, "__init__", remembering)
 
 
 _operations: dict[str, Operation[..., Any]] = {}
@@ -133,7 +146,7 @@ def _key_of_each_attempt() -> None:
         own = f"{key}-{attempt}" if key and attempt > 1 else key
         return await perform(self, operation, args, key=own, attempt=attempt)
 
-    _set(ConnectorPerformer, "perform", performed)
+    set_in(ConnectorPerformer, "perform", performed)
 
 
 def _sent_twice() -> None:
@@ -146,7 +159,7 @@ def _sent_twice() -> None:
             )
         return await perform(self, operation, args, key=key, attempt=attempt)
 
-    _set(ConnectorPerformer, "perform", performed)
+    set_in(ConnectorPerformer, "perform", performed)
 
 
 def _no_settle_time() -> None:
@@ -158,28 +171,28 @@ def _no_settle_time() -> None:
         early = replace(begun, give_up_at=begun.give_up_at - settle_us - 10_000_000)
         await resolve(self, early, operation, evidence)
 
-    _set(doubts.Doubts, "_resolve", resolved)
+    set_in(doubts.Doubts, "_resolve", resolved)
 
 
 def _key_good_for_ever() -> None:
     def may_repeat(self: Any, operation: Any, begun: Any) -> bool:
         return bool(operation.contract.repeatable or operation.contract.key_valid_s > 0)
 
-    _set(doubts.Doubts, "may_repeat", may_repeat)
+    set_in(doubts.Doubts, "may_repeat", may_repeat)
 
 
 def _repeat_speaks_for_all() -> None:
     async def no(self: Any, run: Any, operation: Any, begun: Any, kind: Any, reason: str) -> Any:
         return self._settling.failed(run, begun, kind, reason)
 
-    _set(gate.Gate, "_no", no)
+    set_in(gate.Gate, "_no", no)
 
 
 def _attempts_not_recorded() -> None:
     async def unrecorded(self: Any, operation: Any, begun: Any, because: str, **more: Any) -> Any:
         return replace(begun, attempt=begun.attempt + 1)
 
-    _set(settling.Settling, "attempt", unrecorded)
+    set_in(settling.Settling, "attempt", unrecorded)
 
 
 def _accepted_at_once() -> None:
@@ -189,7 +202,7 @@ def _accepted_at_once() -> None:
         _tasks.append(asyncio.ensure_future(accept(self, occurrences, outside=outside)))
         return []
 
-    _set(Intake, "accept", accepted)
+    set_in(Intake, "accept", accepted)
 
 
 _tasks: list[asyncio.Task[Any]] = []
@@ -199,7 +212,7 @@ def _first_is_last() -> None:
     def hashed(before: bytes, *more: Any) -> bytes:
         return entry_hash(GENESIS, *more)
 
-    _set(sqlite_tx, "entry_hash", hashed)
+    set_in(sqlite_tx, "entry_hash", hashed)
 
 
 def _beside_the_fold() -> None:
@@ -211,7 +224,7 @@ def _beside_the_fold() -> None:
             tx.db.execute("UPDATE run SET label='finished' WHERE no=?", (stream,))
         return version
 
-    _set(SqliteTx, "append", marked)
+    set_in(SqliteTx, "append", marked)
 
 
 def _versions_unchecked() -> None:
@@ -220,7 +233,7 @@ def _versions_unchecked() -> None:
     def unchecked(tx: SqliteTx, stream: int, expected: int, drafts: Any) -> int:
         return append(tx, stream, tx.version(stream), drafts)
 
-    _set(SqliteTx, "append", unchecked)
+    set_in(SqliteTx, "append", unchecked)
     _stale_writer()
 
 
@@ -239,19 +252,20 @@ def _stale_writer() -> None:
             tx.db.execute("RELEASE stale")
         return version
 
-    _set(SqliteTx, "append", twice)
+    set_in(SqliteTx, "append", twice)
 
 
 def _answers_stay() -> None:
-    _set(SqliteTx, "take_answer", lambda tx, no: None)
+    set_in(SqliteTx, "take_answer", lambda tx, no: None)
 
 
 def _receipt_forgotten() -> None:
     _drafts(lambda draft: [] if draft.type == "receipt" else [draft])
 
 
-PLANTS: dict[str, Plant] = {
+PLANTS: dict[str, Plant] = PEOPLES | {
     "send_before_commit": Plant("it sends while the intent is not committed", _send_before_commit),
+    "sent_while_asked": Plant("what people are asked for is sent meanwhile", _sent_while_asked),
     "resend_after_recovery": Plant("a new owner sends open intents again", _resend_after_recovery),
     "sent_twice": Plant("each request goes out twice", _sent_twice),
     "lease_freed_on_doubt": Plant("a doubt lets go of its lease", _lease_freed_on_doubt),
