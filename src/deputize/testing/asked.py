@@ -15,6 +15,7 @@ from deputize import canonical
 from deputize.approval import Demand
 from deputize.ledger import Entry
 from deputize.person import KEEPER, Directory
+from deputize.rule import RuleLine
 from deputize.testing.case import Case
 from deputize.testing.evidence import ApprovalRow, LedgerEvidence
 from deputize.testing.judged import Judged
@@ -37,15 +38,17 @@ def what_starts_is_allowed_by_the_rules(case: Case) -> Iterator[str]:
         if decision == "refuse":
             did = "it started" if one.entry.type == "intent" else "people were asked for it"
             yield f"{one.place}: {did}, and the rules say: {one.verdict.sentence()}"
-        elif one.entry.type == "asked" and decision == "allow":
+        elif one.entry.type == "asked" and not _asking_rules(one):
             yield f"{one.place}: people were asked for it, and no rule asks"
+        elif one.entry.type == "intent" and any(rule.tier == "wait" for rule in one.verdict.rules):
+            yield f"{one.place}: it started, and a rule has it wait: {one.verdict.sentence()}"
 
 
 def what_rules_ask_for_is_granted(case: Case) -> Iterator[str]:
     """Nothing starts that rules ask people for, but on the word of so many of them as each rule wants: given
     for just this, in time, by those who are asked, and by nobody who requested it."""
     for one in case.judged:
-        if one.entry.type != "intent" or one.verdict.decision != "demand":
+        if one.entry.type != "intent" or not _asking_rules(one):
             continue
         if one.body["round"] > 1:
             yield from _missing(case, one, _said_again(case.ledger, one), one.entry.at_us)
@@ -176,7 +179,7 @@ ASKED: tuple[Callable[[Case], Iterator[str]], ...] = (
 
 def due_of(asked: Judged) -> int:
     """When the answer is no, in ledger time."""
-    within_s = min(demand.within_s for demand in _demands(asked))
+    within_s = min((demand.within_s for demand in _demands(asked)), default=0.0)
     return asked.entry.at_us + int(within_s * 1_000_000)
 
 
@@ -211,7 +214,7 @@ def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) ->
     """A line for each rule of which too few people have said yes."""
     assert case.force is not None
     requesters = requesters_of(case.ledger, one)
-    for rule, demand in zip(one.verdict.rules, _demands(one), strict=True):
+    for rule, demand in zip(_asking_rules(one), _demands(one), strict=True):
         granted = {
             word.person
             for word in words
@@ -225,7 +228,13 @@ def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) ->
 
 
 def _demands(one: Judged) -> list[Demand]:
-    return [rule.demand or Demand("approval") for rule in one.verdict.rules] or [Demand("approval")]
+    return [rule.demand or Demand("approval") for rule in _asking_rules(one)]
+
+
+def _asking_rules(one: Judged) -> list[RuleLine]:
+    """The rules that ask for people's word, or for what nobody can give; not those that have it wait."""
+    demanding = one.verdict.rules if one.verdict.decision == "demand" else ()
+    return [rule for rule in demanding if rule.tier != "wait"]
 
 
 def _asked_of(demand: Demand, automation: str, directory: Directory, waited_us: int) -> set[str]:

@@ -43,6 +43,7 @@ class Round:
     leases: tuple[str, ...]
     holds: tuple[tuple[str, int, int], ...]
     counted: tuple[tuple[str, str, int, int], ...]
+    under_way: tuple[tuple[str, str, int, int], ...]
     sends: list[Sending]
     outcomes: tuple[str, ...] = ()
     doubts: list[int] = field(default_factory=list)
@@ -112,6 +113,7 @@ def _begun(rounds: list[Round], run_id: str, entry: Entry, body: Mapping[str, An
         tuple(body["leases"]),
         tuple((b, w, a) for b, w, a in body["holds"]),
         tuple((c, s, w, n) for c, s, w, n in body["counted"]),
+        tuple((c, s, w, n) for c, s, w, n in body.get("under_way", ())),
         [Sending(1, entry.at_us, "new", None, False)],
         answered=answered,
     )

@@ -163,6 +163,8 @@ def facts_count_what_happened(case: Case) -> Iterator[str]:
         if one.unsettled or one.spends:
             for counter, subject, window, weight in one.counted:
                 due[counter, subject, window] += weight
+        for counter, subject, window, weight in one.under_way if one.unsettled else ():
+            due[counter, subject, window] += weight
     places = {*due, *case.ledger.facts}
     yield from _differences(
         "fact", {p: due[p] for p in places}, {p: case.ledger.facts.get(p, 0) for p in places}

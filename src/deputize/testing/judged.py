@@ -18,6 +18,7 @@ from deputize.store.protocol import RunRow
 from deputize.testing.evidence import LedgerEvidence
 
 _TAKEN_BACK = ("declined", "refused")
+_SETTLED = (*_TAKEN_BACK, "receipt", "drift", "abandoned")
 
 Counted = tuple[str, str, int]
 """What is counted: counter, subject, window."""
@@ -54,6 +55,7 @@ class _Judging:
         self._force = force
         self._facts: Counter[Counted] = Counter()
         self._standing: dict[tuple[int, str], list[tuple[Counted, int]]] = {}
+        self._under_way: dict[tuple[int, str], list[Counted]] = {}
 
     def all(self) -> Iterator[Judged]:
         runs = {run.no: run for run in self._ledger.runs}
@@ -71,10 +73,14 @@ class _Judging:
                     yield judged
             elif entry.type in _TAKEN_BACK and not body.get("spend"):
                 self._take_back(entry.stream, body["path"])
+            if entry.type in _SETTLED:
+                self._end(entry.stream, body["path"])
 
     def _judged(self, run: RunRow, entry: Entry, body: Mapping[str, Any]) -> Judged:
-        if entry.type == "intent" and body["round"] > 1 and not body["released"]["spend"]:
-            self._take_back(run.no, body["path"])
+        if entry.type == "intent" and body["round"] > 1:
+            self._end(run.no, body["path"])
+            if not body["released"]["spend"]:
+                self._take_back(run.no, body["path"])
         rules, calendar, at = self._force.rules, self._force.calendar, entry.at_us
         args, operation = body["args"], body["op"]
         facts: dict[str, int] = {}
@@ -84,14 +90,24 @@ class _Judging:
             if need.applies(run.agent, run.automation, args):
                 counted = (need.counter, need.subject(run.agent, args), calendar.start(need.per, at))
                 facts[need.counter] = self._facts[counted]
-                counts.append((counted, need.weight(args)))
+                if not need.under_way:
+                    counts.append((counted, need.weight(args)))
         minute, weekday = calendar.time_of_day(at)
         question = Question(run.agent, run.automation, operation, args, facts, minute, weekday)
         if entry.type == "intent":
             self._standing[run.no, body["path"]] = counts
             for counted, weight in counts:
                 self._facts[counted] += weight
+            needs = rules.under_way(operation)
+            self._begin(run.no, body["path"], [(n.counter, n.subject(run.agent, args), 0) for n in needs])
         return Judged(run, entry, body, rules.judge(question))
+
+    def _begin(self, run: int, path: str, counts: list[Counted]) -> None:
+        self._under_way[run, path] = counts
+        self._facts.update(counts)
+
+    def _end(self, run: int, path: str) -> None:
+        self._facts.subtract(self._under_way.pop((run, path), ()))
 
     def _take_back(self, run: int, path: str) -> None:
         for counted, weight in self._standing.pop((run, path), ()):
