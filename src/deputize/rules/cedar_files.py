@@ -14,11 +14,13 @@ import cedarpy
 from deputize import canonical
 from deputize.rule import RuleLine
 from deputize.rules.compile import Known, LoadedRule
-from deputize.rules.demands import demand_of
+from deputize.rules.demands import ANNOTATIONS, demand_of
 from deputize.rules.forms import Problem
 from deputize.suggest import did_you_mean
 
 TIERS = ("hard", "approval", "rehearse", "verify")
+_KNOWN = ("id", "title", "tier", *ANNOTATIONS, "counts", "counter")
+"""A misspelt annotation would ask others than it says."""
 
 
 def read_cedar(file: str, text: str, known: Known) -> tuple[list[LoadedRule], list[Problem]]:
@@ -85,6 +87,9 @@ def _read_policy(file: str, line: int, text: str, known: Known) -> LoadedRule:
     for name in ("id", "title"):
         if not annotations.get(name):
             raise ValueError(f'the {effect} needs @{name}("…")')
+    for name in annotations:
+        if name not in _KNOWN:
+            raise ValueError(f"@{name} is no annotation of a rule{did_you_mean(name, _KNOWN)}")
     tier = annotations.get("tier") or ""
     if effect == "permit" and "tier" in annotations:
         raise ValueError("a permit has no @tier; tiers are for forbids")
@@ -93,7 +98,7 @@ def _read_policy(file: str, line: int, text: str, known: Known) -> LoadedRule:
         raise ValueError(f'{wrong}; write @tier("…") with one of {", ".join(TIERS)}')
     operations = frozenset(_operations(policy["action"], known))
     sentence = f"{effect}, written in Cedar" + (f", demands {tier}" if tier not in ("", "hard") else "")
-    demand = demand_of(tier, annotations) if tier else None
+    demand = demand_of(tier or "hard", annotations)
     rule = RuleLine(annotations["id"], annotations["title"], effect, tier, demand)
     return LoadedRule(rule, text, sentence, file, line, operations)
 

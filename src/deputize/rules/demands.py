@@ -16,6 +16,10 @@ from deputize.suggest import did_you_mean
 
 ANNOTATIONS = ("ask", "people", "within", "then", "after", "otherwise")
 PEOPLE_MAX = 10
+KEYS = ("within", "then_ask", "then_after", "otherwise")
+"""What a form calls the parts of a demand that `made_demand` puts together."""
+
+_IN_CEDAR = ("@within", "@then", "@after", "@otherwise")
 
 
 def annotations_of(demand: Demand) -> list[tuple[str, str]]:
@@ -46,12 +50,13 @@ def demand_of(tier: str, annotations: Mapping[str, str | None]) -> Demand | None
     if not re.fullmatch(r"[1-9][0-9]?", people) or int(people) > PEOPLE_MAX:
         raise ValueError(f'@people: write how many different people, from "1" to "{PEOPLE_MAX}"')
     return made_demand(
-        _names(given.get("ask", "")),
+        _names("ask", given),
         int(people),
         _seconds("within", given),
-        _names(given.get("then", "")),
+        _names("then", given),
         _seconds("after", given),
         given.get("otherwise"),
+        _IN_CEDAR,
     )
 
 
@@ -62,16 +67,22 @@ def made_demand(
     then: tuple[str, ...],
     after_s: float | None,
     otherwise: str | None,
+    keys: tuple[str, str, str, str] = KEYS,
 ) -> Demand:
-    """An approval's demand. Raises `ValueError` for parts that contradict each other."""
+    """An approval's demand. Raises `ValueError` for parts that contradict each other, by their `keys`."""
+    within_key, then_key, after_key, otherwise_key = keys
     usual = Demand("approval")
     within_s = usual.within_s if within_s is None else within_s
     if bool(then) != (after_s is not None):
-        raise ValueError("say both whom to ask next (then) and how long after (after), or neither")
+        said = f"say both whom to ask next ({then_key}) and how long after ({after_key}), or neither"
+        raise ValueError(said)
     if after_s is not None and after_s >= within_s:
-        raise ValueError(f"after must be shorter than within, which is {duration_text(within_s)}")
+        raise ValueError(f"{after_key} must be shorter than {within_key}, which is {duration_text(within_s)}")
     if otherwise is not None and otherwise not in get_args(Otherwise):
-        raise ValueError(f"otherwise is one of {', '.join(get_args(Otherwise))}, and not {otherwise!r}")
+        raise ValueError(
+            f"{otherwise_key}: {otherwise!r} is not what silence can mean"
+            f"{did_you_mean(otherwise, get_args(Otherwise))}"
+        )
     return Demand(
         "approval",
         whom,
@@ -104,8 +115,11 @@ def unmeetable(demand: Demand, directory: Directory, automations: Collection[str
     return ""
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for part in text.split(",") if (name := part.strip()))
+def _names(name: str, given: Mapping[str, str]) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in given[name].split(",")) if name in given else ()
+    if not all(found):
+        raise ValueError(f'@{name}: write whom to ask, like @{name}("finance, maya")')
+    return found
 
 
 def _seconds(name: str, given: Mapping[str, str]) -> float | None:

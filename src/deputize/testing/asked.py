@@ -242,7 +242,7 @@ def _asked_of(demand: Demand, automation: str, directory: Directory, waited_us: 
     if demand.then and waited_us >= demand.then_after_s * 1_000_000:
         names |= set(demand.then)
     keeper = directory.keepers.get(automation, directory.keepers.get("", ""))
-    if not demand.whom and not keeper:
+    if names == {KEEPER} and not keeper:
         return set(directory.people)
     meant = {keeper if name == KEEPER else name for name in names}
     return {p.name for p in directory.people.values() if meant & {p.name, *p.roles, *p.groups}}
