@@ -238,10 +238,15 @@ def _asking_rules(one: Judged) -> list[RuleLine]:
 
 
 def _asked_of(demand: Demand, automation: str, directory: Directory, waited_us: int) -> set[str]:
-    names = set(demand.whom) or {KEEPER}
-    if demand.then and waited_us >= demand.then_after_s * 1_000_000:
-        names |= set(demand.then)
-    keeper = directory.keepers.get(automation, directory.keepers.get("", ""))
+    next_too = bool(demand.then) and waited_us >= demand.then_after_s * 1_000_000
+    return _meant(demand.whom, automation, directory) | (
+        _meant(demand.then, automation, directory) if next_too else set()
+    )
+
+
+def _meant(whom: Collection[str], automation: str, directory: Directory) -> set[str]:
+    """Those who are named; for the keeper, where there is none, everybody."""
+    keeper, names = directory.keepers.get(automation, directory.keepers.get("", "")), set(whom) or {KEEPER}
     if names == {KEEPER} and not keeper:
         return set(directory.people)
     meant = {keeper if name == KEEPER else name for name in names}
