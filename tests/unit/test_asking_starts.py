@@ -74,10 +74,10 @@ class Rules:
 @st.composite
 def rule_sets(draw: st.DrawFn) -> Rules:
     """Permits, usually for all; hard rules; rules that ask."""
-    permit = ["permit = true"] if draw(st.integers(0, 9)) else []
-    calm = permit + draw(st.lists(hard, max_size=2))
-    asks = draw(st.lists(tiered, min_size=1, max_size=3))
-    written = draw(st.lists(cedar, max_size=3))
+    permit = ["permit = true"] if draw(st.integers(0, 3)) else []
+    calm = permit + draw(st.lists(hard, max_size=1))
+    asks = draw(st.lists(tiered, min_size=1, max_size=2))
+    written = draw(st.lists(cedar, max_size=1))
     never_asks = [policy for policy in written if "permit" in policy or '"hard"' in policy]
     return Rules(_rules(calm + asks, written), _rules(calm, never_asks))
 
@@ -96,7 +96,8 @@ grants = st.lists(
         st.sampled_from(["ann", "bob", "cem", "sender", "clerk", "zoe"]),
         st.sampled_from([RIGHT, RIGHT, RIGHT, "wrong"]),
     ),
-    max_size=5,
+    min_size=1,
+    max_size=4,
 )
 
 
@@ -155,20 +156,20 @@ def in_force(rules: CedarRules) -> InForce:
     return InForce(rules, (), Calendar(till_project().settings.zone), PEOPLE)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.lists(rule_sets(), min_size=1, max_size=2))
 def test_no_grants_start_what_permits_and_hard_rules_refuse(data: st.DataObject, sets: list[Rules]) -> None:
     with desk() as till_desk:
-        for number in range(3):
+        for number in range(6):
             run = till_desk.run()
             charge, minor = data.draw(st.sampled_from("abcd")), data.draw(st.sampled_from([5, 40, 60, 100]))
             action = till.operations["till.refund"](charge=charge, amount=Money(minor, "EUR"))
             args = canonical.decode(action.args)
             request = Request(run, str(number + 1), action, args, action.operation.amount(args))
             binding = ""
-            for rules in (*sets, sets[0]):
+            for rules in (*sets, sets[-1], sets[-1]):
                 given_ = data.draw(grants) if binding else []
-                till_desk.clock.at_us += data.draw(st.sampled_from([0, 1, 61, 3_599, 3_601])) * 1_000_000
+                till_desk.clock.at_us += data.draw(st.sampled_from([0, 1, 2, 61, 3_599])) * 1_000_000
                 for person, which in given_:
                     till_desk.approve(request, binding if which == RIGHT else "0" * 24, person)
                 started, calm, whole = _started(till_desk, request, rules)
