@@ -22,6 +22,7 @@ LABELS = {
     "once-more": "refused",  # or the other way round
     "beside": "refund refund message",
     "lapse": "expired",
+    "wonder": "yes",
 }
 """How the run of each event ends, by the end of the event's id, whatever was killed."""
 
@@ -36,6 +37,8 @@ def asked_for(town: Town, name: str, *endings: str) -> Events:
             town.plant(f"{order}-a", 5_000)
             town.plant(f"{order}-b", 5_000)
             made.append(event("crash.beside", order, charge=charge, to=f"{order}@beside.example"))
+        elif ending == "wonder":
+            made.append(event("crash.wonder", order, to=f"{order}@wonder.example"))
         elif ending == "lapse":
             made.append(event("crash.lapse", order, charge=charge))
         elif ending == "once-more":
@@ -55,6 +58,8 @@ def _ask(id: str, charge: str, wants: str, amount: int) -> dict[str, Any]:
 
 def said(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What people say of a card, by what it wants; to a change that is asked for, two others say yes."""
+    if card["kind"] == "question":
+        return [{"do": "reply", "value": answer, "person": "lena"} for answer in ("perhaps", "yes", "no")]
     wants, changed = card["body"]["why"], "~" in card["path"]
     if wants == "change-asked" and changed:
         return [yes("kim"), yes("lena"), yes("maya")]
@@ -124,6 +129,8 @@ SCENES: tuple[tuple[str, int, Play], ...] = (
     ("change.before", 1, among_people),
     ("change.after", 2, asked_before),
     ("answer.in", 1, among_people),
+    ("question.in", 1, among_people),
+    ("question.after", 1, asked_before),
     ("woke.in", 1, among_people),
     ("woke.after", 1, among_people),
     ("t2.in", 1, approved_before),

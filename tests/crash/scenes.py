@@ -42,6 +42,7 @@ def everything(town: Town, name: str) -> Events:
         event("crash.hold", f"{name}-hold", order_id=f"{name}-3"),
         event("crash.open", f"{name}-open", order_id=f"{name}-2"),
         event("crash.write", f"{name}-write", to=f"{name}@write.example"),
+        event("crash.announce", f"{name}-announce", to=f"{name}@announce.example", fails=True),
         event("crash.parent", f"{name}-parent", to=f"{name}@parent.example"),
         event("crash.briefly", f"{name}-briefly", charge=f"ch-{name}-4"),
         event("crash.by_key", f"{name}-by-key", charge=f"ch-{name}-5"),
@@ -121,6 +122,17 @@ def cancelled(harness: CrashHarness, crash: str, events: Events) -> Life:
     return died(life)
 
 
+def undone(harness: CrashHarness, crash: str, events: Events) -> Life:
+    """A person has what a run did undone."""
+    name = events[0]["id"]
+    life = harness.life(crash)
+    life.send([event("crash.announce", f"undone-{name}", to=f"undone-{name}@announce.example")])
+    life.wait("accepted")
+    life.tell("until", automation="announces", state="ended")
+    life.tell("undo", run=life.wait("there")["run"])
+    return died(life)
+
+
 def died(life: Life) -> Life:
     """Wait for the death of a life."""
     life.wait("dies")
@@ -183,6 +195,9 @@ SCENES: dict[str, Scene] = {
     "people.taking": Scene(faults=_CARD, play=answered("happened", {"id": "by hand"})),
     "people.taken": Scene(faults=_CARD, nths=(2,), play=answered("happened", {"id": "by hand"})),
     "people.wished": Scene(play=cancelled),
+    "unwind.in": Scene(play=undone),
+    "unwind.begun": Scene(play=undone),
+    "unwind.next": Scene(nths=(1, 2)),
     "recovery.opened": Scene(play=after_a_crash),
     "recovery.doubting": Scene(play=after_a_crash),
     "recovery.doubted": Scene(play=after_a_crash),

@@ -23,7 +23,7 @@ SEEDS_FULL = 3
 CALLS = ("boundary", "_boundary", "_reach")
 
 PEOPLES = {"t1.in", "t1.after", "answer.in"} | {
-    name for name in BOUNDARIES if name.startswith(("approve.", "refuse.", "change."))
+    name for name in BOUNDARIES if name.startswith(("approve.", "refuse.", "change.", "question."))
 }
 """Reached by what waits for people alone: `test_people.py` dies there."""
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from deputize import canonical
 from deputize.ledger import Entry
+from deputize.undo import UNDO
 
 Kind = Literal["value", "refused", "declined", "expired", "unmet", "cancelled"]
 
@@ -58,6 +59,9 @@ def read_record(entries: Iterable[Entry], event_data: Mapping[int, bytes]) -> Re
         if body is None or "path" not in body or entry.type == "card":
             continue
         path = body["path"]
+        if path.startswith(UNDO):
+            # What undoes an ended run is none of its code's.
+            continue
         if entry.type in ("asked", "intent", "waiting", "sent", "read"):
             record[path] = Known(body["op"], body["digest"], "open", body.get("args"))
         elif path not in record:

@@ -19,6 +19,7 @@ from deputize.rule import RuleLine
 from deputize.testing.case import Case
 from deputize.testing.evidence import ApprovalRow, LedgerEvidence
 from deputize.testing.judged import Judged
+from deputize.undo import UNDO
 
 CHANGED = "~"
 
@@ -193,10 +194,13 @@ def binding_of(case: Case, one: Judged, asked: Judged) -> str:
 
 
 def requesters_of(ledger: LedgerEvidence, one: Judged) -> set[str]:
-    """The agent, whoever sent the event, and whoever changed the arguments."""
+    """The agent, whoever sent the event, whoever changed the arguments, and whoever had it undone."""
     entries = ledger.entries[one.run.no]
     found = {one.run.agent, str((entries[0].body or {})["event"].get("sender", ""))}
     changes = {(e.body or {})["changed"]["path"]: e for e in _changes(ledger) if e.stream == one.run.no}
+    if one.path.startswith(UNDO):
+        undone = [e.body or {} for e in entries if e.type == "unwinding" and e.seq < one.entry.seq]
+        found |= {body["by"]["person"] for body in undone[-1:]}
     path = one.path
     while path in changes:
         found.add((changes[path].body or {})["changed"]["person"])

@@ -41,7 +41,8 @@ STDERR_CHARS = 3_000
 Answering = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 Saying = Callable[[Mapping[str, Any]], Sequence[dict[str, Any]]]
 """What people say, one after another, of an action that waits for them: `what` (`approve`, `refuse` or
-`change`), `person` and whatever else that takes. The `binding` is the card's, unless it says another."""
+`change`), `person` and whatever else that takes. The `binding` is the card's, unless it says another. To a
+question: `do` is `reply`, with a `value`."""
 
 
 class HarnessError(Exception):
@@ -366,8 +367,8 @@ class CrashHarness:
             name = f"{card['id']}#{card['round']}#{card['body'].get('binding', '')}"
             if name in answered:
                 continue
-            if card["kind"] == "approval":
-                usual = {"do": "say", "card": card["id"], "binding": card["body"]["binding"]}
+            if card["kind"] in ("approval", "question"):
+                usual = {"do": "say", "card": card["id"], "binding": card["body"].get("binding", "")}
                 said = [usual | one for one in self.saying(card)]
             else:
                 answer = answering(card)

@@ -133,6 +133,14 @@ class Child:
         say = getattr(self._system.kernel.approving, what)
         tell("answered", card=card, said=await say(card, binding=binding, person=person, **more))
 
+    async def _do_reply(self, card: str, value: Any, person: str, **_: str) -> None:
+        tell(
+            "answered", card=card, said=await self._system.kernel.answering.answer(card, value, person=person)
+        )
+
+    async def _do_undo(self, run: str) -> None:
+        tell("undoing", run=run, said=await self._system.kernel.unwinding.undo(run, reason="", person="maya"))
+
     async def _do_cancel(self, run: str) -> None:
         tell("cancelling", run=run, said=await self._system.kernel.people.cancel(run, "maya"))
 
@@ -198,7 +206,8 @@ class Child:
 
 def is_quiet(view: View, directory: Directory) -> bool:
     """Whether nothing moves of itself: every run has ended, is stuck, or waits for a card or an event."""
-    if view.to_cancel():
+    beside_cards = {card.run for card in view.cards(limit=PAGE)}
+    if view.to_cancel() or set(view.unwinding_runs()) - beside_cards:
         return False
     after = 0
     while True:
@@ -221,7 +230,7 @@ def _moves(view: View, row: RunRow, directory: Directory) -> bool:
 def _wait_moves(view: View, row: RunRow, wait: WaitRow, directory: Directory) -> bool:
     """Whether a wait ends of itself: by time, and soon, or by what people have said already."""
     if wait.kind != "approval":
-        return wait.kind != "event"
+        return wait.kind not in ("event", "question")
     action = next((action for action in view.actions(row.no) if action.path == wait.path), None)
     asked = open_of(view, action, row.automation)
     if asked is None or asked.due - view.last_at() < SOON_US:

@@ -19,6 +19,7 @@ from deputize.testing.case import Case
 from deputize.testing.evidence import keys_of
 from deputize.testing.histories import DONE, NOT_DONE, Round
 from deputize.testing.replaying import replay_differences
+from deputize.undo import UNDO
 
 
 @dataclass(frozen=True)
@@ -114,22 +115,25 @@ def repeats_are_lawful(case: Case) -> Iterator[str]:
 
 
 def one_outcome_per_action(case: Case) -> Iterator[str]:
-    """An action settles once (a person may answer a drift), and nothing happens in a run after its end."""
+    """An action settles once (a person may answer a drift); a run that has ended is at most undone."""
     for one in case.rounds:
         outcomes = one.outcomes[1:] if one.outcomes[:1] == ("drift",) else one.outcomes
         if len(outcomes) > 1:
             yield f"{one.place}: it has the outcomes {', '.join(one.outcomes)}"
     for run in case.ledger.runs:
-        types = [entry.type for entry in case.ledger.entries[run.no]]
-        if "ended" in types and types[types.index("ended") + 1 :]:
-            yield f"run {run.id}: after its end there is {types[types.index('ended') + 1]}"
+        entries = case.ledger.entries[run.no]
+        ends = [entry.version for entry in entries if entry.type == "ended"]
+        for entry in entries if ends else ():
+            undoes = str((entry.body or {}).get("path", "")).startswith(UNDO)
+            if entry.version > ends[0] and not undoes:
+                yield f"run {run.id}: after its end there is {entry.type}"
 
 
 def nothing_ends_with_an_open_action(case: Case) -> Iterator[str]:
     """A run that ended of itself has no action whose outcome is unknown."""
     ended = {run.no for run in case.ledger.runs if run.state == "ended" and run.label != "cancelled"}
     for one in case.rounds:
-        if one.unsettled and one.run in ended:
+        if one.unsettled and one.run in ended and not one.path.startswith(UNDO):
             yield f"{one.place}: its run has ended, and its outcome is unknown"
 
 

@@ -11,6 +11,7 @@ from deputize import (
     Money,
     Outcome,
     RunEnded,
+    ask,
     attempt,
     automation,
     done,
@@ -72,6 +73,15 @@ class Beside(EventData, type="crash.beside"):
 
 class Lapse(EventData, type="crash.lapse"):
     charge: str
+
+
+class Wonder(EventData, type="crash.wonder"):
+    to: str
+
+
+class Announce(EventData, type="crash.announce"):
+    to: str
+    fails: bool = False
 
 
 class Never(EventData, type="crash.never"):
@@ -169,3 +179,19 @@ async def beside(event: Event[Beside]) -> Outcome:
 async def lapses(event: Event[Lapse]) -> Outcome:
     refund = await attempt(payments.refund_by_key(charge=event.data.charge, amount=Money(100, "EUR")))
     return done(type(refund).__name__.lower())
+
+
+@automation(on=Wonder, agent=desk)
+async def wonders(event: Event[Wonder]) -> Outcome:
+    answer = await ask("finance", "What shall we write?", choices=["yes", "no"], within=minutes(60))
+    await mail.send(to=event.data.to, template=answer)
+    return done(answer)
+
+
+@automation(on=Announce, agent=desk, unwind=True)
+async def announces(event: Event[Announce]) -> Outcome:
+    await mail.announce(to=event.data.to)
+    await mail.announce(to=f"second-{event.data.to}")
+    if event.data.fails:
+        raise ValueError("we regret it")
+    return done("announced")

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from deputize import Call, Connector
+from deputize import Call, Connector, undone_by
 
 connector = Connector("mail", version="1")
 
@@ -26,3 +26,25 @@ async def find_message(call: Call, to: str, template: str) -> Message | None:
 )
 async def send(call: Call, to: str, template: str) -> Message:
     return Message(id=(await call.post("/messages", json={"to": to, "template": template})).json()["id"])
+
+
+async def find_word(call: Call, to: str) -> Message | None:
+    return await find_message(call, to, "")
+
+
+SURE = {"risk": "message", "timeout_s": 0.4, "settle_s": 0.3, "lookup": find_word, "lookup_conclusive": True}
+
+
+@connector.operation(effect="write", resource="mailbox:{to}", **SURE)
+async def retract(call: Call, to: str) -> Message:
+    return await send.function(call, to, "retracted")
+
+
+@connector.operation(
+    effect="write",
+    resource="mailbox:{to}",
+    undo=undone_by(retract, lambda args, sent: {"to": args["to"]}),
+    **SURE,
+)
+async def announce(call: Call, to: str) -> Message:
+    return await send.function(call, to, "announced")
