@@ -76,12 +76,11 @@ def granted(
 def ask(
     tx: Tx, request: Request, verdict: Verdict, facts: Mapping[str, int], force: InForce, asked: Open | None
 ) -> Asked:
-    """Ask people, unless the same is asked already."""
-    ids = [rule.id for rule in verdict.rules]
-    if asked is not None and _is_asked(asked, request, ids):
+    """Ask people, unless the same is asked of the same already."""
+    ids, demands = [rule.id for rule in verdict.rules], demands_of(verdict.rules)
+    if asked is not None and _is_asked(asked, request, ids) and set(demands) <= set(asked.demands):
         return Asked(asked.due)
     run, action, at = request.run, request.action, tx.at_us
-    demands = demands_of(verdict.rules)
     contract = action.operation.contract
     due = at + min(int(demand.within_s * 1_000_000) for demand in demands)
     title = f"{contract.name} waits for a person: {', '.join(rule.title for rule in verdict.rules)}"
