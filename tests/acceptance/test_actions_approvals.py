@@ -165,6 +165,7 @@ async def test_a_refusal_reaches_the_automation_with_its_reason(tmp_path: Path, 
         assert await app.label(run) == "done(Refused)"
         (refused,) = app.entries(run, "refused")
         assert refused.body is not None and refused.body["reason"] == "refused by kim: too much"
+        assert app.read(lambda view: view.answers(10)) == [], "nothing is left to be taken in"
         assert desk.seen == [] and app.cards() == []
 
 
@@ -607,3 +608,34 @@ async def test_an_approval_from_before_a_restore_is_worth_nothing(tmp_path: Path
         await app.gone()
         assert app.read(lambda view: view.approvals(card.run, card.path)) == []
         assert desk.seen == [] and app.cards()[0].id == card.id
+
+
+async def test_a_read_that_was_asked_for_is_recorded_though_no_rule_asks_any_more(
+    tmp_path: Path, desk: Desk
+) -> None:
+    async with running(project(tmp_path, desk, rules=PERMIT + ASKED_READ, automations=READS)) as app:
+        run = await app.send()
+        card = await app.card()
+        await app.gone()
+    project(tmp_path, desk, rules=PERMIT, automations=READS)
+    async with running(tmp_path) as app:
+        await approve(app, card, "kim")
+        assert await app.label(run) == "done"
+        assert app.actions(run)["1"].state == "settled" and app.entries(run, "receipt")
+
+
+async def test_what_was_approved_and_could_not_start_in_time_says_so(tmp_path: Path, desk: Desk) -> None:
+    clock = ShiftedClock()
+    async with running(project(tmp_path, desk), clock=clock) as app:
+        run = await app.send(item="a", n=80)
+        card = await app.card()
+        await app.gone()
+        await app.kernel.people.stop("all", "", "maya")
+        await approve(app, card)
+        await so(lambda: app.kernel.parts.stops.parked)
+        clock.shift_s = 2 * 3600
+        app.kernel._wake_soon()
+        await app.action(run, "1", "refused")
+        (refused,) = app.entries(run, "refused")
+        assert refused.body is not None
+        assert refused.body["reason"] == "maya approved it, and it could not start in its time"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from deputize.errors import StoreError, StoreFull
-from deputize.kernel import unwinding
+from deputize.kernel import recording, unwinding
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM
 from deputize.store.erasure import erase_run
@@ -223,12 +224,50 @@ async def test_nothing_is_undone_around_a_doubt(tmp_path: Path, desk: Desk) -> N
             await undo(app, run)
         await app.answer(first.id, "abandon")
         await app.ended(run)
-        await undo(app, run)
-        await so(app.kernel.idle)
+        with pytest.raises(NotAnswerable, match=f"{second.id} is not settled; answer its card first"):
+            await undo(app, run)
         assert made(desk) == ["a", "b", "c"], "nobody knows yet whether the last of it happened"
         await app.answer(second.id, "did_not")
-        await unwound(app, run)
+        await undo(app, run)
+        left = (await unwound(app, run))["left"]
+        assert left == [{"path": first.path, "op": "desk.plain", "why": "nobody knows whether it happened"}]
         assert made(desk)[-3:] == ["-c", "-b", "-a"]
+
+
+async def test_an_undo_whose_answer_could_not_be_written_at_once_goes_on(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "WRITE_AGAIN_S", 0.01)
+    async with running(project(tmp_path, desk)) as app:
+        run = await app.send()
+        await app.ended(run)
+        left = iter([StoreFull()])
+
+        def full() -> None:
+            error = next(left, None)
+            if error is not None:
+                raise error
+
+        app.hooks["t3.in"] = full
+        await undo(app, run)
+        assert (await unwound(app, run))["undone"] == ["3.1", "3.0", "1"]
+
+
+async def test_a_run_that_ended_before_its_cancellation_came_is_undone_with_approval(
+    tmp_path: Path, desk: Desk
+) -> None:
+    asks = '[[rule]]\ntitle = "Taking back is asked for"\noperation = "desk.take_back"\nask_always = true\n'
+    async with running(project(tmp_path, desk, rules=PERMIT + asks)) as app:
+        desk.hold = asyncio.Event()
+        run = await app.send()
+        await app.action(run, "1", "open")
+        await app.system.store.write(lambda tx: tx.set_wish(tx.run(run).no, "cancel"))  # type: ignore[union-attr]
+        desk.hold.set()
+        await app.ended(run)
+        await undo(app, f"{run}/1")
+        card = await card_of(app, "approval")
+        await app.kernel.approving.approve(card.id, binding=card.body["binding"], person="kim")
+        assert (await unwound(app, run))["undone"] == ["1"]
 
 
 async def test_an_undo_waits_for_approval_where_rules_ask(tmp_path: Path, desk: Desk) -> None:

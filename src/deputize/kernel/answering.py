@@ -36,6 +36,8 @@ class Answering:
             run = tx.run(run_id)
             if run is None:
                 raise NotAnswerable(f"there is no run {run_id!r}; `deputize inbox` lists what waits")
+            if tx.wish(run.no):
+                raise NotAnswerable(f"run {run.id} is being cancelled")
             asked = self._asked(tx, run, path)
             self._check(run, asked, person)
             try:

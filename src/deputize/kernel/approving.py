@@ -124,7 +124,7 @@ class Approving:
             raise NotAnswerable(f"the card {run.id}/{path} has changed since it was read; read it again")
         if tx.at_us >= open.due:
             raise NotAnswerable(f"the time for {run.id}/{path} was over at {iso(open.due)}")
-        if tx.wish(run.no):
+        if tx.wish(run.no) and run.state != "ended":
             raise NotAnswerable(f"run {run.id} is being cancelled")
         return _Asked(run, row, open)
 
@@ -165,7 +165,9 @@ class Approving:
     def _end(self, tx: Tx, asked: _Asked, what: str, body: dict[str, Any], person: str) -> None:
         """What was asked is refused; the person's word is kept beside it."""
         run, path = asked.run, asked.row.path
-        tx.answer(run.no, path, what, {"binding": asked.open.asking.binding, **body["by"]}, person)
+        tx.answer(
+            run.no, path, what, {"binding": asked.open.asking.binding, **body["by"]}, person, taken=True
+        )
         took = {"path": path, "was": "asking", "leased": False, "holds": [], "counted": [], "at": tx.at_us}
         self._append(tx, run.no, [Draft("refused", took | body)])
         self._parts.boundary("answer.in")

@@ -15,6 +15,7 @@ from deputize.kernel.judging import InForce, Request
 from deputize.kernel.result import CHANGED
 from deputize.ledger import Draft, Entry
 from deputize.rule import RuleLine, Verdict
+from deputize.sentence import listed
 from deputize.store.protocol import ActionRow, Tx, View
 
 
@@ -147,8 +148,11 @@ def _binding(request: Request, rules: Sequence[str]) -> str:
     return binding_of(request.id, contract.name, contract.digest, action.digest, agent, rules)
 
 
-def unanswered(asked: Open) -> str:
+def unanswered(asked: Open, approvals: Sequence[Approval]) -> str:
     """Why it is refused at the end of its time."""
+    if approvals:
+        who = listed(sorted({one.person for one in approvals}))
+        return f"{who} approved it, and it could not start in its time"
     whom = " or ".join(sorted({name for demand in asked.demands for name in demand.whom})) or "the keeper"
     return f"it waited for the approval of {whom}, and had not got it in time"
 

@@ -44,6 +44,8 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake, plan: dict[str, An
     if plan is not None and plan["steps"]:
         drafts.append(Draft("unwinding", plan | {"by": {"person": "", "reason": "it failed"}}))
     run.version = tx.append(run.no, run.version, drafts)
+    if run.cancel:
+        tx.set_wish(run.no, "")
     arrivals = _tell_sender(tx, intake, run.event, run.id, body, run.sender)
     if step.state is not None:
         arrivals.append(intake.arrive(tx, continued(run, step.state, tx.at_us)))
@@ -70,6 +72,7 @@ def end_by_hand(tx: Tx, run: RunRow, reason: str, intake: Intake, append: Append
         "carded": True,
     }
     append(tx, run.no, [Draft("ended", body)])
+    tx.set_wish(run.no, "")
     kept = tx.event(run.event)
     sender = sender_of(tx.entries(run.no, limit=1))
     arrivals = _tell_sender(tx, intake, kept.occurrence, run.id, body, sender) if kept is not None else []

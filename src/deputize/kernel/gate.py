@@ -82,7 +82,7 @@ class Gate:
         # A read that is counted, or that may wait for people, starts like a write: in the transaction.
         rules = self.parts.force.rules
         alone = not rules.needs(operation.name) and not rules.demands(operation.name)
-        if operation.contract.unpriced_read and alone:
+        if operation.contract.unpriced_read and alone and not asking:
             return await self._read(request)
         return await self._write(request)
 

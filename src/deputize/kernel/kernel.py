@@ -88,9 +88,7 @@ class Kernel:
             lane_of=lane_of,
             live={},
         )
-        self.recording = Recording(
-            self.parts, lambda run: self.runner.lose(run), lambda no: self.scheduler.ready(no)
-        )
+        self.recording = Recording(self.parts, lambda run: self.runner.lose(run), self._late)
         self._known: dict[int, tuple[int, str]] = {}
         self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of)
         self.driver = Driver(
@@ -224,6 +222,11 @@ class Kernel:
         task = asyncio.get_running_loop().create_task(written())
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
+
+    def _late(self, no: int) -> None:
+        """An action was settled late: its run goes on, or what undoes its run."""
+        self.scheduler.ready(no)
+        self.unwinding.go_on(no)
 
     def _lifted(self) -> None:
         self.scheduler.stops_changed()

@@ -67,6 +67,8 @@ class LiveRun:
     """Actions of this run that the gate has in hand."""
     stepping: bool = False
     cancel: str = ""
+    throwing: bool = False
+    """Its cancellation is being written: nothing else steps it until that is known."""
     carded: bool = False
     waited: bool = False
     was_stuck: bool = False

@@ -26,10 +26,11 @@ from deputize.kernel.stops import ALL
 from deputize.kernel.turns import scopes_of
 from deputize.ledger import SYSTEM, Draft
 from deputize.operation import Operation
-from deputize.store.protocol import ActionRow, RunRow, Tx
+from deputize.store.protocol import ActionRow, AnswerRow, RunRow, Tx
 
 AnswerKind = Literal["happened", "did_not", "do_again", "abandon"]
 STOP_SETTING = "stop:"
+ANSWERS_AT_ONCE = 500
 
 
 class NotAnswerable(DeputizeError):
@@ -111,8 +112,14 @@ class People:
         self._runner.after(ended)
 
     def _take_all(self, tx: Tx) -> list[_Taken]:
+        taken: list[_Taken] = []
+        while answers := tx.answers(limit=ANSWERS_AT_ONCE):
+            taken += self._take_some(tx, answers)
+        return taken
+
+    def _take_some(self, tx: Tx, answers: list[AnswerRow]) -> list[_Taken]:
         taken = []
-        for answer in tx.answers(limit=500):
+        for answer in answers:
             tx.take_answer(answer.no)
             self._parts.boundary("people.taking")
             run = tx.run_no(answer.run)

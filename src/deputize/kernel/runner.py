@@ -15,6 +15,7 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.automation import Automation
 from deputize.errors import BadEvent, CodeError, StoreError
+from deputize.kernel.cancelling import REASON, write_cancelling
 from deputize.kernel.driver import Driver
 from deputize.kernel.ending import Append, Ended, continued, end_by_hand, end_run
 from deputize.kernel.failing import failed, readable
@@ -112,6 +113,9 @@ class Runner:
         for step in stepped:
             run = step.run
             run.stepping = False
+            if not isinstance(step, Asks):
+                # It is over: nothing that comes to be known of what it awaited steps it again.
+                run.leaves = []
             if isinstance(step, Asks):
                 if run.discarded:
                     # It left memory in mid-step: its coroutine is taken apart where it was driven.
@@ -238,13 +242,13 @@ class Runner:
 
     def look(self, run: LiveRun) -> None:
         """Step the run if all that it awaits is known; let it leave memory if nothing is in hand."""
-        if run.discarded or run.stepping or not run.leaves:
+        if run.discarded or run.stepping or run.throwing or not run.leaves:
             return
         if all(leaf.result is not None for leaf in run.leaves):
             self._driver.give(run)
         elif run.busy == 0:
             if run.cancel == "cancel" and not self._in_doubt(run):
-                run.busy += 1
+                run.busy, run.throwing = run.busy + 1, True
                 self._spawn(run, self._throw_cancel(run))
             else:
                 self.leave(run)
@@ -269,19 +273,12 @@ class Runner:
     # -- ends -----------------------------------------------------------------------------------------
 
     async def _throw_cancel(self, run: LiveRun) -> None:
-        leaf = next(leaf for leaf in run.leaves if leaf.result is None)
-        body = {
-            "path": leaf.path,
-            "op": name_of(leaf.awaiting),
-            "digest": digest_of(leaf.awaiting),
-            "reason": "cancelled by a person",
-        }
+        leaf = next((leaf for leaf in run.leaves if leaf.result is None), None)
 
-        def work(tx: Tx) -> int:
-            run.version = tx.append(run.no, run.version, [Draft("cancelling", body)])
-            tx.set_wish(run.no, "")
+        def work(tx: Tx) -> int | None:
+            at = write_cancelling(tx, run, leaf) if leaf is not None else None
             self.parts.boundary("cancel.in")
-            return tx.at_us
+            return at
 
         try:
             at = await self.parts.store.write(work)
@@ -289,9 +286,14 @@ class Runner:
         except StoreError:
             self.lose(run)
             return
-        run.busy, run.cancel = run.busy - 1, ""
-        leaf.result = Result("cancelled", b"null", str(body["reason"]), at)
-        self._driver.give(run)
+        run.busy, run.throwing = run.busy - 1, False
+        if leaf is not None and at is not None:
+            run.cancel = ""
+            leaf.result = Result("cancelled", b"null", REASON, at)
+            self._driver.give(run)
+        else:
+            # What it waited for came first: told already, or about to be.
+            self.look(run)
 
     async def _end(self, run: LiveRun, step: Ends) -> None:
         if step.state is not None:

@@ -105,7 +105,13 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         people = for_people(verdict)
         if people.rules:
             if asked is not None and at >= asked.due:
-                return refuse(tx, request, unanswered(asked), at, expired=asked.expires)
+                return refuse(
+                    tx,
+                    request,
+                    unanswered(asked, tx.approvals(run.no, request.path)),
+                    at,
+                    expired=asked.expires,
+                )
             approvals = granted(tx, request, people, force, asked)
             if approvals is None:
                 return ask(tx, request, people, facts, force, asked)

@@ -48,6 +48,9 @@ def plan(
             steps.append(place | {"op": undo["op"], "args": undo["args"]})
         else:
             left.append({"path": done, "op": intent["op"], "why": undo["why"]})
+    for row in view.actions(run.no):
+        if row.state == "abandoned" and not row.path.startswith(UNDO) and path in ("", row.path):
+            left.append({"path": row.path, "op": row.operation, "why": "nobody knows whether it happened"})
     return {"path": UNDO, "steps": steps, "left": left}
 
 

@@ -81,6 +81,8 @@ class Unwinding:
                 raise NotAnswerable(f"run {run.id} is {run.state}; cancel it first, then undo what it did")
             if is_unwinding(tx, run.no):
                 raise NotAnswerable(f"run {run.id} is being undone already")
+            if doubtful := _in_doubt(tx, run.no):
+                raise NotAnswerable(f"action {run.id}/{doubtful} is not settled; answer its card first")
             body = plan(tx, run, self._operations, path)
             if not body["steps"]:
                 raise NotAnswerable(_nothing(run, path, body))
@@ -231,8 +233,9 @@ def _unwinding(view: View, no: int) -> Entry | None:
     return found[-1] if found else None
 
 
-def _in_doubt(view: View, no: int) -> bool:
-    return any(row.state in _WAITING for row in view.actions(no))
+def _in_doubt(view: View, no: int) -> str:
+    """The path of an action that is not settled; empty where all are."""
+    return next((row.path for row in view.actions(no) if row.state in _WAITING), "")
 
 
 def _nothing(run: RunRow, path: str, plan: Mapping[str, Any]) -> str:

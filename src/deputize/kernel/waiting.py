@@ -90,7 +90,11 @@ def wake(tx: Tx, append: Any, wait: WaitRow, event: EventRow | None) -> Woken:
 def _unapproved(tx: Tx, append: Any, wait: WaitRow, _: None) -> Woken:
     """Nobody has approved an action in time: it is refused."""
     asked = open_of(tx, tx.action(wait.run, wait.path), "")
-    reason = unanswered(asked) if asked is not None else "nobody approved it in time"
+    reason = (
+        unanswered(asked, tx.approvals(wait.run, wait.path))
+        if asked is not None
+        else "nobody approved it in time"
+    )
     expires = asked is None or asked.expires
     body = {"path": wait.path, "was": "asking", "leased": False, "holds": [], "counted": []}
     more = {"reason": reason, "at": tx.at_us} | ({"expired": True} if expires else {})

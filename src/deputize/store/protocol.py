@@ -292,8 +292,17 @@ class Tx(View, Protocol):
         """The first kept event of a type that matches, after a seq, that this run has not used."""
         ...
 
-    def answer(self, run: int, path: str, what: str, body: Mapping[str, Any], person: str) -> bool:
-        """Record a person's answer; False where the same one is there already."""
+    def answer(
+        self,
+        run: int,
+        path: str,
+        what: str,
+        body: Mapping[str, Any],
+        person: str,
+        *,
+        taken: bool = False,
+    ) -> bool:
+        """Record a person's answer, `taken` in already or not; False where the same one waits already."""
         ...
 
     def take_answer(self, no: int) -> None:

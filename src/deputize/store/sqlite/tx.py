@@ -226,11 +226,21 @@ class SqliteTx(SqliteView):
                 return found
         return None
 
-    def answer(self, run: int, path: str, what: str, body: Mapping[str, Any], person: str) -> bool:
+    def answer(
+        self,
+        run: int,
+        path: str,
+        what: str,
+        body: Mapping[str, Any],
+        person: str,
+        *,
+        taken: bool = False,
+    ) -> bool:
+        stored = self._scrub(canonical.encode(dict(body)))
         cursor = self._sql(
-            "INSERT INTO answer (run, path, what, body, person, at) VALUES (?,?,?,?,?,?)"
+            "INSERT INTO answer (run, path, what, body, person, at, taken) VALUES (?,?,?,?,?,?,?)"
             " ON CONFLICT DO NOTHING",
-            (run, path, what, self._scrub(canonical.encode(dict(body))), person, self.at_us),
+            (run, path, what, stored, person, self.at_us, int(taken)),
         )
         return cursor.rowcount == 1
 
