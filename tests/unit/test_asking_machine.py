@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deputize import Money, canonical
 from deputize.kernel.asking import Asked
@@ -110,6 +110,11 @@ class AskingMachine(RuleBasedStateMachine):
 
     # -- what runs do --------------------------------------------------------------------------------
 
+    @initialize()
+    def two_runs_ask(self) -> None:
+        self.a_run_asks_for_something(40)
+        self.a_run_asks_for_something(70)
+
     @precondition(lambda self: len(self.actions) < 6)
     @rule(minor=MINORS)
     def a_run_asks_for_something(self, minor: int) -> None:
@@ -191,11 +196,14 @@ class AskingMachine(RuleBasedStateMachine):
         return True
 
     @precondition(lambda self: self.asking())
-    @rule(pick=PICK, person=PERSONS)
-    def approved(self, pick: int, person: str) -> None:
+    @rule(pick=PICK, persons=st.lists(PERSONS, min_size=1, max_size=3), goes_on=st.booleans())
+    def approved(self, pick: int, persons: list[str], goes_on: bool) -> None:
         one = self.one(pick)
-        if self.says(one, "approve", person):
-            one.yes.add(person)
+        for person in persons:
+            if self.says(one, "approve", person):
+                one.yes.add(person)
+        if goes_on:
+            self.start(one)
 
     @precondition(lambda self: self.asking())
     @rule(pick=PICK, person=PERSONS)
@@ -218,7 +226,7 @@ class AskingMachine(RuleBasedStateMachine):
 
     # -- time and death ------------------------------------------------------------------------------
 
-    @rule(minutes=st.sampled_from([1, 30, 61, 119]))
+    @rule(minutes=st.sampled_from([1, 61, 121]))
     def time_passes(self, minutes: int) -> None:
         self.clock.at_us += minutes * 60_000_000
 
