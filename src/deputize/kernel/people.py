@@ -113,7 +113,10 @@ class People:
 
     def _take_all(self, tx: Tx) -> list[_Taken]:
         taken: list[_Taken] = []
-        while answers := tx.answers(limit=ANSWERS_AT_ONCE):
+        seen = 0
+        # Each is taken in once, whatever becomes of the mark that it was.
+        while (answers := tx.answers(limit=ANSWERS_AT_ONCE)) and answers[-1].no > seen:
+            seen = answers[-1].no
             taken += self._take_some(tx, answers)
         return taken
 
