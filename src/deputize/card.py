@@ -12,6 +12,7 @@ from typing import Any
 
 from deputize import canonical
 from deputize.clock import iso
+from deputize.duration import duration_text
 from deputize.sentence import asked_for, because, for_event, in_words, pairs, quoted, reason_of, short
 
 ABOUT_CHARS_MAX = 600
@@ -98,16 +99,9 @@ def asked_whom(demand: Mapping[str, Any]) -> str:
     whom = " or ".join(demand["whom"]) or "the keeper"
     if not demand["then"]:
         return many + whom
-    return f"{many}{whom}, and after {_span(demand['then_after_s'])} also {' or '.join(demand['then'])}"
-
-
-def _span(seconds: float) -> str:
-    """A stretch of time, in the largest unit that fits."""
-    for unit, one in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= one and seconds % one == 0:
-            number = int(seconds // one)
-            return f"{number} {unit}{'' if number == 1 else 's'}"
-    return f"{seconds:g} seconds"
+    return (
+        f"{many}{whom}, and after {duration_text(demand['then_after_s'])} also {' or '.join(demand['then'])}"
+    )
 
 
 def rests_on(waiting: Waiting) -> str:

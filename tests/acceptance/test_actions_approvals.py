@@ -205,7 +205,7 @@ async def test_nor_what_a_run_of_theirs_sent_on(tmp_path: Path, desk: Desk) -> N
 @pytest.mark.parametrize(
     ("person", "binding", "why"),
     [
-        ("ines", "", "ines is not asked for this; kim and maya is"),
+        ("ines", "", "ines is not asked for this; it asks kim and maya"),
         ("otto", "", "there is nobody called 'otto'"),
         ("maya", "0" * 24, "has changed since it was read"),
     ],

@@ -109,7 +109,9 @@ async def test_what_is_no_answer_changes_nothing(
         assert app.run(run).state == "waiting"
 
 
-@pytest.mark.parametrize(("person", "why"), [("ines", "kim and maya is"), ("otto", "nobody called 'otto'")])
+@pytest.mark.parametrize(
+    ("person", "why"), [("ines", "it asks kim and maya"), ("otto", "nobody called 'otto'")]
+)
 async def test_only_those_who_are_asked_answer(tmp_path: Path, desk: Desk, person: str, why: str) -> None:
     async with running(project(tmp_path, desk, CHOICES)) as app:
         await app.send()

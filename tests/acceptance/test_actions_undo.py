@@ -336,3 +336,15 @@ async def test_an_undo_that_could_not_be_written_is_tried_again(
         app.hooks["t2.in"] = full
         await undo(app, run)
         assert (await unwound(app, run))["undone"] == ["3.1", "3.0", "1"]
+
+
+async def test_a_read_that_a_person_has_read_for_us_is_nothing_to_undo(tmp_path: Path, desk: Desk) -> None:
+    """Its receipt has no intent."""
+    async with running(project(tmp_path, desk, 'await desk.read(item="again")')) as app:
+        desk.faults.extend([fault("do"), fault("do"), fault("do"), fault("do"), fault("body", 200, b"{}")])
+        run = await app.send()
+        drift = await card_of(app, "drift")
+        await app.answer(drift.id, "happened", {"item": "x", "key": ""})
+        await app.ended(run)
+        await undo(app, run)
+        assert (await unwound(app, run))["undone"] == ["3.1", "3.0", "1"]

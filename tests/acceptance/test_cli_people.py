@@ -312,7 +312,7 @@ def test_whoever_is_not_asked_is_told_who_is(project: Path) -> None:
     card = waiting(project, "Fay")
     deputize(project, "login", "otto")
     done = deputize(project, "approve", card)
-    assert done.code == 1 and "otto is not asked for this; kim and maya" in done.err
+    assert done.code == 1 and "otto is not asked for this; it asks kim and maya" in done.err
 
 
 def test_a_question_is_answered_in_words(project: Path) -> None:

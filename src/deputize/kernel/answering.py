@@ -9,6 +9,7 @@ from deputize.kernel.ending import Append
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.kernel.result import Result
+from deputize.kernel.waiting import question_at
 from deputize.ledger import Draft
 from deputize.question import Unanswerable, read_answer
 from deputize.sentence import listed
@@ -62,11 +63,10 @@ class Answering:
 
     def _asked(self, tx: Tx, run: RunRow, path: str) -> Mapping[str, Any]:
         waits = any(wait.path == path and wait.kind == "question" for wait in tx.waits(run.no))
-        entries = reversed(tx.entries(run.no)) if waits else iter(())
-        for entry in entries:
-            if entry.type == "waiting" and entry.body is not None and entry.body["path"] == path:
-                return entry.body
-        raise NotAnswerable(f"{run.id}/{path} asks nobody (any more)")
+        asked = question_at(tx, run.no, path) if waits else None
+        if asked is None:
+            raise NotAnswerable(f"{run.id}/{path} asks nobody (any more)")
+        return asked
 
     def _check(self, run: RunRow, asked: Mapping[str, Any], person: str) -> None:
         directory = self._parts.force.directory
@@ -75,4 +75,4 @@ class Answering:
         named = directory.among(asked["whom"], run.automation)
         if person not in named:
             ones = listed(sorted(named)) if named else "nobody"
-            raise NotAnswerable(f"{person} is not asked this; {ones} is")
+            raise NotAnswerable(f"{person} is not asked this; it asks {ones}")

@@ -140,7 +140,8 @@ class Approving:
             named = sorted(
                 {name for d in open.demands for name in d.asks(asked.run.automation, directory, waited)}
             )
-            raise NotAnswerable(f"{person} is not asked for this; {listed(named) if named else 'nobody'} is")
+            ones = listed(named) if named else "nobody"
+            raise NotAnswerable(f"{person} is not asked for this; it asks {ones}")
 
     def _said(self, tx: Tx, asked: _Asked, fresh: bool) -> str:
         directory, open = self._parts.force.directory, asked.open

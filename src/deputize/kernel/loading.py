@@ -13,7 +13,7 @@ from deputize.kernel.result import read_record
 from deputize.store.protocol import EventRow, RunRow, Tx
 
 LOADABLE = ("ready", "stuck", "waiting")
-"""A waiting run comes into memory only to be cancelled."""
+"""A waiting run comes into memory to be cancelled, and where people have approved or changed an action."""
 
 
 def load_runs(

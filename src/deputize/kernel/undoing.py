@@ -28,9 +28,11 @@ def plan(
     intents: dict[str, Entry] = {}
     receipts: dict[str, Entry] = {}
     for entry in view.entries(run.no):
-        if entry.body is None or entry.type not in ("intent", "receipt"):
-            continue
-        (intents if entry.type == "intent" else receipts)[entry.body["path"]] = entry
+        if entry.body is not None and entry.type == "intent":
+            intents[entry.body["path"]] = entry
+        elif entry.body is not None and entry.type == "receipt" and entry.body["path"] in intents:
+            # A read without a price has none: a person has said what it would have answered.
+            receipts[entry.body["path"]] = entry
     steps: list[dict[str, Any]] = []
     left: list[dict[str, Any]] = []
     for done, receipt in sorted(receipts.items(), key=lambda pair: -intents[pair[0]].seq):

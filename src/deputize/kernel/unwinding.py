@@ -98,11 +98,11 @@ class Unwinding:
 
     async def noted(self, card: str, *, person: str) -> str:
         """A person has read the card of an unwinding that could not undo everything."""
-        run_id = card.partition("/")[0]
+        run_id, _, path = card.partition("/")
 
         def work(tx: Tx) -> None:
             run = tx.run(run_id)
-            if run is None or not tx.has_card(run.no, UNDO):
+            if run is None or path != UNDO or not tx.has_card(run.no, UNDO):
                 raise NotAnswerable(f"there is no such card {card!r} (any more)")
             self._recording.append(tx, run.no, [Draft("noted", {"path": UNDO, "by": {"person": person}})])
 
@@ -214,9 +214,7 @@ class Unwinding:
         if stopped_by is not None:
             why = f"{stopped_by.operation} was {stopped_by.state}"
         undone = [step["undoes"] for step in done]
-        remains = [
-            {"path": s["undoes"], "op": s["of"], "why": why or "it comes before that"} for s in left[:1]
-        ]
+        remains = [{"path": s["undoes"], "op": s["of"], "why": why} for s in left[:1]]
         remains += [{"path": s["undoes"], "op": s["of"], "why": "it was done before that"} for s in left[1:]]
         remains += plan["left"]
         body: dict[str, Any] = {"path": UNDO, "undone": undone, "left": remains}

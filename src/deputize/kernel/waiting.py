@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deputize import canonical
@@ -10,9 +10,9 @@ from deputize.kernel.asking import open_of, unanswered
 from deputize.kernel.live import LiveRun
 from deputize.kernel.result import Result, woke_result
 from deputize.kernel.stepping import digest_of, name_of
-from deputize.ledger import Draft, Entry
+from deputize.ledger import Draft
 from deputize.question import Question
-from deputize.store.protocol import EventRow, Tx, WaitRow
+from deputize.store.protocol import EventRow, Tx, View, WaitRow
 from deputize.waits import Sleep, WaitFor
 
 WAKE_MAX = 500
@@ -104,9 +104,7 @@ def _unapproved(tx: Tx, append: Any, wait: WaitRow, _: None) -> Woken:
 
 def _unanswered(tx: Tx, append: Any, wait: WaitRow, _: None) -> Woken:
     """Nobody has answered a question in time: silence is the answer, or the time is over."""
-    asked = next(
-        (e.body for e in reversed(tx.entries(wait.run)) if e.type == "waiting" and _is_at(e, wait.path)), None
-    )
+    asked = question_at(tx, wait.run, wait.path)
     body: dict[str, Any] = {"path": wait.path, "kind": "question"}
     if asked is not None and "otherwise" in asked:
         body |= {"answer": asked["otherwise"], "by": ""}
@@ -114,8 +112,14 @@ def _unanswered(tx: Tx, append: Any, wait: WaitRow, _: None) -> Woken:
     return wait.run, wait.path, woke_result(body, tx.at_us, {})
 
 
-def _is_at(entry: Entry, path: str) -> bool:
-    return entry.body is not None and entry.body["path"] == path
+def question_at(view: View, run: int, path: str) -> Mapping[str, Any] | None:
+    """What was asked at a path, as its entry has it; None where nothing was, or it was erased."""
+    asked = (
+        entry.body
+        for entry in reversed(view.entries(run))
+        if entry.type == "waiting" and entry.body is not None and entry.body["path"] == path
+    )
+    return next(asked, None)
 
 
 _OVER: dict[str, Callable[[Tx, Any, WaitRow, None], Woken]] = {
