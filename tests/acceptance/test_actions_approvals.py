@@ -85,6 +85,17 @@ async def change(app: Running, card: CardRow, args: Any, person: str = "maya") -
     return said
 
 
+async def approved_under_halt(app: Running, n: int) -> tuple[str, CardRow]:
+    """A run whose action is approved and cannot start yet, and its card."""
+    run = await app.send(item="a", n=n)
+    card = await app.card()
+    await app.gone()
+    await app.kernel.people.stop("all", "", "maya")
+    await approve(app, card)
+    await so(lambda: app.kernel.parts.stops.parked)
+    return run, card
+
+
 async def test_a_small_amount_asks_nobody(tmp_path: Path, desk: Desk) -> None:
     async with running(project(tmp_path, desk)) as app:
         assert await app.label(await app.send(item="a", n=50)) == "done(Item)"
@@ -334,12 +345,7 @@ async def test_arguments_that_do_not_fit_change_nothing(
 async def test_what_is_approved_is_judged_again_when_it_starts(tmp_path: Path, desk: Desk) -> None:
     """A hard rule that came into force after the approval wins over it."""
     async with running(project(tmp_path, desk)) as app:
-        run = await app.send(item="a", n=950)
-        card = await app.card()
-        await app.gone()
-        await app.kernel.people.stop("all", "", "maya")
-        await approve(app, card)
-        await so(lambda: app.kernel.parts.stops.parked)
+        run, _card = await approved_under_halt(app, 950)
     project(tmp_path, desk, rules=ASKS + NEVER)
     async with running(tmp_path) as app:
         await app.kernel.people.lift("all", "maya")
@@ -350,12 +356,7 @@ async def test_what_is_approved_is_judged_again_when_it_starts(tmp_path: Path, d
 async def test_a_rule_that_newly_fires_asks_again(tmp_path: Path, desk: Desk) -> None:
     second = '[[rule]]\ntitle = "Ines sees it all"\noperation = "desk.pay"\nask_always = true\nask = "ines"\n'
     async with running(project(tmp_path, desk)) as app:
-        run = await app.send(item="a", n=80)
-        card = await app.card()
-        await app.gone()
-        await app.kernel.people.stop("all", "", "maya")
-        await approve(app, card)
-        await so(lambda: app.kernel.parts.stops.parked)
+        run, card = await approved_under_halt(app, 80)
     project(tmp_path, desk, rules=ASKS + second)
     async with running(tmp_path) as app:
         await app.kernel.people.lift("all", "maya")
@@ -425,12 +426,7 @@ def _path(card: CardRow) -> str:
 
 async def test_an_approval_from_before_a_stop_is_used_after_it(tmp_path: Path, desk: Desk) -> None:
     async with running(project(tmp_path, desk)) as app:
-        run = await app.send(item="a", n=80)
-        card = await app.card()
-        await app.gone()
-        await app.kernel.people.stop("all", "", "maya")
-        await approve(app, card)
-        await so(lambda: app.kernel.parts.stops.parked)
+        run, _card = await approved_under_halt(app, 80)
         assert desk.seen == []
     async with running(tmp_path) as app:
         await app.kernel.people.lift("all", "maya")
@@ -595,12 +591,7 @@ async def test_who_changed_the_arguments_does_not_have_it_done_again_either(
 
 async def test_an_approval_from_before_a_restore_is_worth_nothing(tmp_path: Path, desk: Desk) -> None:
     async with running(project(tmp_path, desk)) as app:
-        await app.send(item="a", n=80)
-        card = await app.card()
-        await app.gone()
-        await app.kernel.people.stop("all", "", "maya")
-        await approve(app, card)
-        await so(lambda: app.kernel.parts.stops.parked)
+        _run, card = await approved_under_halt(app, 80)
         app.system.store.backup(tmp_path / "copy.db")
     await asyncio.to_thread(restore_ledger, Here(root=tmp_path), tmp_path / "copy.db", force=True)
     async with running(tmp_path) as app:
@@ -627,12 +618,7 @@ async def test_a_read_that_was_asked_for_is_recorded_though_no_rule_asks_any_mor
 async def test_what_was_approved_and_could_not_start_in_time_says_so(tmp_path: Path, desk: Desk) -> None:
     clock = ShiftedClock()
     async with running(project(tmp_path, desk), clock=clock) as app:
-        run = await app.send(item="a", n=80)
-        card = await app.card()
-        await app.gone()
-        await app.kernel.people.stop("all", "", "maya")
-        await approve(app, card)
-        await so(lambda: app.kernel.parts.stops.parked)
+        run, _card = await approved_under_halt(app, 80)
         clock.shift_s = 2 * 3600
         app.kernel._wake_soon()
         await app.action(run, "1", "refused")

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.test_actions_approvals import ASKS, approve, project
+from tests.acceptance.test_actions_approvals import ASKS, approve, approved_under_halt, project
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
-from tests.support.running import running, so
+from tests.support.running import running
 
 
 async def test_whom_a_rule_asks_now_may_answer_though_others_were_asked(tmp_path: Path, desk: Desk) -> None:
     async with running(project(tmp_path, desk)) as app:
-        run = await app.send(item="a", n=80)
-        card = await app.card()
-        await app.gone()
-        await app.kernel.people.stop("all", "", "maya")
-        await approve(app, card)
-        await so(lambda: app.kernel.parts.stops.parked)
+        run, card = await approved_under_halt(app, 80)
     project(tmp_path, desk, rules=ASKS.replace('ask = "finance"', 'ask = "ines"'))
     async with running(tmp_path) as app:
         await app.kernel.people.lift("all", "maya")
