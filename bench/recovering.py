@@ -30,6 +30,9 @@ class _NeverAnswers:
     async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
         return None
 
+    async def rehearse(self, operation: Operation[..., Any], args: bytes) -> bytes:
+        return b""
+
 
 async def hold(directory: Path, runs: int) -> None:
     """Begin `runs` runs and say so once each of them waits for an answer."""

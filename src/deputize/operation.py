@@ -43,7 +43,8 @@ class Contract:
     the longest time after `give_up_at` in which an effect may still land, `lookup_conclusive`
     whether finding nothing then proves that nothing happened, `repeatable` whether doing it twice
     is the same as doing it once. `amount` names the argument that is the money moved, `undo` the
-    operation that reverses it (or lets go of what it held).
+    operation that reverses it (or lets go of what it held), `rehearse` whether the service can tell
+    beforehand what would come of it, and `before` the operation that reads what it will change.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Contract:
     output_schema: str
     undo: str = ""
     undo_releases: bool = False
+    rehearse: bool = False
+    before: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -91,12 +94,16 @@ class Operation(Generic[P, R_co]):
         result_type: Any,
         lookup: Callable[..., Awaitable[Any]] | None,
         undo: UndoneBy | None = None,
+        rehearse: Callable[..., Awaitable[Any]] | None = None,
+        before: Operation[..., Any] | None = None,
     ) -> None:
         self.contract = contract
         self.name = contract.name
         self.function = function
         self.lookup = lookup
         self.undo = undo
+        self.rehearse = rehearse
+        self.before = before
         self.args_model = args_model
         self.result_type = result_type
         self.code = ""
@@ -148,6 +155,16 @@ class Operation(Generic[P, R_co]):
         """The money that these (canonical) arguments move, if any."""
         value = args.get(self.contract.amount) if self.contract.amount else None
         return Money(value["minor"], value["currency"]) if value else None
+
+    def args_before(self, args: bytes) -> bytes:
+        """The arguments of `before`, from the stored ones of this operation."""
+        reading = self.before
+        if reading is None:
+            raise ContractError(f"{self.name} has no operation that reads what it will change")
+        mine = canonical.decode(args)
+        return reading.canonical_json(
+            {name: mine[name] for name in reading.args_model.model_fields if name in mine}
+        )
 
     def check_expected(self, expected: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         """`expected` in canonical form. Raises `ContractError` where a name is no field of the result."""
@@ -227,11 +244,15 @@ class Connector:
         declined: frozenset[int] = DECLINED_STATUSES,
         not_done: frozenset[int] = NOT_DONE_STATUSES,
         undo: UndoneBy | None = None,
+        rehearse: Callable[..., Awaitable[Any]] | None = None,
+        before: Operation[..., Any] | None = None,
     ) -> Callable[[Callable[Concatenate[Call, P], Awaitable[R]]], Operation[P, R]]:
         """Make a typed function an operation. See `Contract` for the terms.
 
         The function takes a `Call` and the arguments, and returns the result *as consumed*: a
-        pydantic model of just the fields and values that automations rely on.
+        pydantic model of just the fields and values that automations rely on. `rehearse` takes the same
+        and returns the result that the function would, without any effect: its `Call` may only GET.
+        `before` is a read of this connector whose arguments are among this one's.
         Raises `ContractError` for terms that contradict each other.
         """
 
@@ -265,9 +286,12 @@ class Connector:
                 output_schema=canonical.encode(TypeAdapter(result_type).json_schema()).decode(),
                 undo=undo.operation.name if undo is not None else "",
                 undo_releases=undo is not None and undo.releases,
+                rehearse=rehearse is not None,
+                before=before.name if before is not None else "",
             )
             _check(contract, tuple(args_model.model_fields), money, where)
-            operation = Operation(contract, function, args_model, result_type, lookup, undo)
+            _check_before(contract, tuple(args_model.model_fields), before, where)
+            operation = Operation(contract, function, args_model, result_type, lookup, undo, rehearse, before)
             self.operations[name] = operation
             return operation
 
@@ -329,3 +353,22 @@ def _check(contract: Contract, names: tuple[str, ...], money: list[str], where: 
         raise ContractError(f"{where}: {contract.name} only reads; there is nothing to undo")
     if contract.lookup_conclusive and not contract.lookup:
         raise ContractError(f"{where}: {contract.name}: lookup_conclusive needs a lookup")
+    if contract.effect == "read" and (contract.rehearse or contract.before):
+        raise ContractError(f"{where}: {contract.name} only reads; there is nothing to rehearse")
+
+
+def _check_before(
+    contract: Contract, names: tuple[str, ...], before: Operation[..., Any] | None, where: str
+) -> None:
+    if before is None:
+        return
+    if before.contract.effect != "read" or before.contract.connector != contract.connector:
+        raise ContractError(
+            f"{where}: {contract.name}: before={before.name}: it must be a read of {contract.connector}"
+        )
+    for name, field in before.args_model.model_fields.items():
+        if field.is_required() and name not in names:
+            raise ContractError(
+                f"{where}: {contract.name}: before={before.name} needs {name!r}, which is no argument of this"
+                f"{did_you_mean(name, names)}"
+            )

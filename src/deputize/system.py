@@ -14,7 +14,7 @@ from deputize import canonical
 from deputize.agent import Agent
 from deputize.clock import Clock, SteadyClock, SystemClock
 from deputize.connectors.connections import Connections
-from deputize.connectors.perform import look_up, perform
+from deputize.connectors.perform import look_up, perform, rehearse
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import ConnectorSettings
 from deputize.errors import StoreLost
@@ -69,6 +69,10 @@ class ConnectorPerformer:
     async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
         connection = self._connections.get(operation.contract.connector)
         return await look_up(operation, connection, args, key=key, secrets=self._secrets)
+
+    async def rehearse(self, operation: Operation[..., Any], args: bytes) -> bytes:
+        connection = self._connections.get(operation.contract.connector)
+        return await rehearse(operation, connection, args, secrets=self._secrets)
 
     async def poll(self, poll: Poll, cursor: str) -> bytes:
         connection = self._connections.get(poll.connector)

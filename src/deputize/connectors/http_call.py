@@ -145,7 +145,7 @@ class HttpCall:
 
     def _only_one(self, method: Method, path: str) -> None:
         if self.read:
-            raise CallBroken(f"{self._where(method, path)}: a read or a look-up may only GET")
+            raise CallBroken(f"{self._where(method, path)}: a read, a look-up or a rehearsal may only GET")
         if self._tried:
             reason = f"{self._where(method, path)}: at most one request of an operation may change anything"
             raise CallUnknown(reason) if self.sent or self.answered else CallBroken(reason)

@@ -74,6 +74,24 @@ async def look_up(
     raise _leaving(failure, secrets, " (look-up)")
 
 
+async def rehearse(
+    operation: Operation[..., Any], connection: HttpConnection | None, args: bytes, *, secrets: Secrets
+) -> bytes:
+    """Ask the service what would come of the action, without doing it: the stored form of its result.
+
+    The contract's rehearsal takes the operation's own arguments and may only GET. Raises `CallFailed`:
+    `CallDeclined` where the service would say no, every other kind where it could not tell.
+    """
+    if operation.rehearse is None:
+        raise CallBroken(f"{operation.name} cannot be rehearsed")
+    call = HttpCall(operation.contract, connection, "", secrets, read=True)
+    try:
+        return _stored(operation, call, await _called(operation, operation.rehearse, call, args), secrets)
+    except CallFailed as error:
+        failure = error
+    raise _leaving(failure, secrets, " (rehearsal)")
+
+
 async def _called(
     operation: Operation[..., Any], function: Callable[..., Awaitable[Any]], call: HttpCall, args: bytes
 ) -> Any:

@@ -9,7 +9,7 @@ from deputize.sources import Poll
 
 
 class Performer(Protocol):
-    """Performs operations. Both methods raise `CallFailed` for whatever is not a success."""
+    """Performs operations. Its methods raise `CallFailed` for whatever is not a success."""
 
     async def perform(self, operation: Operation[..., Any], args: bytes, *, key: str, attempt: int) -> bytes:
         """Do it once; the stored form of the result."""
@@ -17,6 +17,10 @@ class Performer(Protocol):
 
     async def look_up(self, operation: Operation[..., Any], args: bytes, *, key: str) -> bytes | None:
         """What the service knows of the action with this key: its result, or None where it knows none."""
+        ...
+
+    async def rehearse(self, operation: Operation[..., Any], args: bytes) -> bytes:
+        """What would come of it, without doing it: the stored form of its result."""
         ...
 
 
