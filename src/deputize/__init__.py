@@ -17,6 +17,7 @@ from deputize.question import ask
 from deputize.signature import hmac_sha256
 from deputize.sources import Polled, poll, schedule, webhook
 from deputize.undo import undone_by
+from deputize.verification import Intent, Verification, agree, cannot_tell, disagree
 from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "Event",
     "EventData",
     "Expired",
+    "Intent",
     "Money",
     "Operation",
     "Outcome",
@@ -47,13 +49,17 @@ __all__ = [
     "RunEnded",
     "Sent",
     "Unmet",
+    "Verification",
     "agent",
+    "agree",
     "ask",
     "attempt",
     "automation",
     "budget",
+    "cannot_tell",
     "continue_with",
     "days",
+    "disagree",
     "done",
     "gave_up",
     "hmac_sha256",

@@ -37,6 +37,8 @@ class Demand:
     then_after_s: float = 0.0
     otherwise: Otherwise = "expire"
     verifier: str = ""
+    """The operation that verifies, for the tier `verify`; `by` is the agent that uses it."""
+    by: str = ""
 
     def asks(self, automation: str, directory: Directory, waited_us: int) -> frozenset[str]:
         """Who may approve once it has waited so long."""

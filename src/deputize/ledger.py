@@ -31,6 +31,7 @@ EntryType = Literal[
     "card",
     # an action
     "read",
+    "rehearsed",
     "asked",
     "intent",
     "attempt",

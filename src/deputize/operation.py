@@ -22,6 +22,7 @@ from deputize.errors import ContractError
 from deputize.money import Money
 from deputize.suggest import did_you_mean
 from deputize.undo import UndoneBy
+from deputize.verification import Intent, Verification
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,6 +113,13 @@ class Operation(Generic[P, R_co]):
         self._positional = tuple(args_model.model_fields)
         self._validator = args_model.__pydantic_validator__
         self._serializer = args_model.__pydantic_serializer__
+
+    @property
+    def verifies(self) -> bool:
+        """Whether this is a verifier: a read that takes an intent and says whether it is as it should be."""
+        fields = self.args_model.model_fields
+        takes = list(fields) == ["intent"] and fields["intent"].annotation is Intent
+        return takes and self.result_type is Verification and self.contract.effect == "read"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Action[R_co]:
         return Action(self, self.canonical_args(self._named(args, kwargs)))

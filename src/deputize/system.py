@@ -129,6 +129,7 @@ class System:
                 force=InForce(project.rules, budgets, Calendar(settings.zone), settings.directory),
                 automations=project.automations,
                 operations=project.operations,
+                agents=project.agents,
                 params=lambda name: settings.params.get(name, {}),
                 lane=lambda scope: _lane(scope, clock, settings.connectors, project.agents),
                 boundary=boundary,

@@ -48,6 +48,8 @@ class Desk:
     seen: list[Sent] = field(default_factory=list)
     effects: dict[str, dict[str, Any]] = field(default_factory=dict)
     unkeyed: list[dict[str, Any]] = field(default_factory=list)
+    pages: dict[str, Any] = field(default_factory=dict)
+    """What a GET of a path is answered, as JSON; a number is a status."""
     late: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     in_flight: int = 0
     in_flight_max: int = 0
@@ -140,6 +142,9 @@ async def _answer(desk: Desk, sent: Sent) -> bytes | None:
     if look and taken is None:
         found = desk.effects.get(sent.path.removeprefix("/keys/"))
         return _http(200, {"found": found})
+    if sent.method == "GET" and taken is None and sent.path in desk.pages:
+        page = desk.pages[sent.path]
+        return _http(page, {}) if isinstance(page, int) else _http(200, page)
     if sent.method == "GET" and taken is None:
         return _http(200, {"item": sent.path.rpartition("/")[2], "key": ""})
     if desk.hold is not None and not look:

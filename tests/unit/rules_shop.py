@@ -12,6 +12,7 @@ from deputize.money import Money
 from deputize.operation import Connector, Operation
 from deputize.rule import Question
 from deputize.rules import CedarRules, rules_from_text
+from deputize.verification import Intent, Verification
 
 
 class Place(BaseModel):
@@ -22,9 +23,16 @@ class Place(BaseModel):
 
 payments = Connector("payments", version="1")
 mail = Connector("mail", version="1")
+audit = Connector("audit", version="1")
 
 
-@payments.operation(effect="write", risk="money")
+async def preview(
+    call: Call, charge: str, amount: Money, reason: Literal["damaged", "late", "other"] = "other"
+) -> str:
+    raise AssertionError("rules never rehearse anything")
+
+
+@payments.operation(effect="write", risk="money", rehearse=preview)
 async def refund(
     call: Call, charge: str, amount: Money, reason: Literal["damaged", "late", "other"] = "other"
 ) -> str:
@@ -50,7 +58,12 @@ async def send(
     raise AssertionError("rules never perform anything")
 
 
-OPERATIONS: Mapping[str, Operation[..., Any]] = payments.operations | mail.operations
+@audit.operation(effect="read")
+async def is_due(call: Call, intent: Intent) -> Verification:
+    raise AssertionError("rules never verify anything")
+
+
+OPERATIONS: Mapping[str, Operation[..., Any]] = payments.operations | mail.operations | audit.operations
 EUR_50 = {"minor": 5000, "currency": "EUR"}
 PERMIT_ALL = '[[rule]]\ntitle = "Everything"\noperation = "*"\npermit = true\n'
 

@@ -158,7 +158,10 @@ def wrong(body: str) -> str:
 
 
 BOTH = "say both whom to ask next ({}) and how long after ({}), or neither"
-GOES = " goes with a rule that asks people: ask_above, ask_always, ask_first, two_people_above"
+GOES = (
+    " goes with a rule that asks people: ask_above, ask_always, ask_first, two_people_above, rehearse, "
+    "verify_with"
+)
 SILENCE = ": 'allow' is not what silence can mean; there is 'expire', 'refuse'"
 TIMES = "write a time like '90 minutes', '2 hours' or '3 days', at most 400 days"
 
@@ -231,7 +234,12 @@ def test_a_rule_that_asks_where_there_is_nobody_is_told() -> None:
     ("annotations", "message"),
     [
         ('@tier("hard")@ask("maya")', '@ask goes with @tier("approval")'),
-        ('@tier("verify")@within("1 hour")', '@within goes with @tier("approval")'),
+        ('@tier("hard")@with("audit.is_due")', '@with goes with @tier("verify")'),
+        ('@tier("approval")@by("auditor")', '@by goes with @tier("verify")'),
+        (
+            '@tier("verify")@within("1 hour")',
+            '@tier("verify") needs the operation that verifies: @with("audit.is_due")',
+        ),
         ('@tier("approval")@people("0")', '@people: write how many different people, from "1" to "10"'),
         ('@tier("approval")@people("11")', '@people: write how many different people, from "1" to "10"'),
         ('@tier("approval")@people("two")', '@people: write how many different people, from "1" to "10"'),

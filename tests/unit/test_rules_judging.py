@@ -155,7 +155,7 @@ TIERS = """
 @id("big")@title("Big ones wait")@tier("approval")
 forbid (principal, action == Action::"payments.refund", resource)
 when { context.args.amount.minor > 4000 };
-@id("late")@title("Late ones are checked")@tier("verify")
+@id("late")@title("Late ones are checked")@tier("verify")@with("audit.is_due")
 forbid (principal, action == Action::"payments.refund", resource)
 when { context.args.reason == "late" };
 """

@@ -54,13 +54,13 @@ def test_an_operation_that_is_not_there(operation: str, message: str) -> None:
         (
             "permit = true\nnever = true",
             "a rule says exactly one of permit, never, never_above, at_most, only_during, not_while, "
-            "ask_above, ask_always, ask_first, two_people_above; "
+            "ask_above, ask_always, ask_first, two_people_above, rehearse, verify_with; "
             "it says permit and never",
         ),
         (
             "agent = 'desk'",
             "a rule says exactly one of permit, never, never_above, at_most, only_during, not_while, "
-            "ask_above, ask_always, ask_first, two_people_above; it says nothing",
+            "ask_above, ask_always, ask_first, two_people_above, rehearse, verify_with; it says nothing",
         ),
         ("never = true\nagent = 'a'\nagents = ['b']", "give agent or agents, not both"),
         ("never = true\nautomation = 'a'\nautomations = ['b']", "give automation or automations, not both"),
@@ -172,7 +172,7 @@ def test_each_wrong_argument_of_one_rule_is_told() -> None:
 
 
 def test_operations_that_differ_in_an_argument_need_a_rule_each() -> None:
-    assert wrong("never_above = { amount = '5.00 EUR' }", "*").startswith("mail.send has no argument")
+    assert wrong("never_above = { amount = '5.00 EUR' }", "*").startswith("audit.is_due has no argument")
 
 
 def test_operations_that_read_one_value_differently_need_a_rule_each() -> None:

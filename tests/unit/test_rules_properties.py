@@ -252,8 +252,16 @@ policies = st.lists(
 )
 
 
+EVERY_WRITE = ", ".join(f'Action::"{name}"' for name in (*OPERATIONS, "mail.send"))
+
+
 def as_cedar(number: int, policy: str, tier: str) -> str:
     annotated = f'@tier("{tier}") ' if policy.startswith("forbid") else ""
+    if annotated and tier == "verify":
+        # No verifier may be among what it verifies.
+        everything = "(principal, action, resource)"
+        policy = policy.replace(everything, f"(principal, action in [{EVERY_WRITE}], resource)")
+        annotated += '@with("audit.is_due") '
     return f'@id("c{number}")@title("C") {annotated}{policy};\n'
 
 

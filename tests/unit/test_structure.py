@@ -12,9 +12,10 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "action", "agent", "automation", "awaiting", "budget", "call", "canonical", "card", "cron", "event",
-    "approval", "duration", "headers", "ledger", "loopback", "money", "operation", "person", "question",
-    "rule", "sentence", "signature", "sources", "suggest", "token", "undo", "waits", "why", "window",
+    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "cron",
+    "duration", "event", "finding", "headers", "ledger", "loopback", "money", "operation", "person",
+    "question", "rule", "sentence", "signature", "sources", "suggest", "token", "undo", "verification",
+    "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -123,10 +124,11 @@ def test_the_public_names_are_these_and_no_others() -> None:
     assert deputize.__all__ == [
         "Action", "ActionError", "Agent", "Answer", "Automation", "Budget", "Call", "CallDeclined",
         "CallFailed", "CallNotDone", "CallUnknown", "Connector", "Declined", "DeputizeError", "Event",
-        "EventData", "Expired", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded", "Sent",
-        "Unmet", "agent", "ask", "attempt", "automation", "budget", "continue_with", "days", "done",
-        "gave_up", "hmac_sha256", "hours", "minutes", "new_id", "now", "poll", "random", "schedule",
-        "seconds", "send", "sleep", "together", "undone_by", "until", "wait_for", "webhook",
+        "EventData", "Expired", "Intent", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded",
+        "Sent", "Unmet", "Verification", "agent", "agree", "ask", "attempt", "automation", "budget",
+        "cannot_tell", "continue_with", "days", "disagree", "done", "gave_up", "hmac_sha256", "hours",
+        "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send", "sleep", "together",
+        "undone_by", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from deputize.approval import Approval, Asking, Demand, binding_of, demand_of_body, used_for
+from deputize.finding import Finding, Findings, finding_of_body, inquiry_of
 from deputize.kernel.judging import InForce, Request
 from deputize.kernel.result import CHANGED
 from deputize.ledger import Draft, Entry
@@ -45,6 +46,11 @@ class Open:
         return all(demand.otherwise == "expire" for demand in self.demands)
 
     @property
+    def findings(self) -> list[Finding]:
+        """What had been found out about it, and was shown."""
+        return [finding_of_body(one) for one in self.body.get("findings", ())]
+
+    @property
     def demands(self) -> list[Demand]:
         """What its rules demanded when it was asked."""
         return [demand_of_body(one) for one in self.body["demands"]]
@@ -59,32 +65,55 @@ def open_of(view: View, row: ActionRow | None, automation: str) -> Open | None:
     return Open(entry, entry.body, Asking(automation, entry.body["binding"], entry.at_us, requesters))
 
 
-def granted(
-    tx: Tx, request: Request, verdict: Verdict, force: InForce, asked: Open | None
-) -> list[Approval] | None:
-    """The approvals that meet every demand of a verdict, to be used up; None where one is not met.
+@dataclass(frozen=True, slots=True)
+class OfPeople:
+    """What is wanted of people: by which rules, in view of which findings, in spite of which (`marks`)."""
 
-    What was granted is bound to what was asked: other arguments, another contract, another agent or a rule
-    that was not among those shown make it worth nothing.
+    rules: tuple[RuleLine, ...]
+    findings: tuple[Finding, ...]
+    marks: tuple[str, ...]
+
+
+def of_people(verdict: Verdict, findings: Findings) -> OfPeople:
+    """What a verdict wants of people: what its rules ask of them, and where a finding does not agree."""
+    rules: list[RuleLine] = []
+    marks: list[str] = []
+    for rule in verdict.rules:
+        inquiry = inquiry_of(rule)
+        if inquiry is None and rule.tier != "wait":
+            rules.append(rule)
+        elif inquiry is not None and (found := findings[inquiry]).says != "agree" and rule.demand is not None:
+            rules.append(replace(rule, tier="approval", demand=replace(rule.demand, tier="approval")))
+            marks.append(found.mark)
+    return OfPeople(tuple(rules), tuple(findings.values()), tuple(sorted(set(marks))))
+
+
+def granted(
+    tx: Tx, request: Request, wanted: OfPeople, force: InForce, asked: Open | None
+) -> list[Approval] | None:
+    """The approvals that meet every demand, to be used up; None where one is not met.
+
+    What was granted is bound to what was asked: other arguments, another contract, another agent, a rule or a
+    finding against it that was not among those shown make it worth nothing.
     """
-    if asked is None or not _is_asked(asked, request, [rule.id for rule in verdict.rules]):
+    if asked is None or not _is_asked(asked, request, wanted):
         return None
     approvals = tx.approvals(request.run.no, request.path)
-    used = used_for(asked.asking, demands_of(verdict.rules), approvals, force.directory)
+    used = used_for(asked.asking, demands_of(wanted.rules), approvals, force.directory)
     return None if used is None else list(used)
 
 
 def ask(
-    tx: Tx, request: Request, verdict: Verdict, facts: Mapping[str, int], force: InForce, asked: Open | None
+    tx: Tx, request: Request, wanted: OfPeople, facts: Mapping[str, int], force: InForce, asked: Open | None
 ) -> Asked:
     """Ask people, unless the same is asked of the same already."""
-    ids, demands = [rule.id for rule in verdict.rules], demands_of(verdict.rules)
-    if asked is not None and _is_asked(asked, request, ids) and set(demands) <= set(asked.demands):
+    ids, demands = [rule.id for rule in wanted.rules], demands_of(wanted.rules)
+    if asked is not None and _is_asked(asked, request, wanted) and set(demands) <= set(asked.demands):
         return Asked(asked.due)
     run, action, at = request.run, request.action, tx.at_us
     contract = action.operation.contract
     due = at + min(int(demand.within_s * 1_000_000) for demand in demands)
-    title = f"{contract.name} waits for a person: {', '.join(rule.title for rule in verdict.rules)}"
+    title = f"{contract.name} waits for a person: {', '.join(rule.title for rule in wanted.rules)}"
     body = {
         "path": request.path,
         "kind": "approval",
@@ -94,7 +123,7 @@ def ask(
         "contract": contract.digest[:16],
         "version": contract.version,
         "args": tx.place(action.args),
-        "agent": run.automation.agent.name,
+        "agent": request.agent.name,
         "why": action.why,
         "expects": dict(action.expects),
         "rules": ids,
@@ -102,14 +131,16 @@ def ask(
         "facts": dict(facts),
         "demands": [
             asdict(demand) | {"rule": rule.id, "title": rule.title}
-            for rule, demand in zip(verdict.rules, demands, strict=True)
+            for rule, demand in zip(wanted.rules, demands, strict=True)
         ],
         "price_usd_micros": contract.price_usd_micros,
         "undoable": bool(contract.undo),
         "requesters": sorted(request.requesters),
-        "binding": _binding(request, ids),
+        "binding": _binding(request, ids, wanted.marks),
         "due": due,
         "again": asked is not None,
+        **({"findings": [one.body() for one in wanted.findings]} if wanted.findings else {}),
+        **({"marks": wanted.marks} if wanted.marks else {}),
     }
     run.version = tx.append(run.no, run.version, [Draft("asked", body)])
     return Asked(due)
@@ -136,16 +167,17 @@ def demands_of(rules: Sequence[RuleLine]) -> list[Demand]:
     return [rule.demand or Demand("approval") for rule in rules]
 
 
-def _is_asked(asked: Open, request: Request, rules: Sequence[str]) -> bool:
-    """Whether just this was asked for, with every one of these rules shown."""
-    shown = asked.body["rules"]
-    return set(rules) <= set(shown) and asked.asking.binding == _binding(request, shown)
+def _is_asked(asked: Open, request: Request, wanted: OfPeople) -> bool:
+    """Whether just this was asked for, with all of these rules, and of the findings against it, shown."""
+    rules, marks = asked.body["rules"], asked.body.get("marks", ())
+    shown = {rule.id for rule in wanted.rules} <= set(rules) and set(wanted.marks) <= set(marks)
+    return shown and asked.asking.binding == _binding(request, rules, marks)
 
 
-def _binding(request: Request, rules: Sequence[str]) -> str:
-    action, agent = request.action, request.run.automation.agent.name
+def _binding(request: Request, rules: Sequence[str], marks: Sequence[str]) -> str:
+    action, agent = request.action, request.agent.name
     contract = action.operation.contract
-    return binding_of(request.id, contract.name, contract.digest, action.digest, agent, rules)
+    return binding_of(request.id, contract.name, contract.digest, action.digest, agent, [*rules, *marks])
 
 
 def unanswered(asked: Open, approvals: Sequence[Approval]) -> str:
@@ -158,13 +190,10 @@ def unanswered(asked: Open, approvals: Sequence[Approval]) -> str:
 
 
 def can_be_met(verdict: Verdict) -> bool:
-    """Whether people, or the end of what is under way, can meet all that a verdict demands."""
-    return all(is_for_people(rule) or rule.tier == "wait" for rule in verdict.rules)
-
-
-def for_people(verdict: Verdict) -> Verdict:
-    """A verdict with those of its rules alone that ask people."""
-    return replace(verdict, rules=tuple(rule for rule in verdict.rules if rule.tier != "wait"))
+    """Whether people, an inquiry, or the end of what is under way can meet all that a verdict demands."""
+    return all(
+        is_for_people(rule) or rule.tier == "wait" or inquiry_of(rule) is not None for rule in verdict.rules
+    )
 
 
 def is_for_people(rule: RuleLine) -> bool:

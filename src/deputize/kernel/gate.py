@@ -7,15 +7,17 @@ send) → outcome, which `settling.py` makes an entry and a result of. See `docs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from deputize import canonical
 from deputize.action import Action
+from deputize.agent import Agent
 from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, CallNotDone, CallUnknown
 from deputize.errors import StoreError
 from deputize.kernel.asking import Asked
+from deputize.kernel.inquiring import Inquiring
 from deputize.kernel.judging import Request, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
@@ -26,6 +28,7 @@ from deputize.kernel.start import (
     AnsweredStart,
     Begun,
     Busy,
+    Inquire,
     RefusedStart,
     Started,
     StoppedStart,
@@ -66,6 +69,7 @@ class Gate:
         self._settling = settling
         self._on_lost = on_lost
         self._on_due = on_due
+        self._inquiring = Inquiring(parts, settling, self._inquire, self._rehearse)
 
     async def carry_out(
         self, run: LiveRun, path: str, action: Action[Any], changers: tuple[str, ...] = ()
@@ -85,6 +89,15 @@ class Gate:
         if operation.contract.unpriced_read and alone and not asking:
             return await self._read(request)
         return await self._write(request)
+
+    async def _inquire(self, about: Request, path: str, action: Action[Any], by: Agent) -> Result | None:
+        """An action of an inquiry about another: it goes this same way, but waits for nobody."""
+        args = canonical.decode(action.args)
+        amount = action.operation.amount(args)
+        request = Request(about.run, path, action, args, amount, inquiring=True, acting=by)
+        alone = not self.parts.force.rules.needs(action.operation.name)
+        read = action.operation.contract.unpriced_read and alone
+        return await (self._read(request) if read else self._write(request))
 
     # -- reads without a price: judged, sent, recorded with the next commit -------------------------
 
@@ -112,11 +125,10 @@ class Gate:
 
     async def _judge_read(self, request: Request) -> Request | Result:
         """The request with the rules that permit it, or its refusal."""
-        parts, run = self.parts, request.run
-        may = run.automation.agent.may
-        name = request.action.operation.name
-        if may is not None and name not in may:
-            return await self._refuse(request, f"the agent {run.automation.agent.name} may not use {name}")
+        parts = self.parts
+        agent, name = request.agent, request.action.operation.name
+        if agent.may is not None and name not in agent.may:
+            return await self._refuse(request, f"the agent {agent.name} may not use {name}")
         at, force = parts.time.now_us(), parts.force
         verdict, _, _ = verdict_of(None, request, force, at)
         if verdict.decision != "allow":
@@ -128,25 +140,49 @@ class Gate:
         return Result("refused", b"null", refused.reason, refused.at_us)
 
     async def _send_read(self, request: Request, turn: Turn) -> Result | None:
-        operation = request.action.operation
-        attempt = 1
+        operation, args = request.action.operation, request.action.args
+        got = await self._asked_until_known(
+            request,
+            turn,
+            lambda attempt: self.parts.performer.perform(operation, args, key="", attempt=attempt),
+        )
+        if got is None:
+            return None
+        if isinstance(got, bytes):
+            return self._settling.read(request, got)
+        if isinstance(got, CallDrifted) and not request.inquiring:
+            self._settling.read_drift(request, got)
+            return None
+        kind: Failure = "declined" if isinstance(got, CallDeclined) else "refused"
+        return self._settling.read_failed(request, kind, got.reason)
+
+    async def _rehearse(self, request: Request) -> bytes | CallFailed | None:
+        """What the service says would come of an action; None where the run does not go on for now."""
+        turn = self._turn(request)
+        try:
+            if not await self._is_kept(request.run) or not await self._may_go_on(request.run, turn):
+                return None
+            operation, args = request.action.operation, request.action.args
+            return await self._asked_until_known(
+                request, turn, lambda attempt: self.parts.performer.rehearse(operation, args)
+            )
+        finally:
+            turn.leave()
+
+    async def _asked_until_known(
+        self, request: Request, turn: Turn, ask: Callable[[int], Awaitable[bytes]]
+    ) -> bytes | CallFailed | None:
+        """The answer to what only reads, or why there is none; None where the run does not go on."""
+        operation, attempt = request.action.operation, 1
         while True:
             self.parts.boundary("read.before")
             try:
-                stored = await self.parts.performer.perform(
-                    operation, request.action.args, key="", attempt=attempt
-                )
-            except CallDeclined as error:
-                return self._settling.read_failed(request, "declined", error.reason)
-            except CallDrifted as error:
-                self._settling.read_drift(request, error)
-                return None
-            except CallBroken as error:
-                return self._settling.read_failed(request, "refused", error.reason)
+                stored = await ask(attempt)
+            except (CallDeclined, CallDrifted, CallBroken) as error:
+                return error
             except CallFailed as error:
                 if attempt >= operation.contract.attempts_max:
-                    reason = f"no answer after {attempt} attempts; the last: {error.reason}"
-                    return self._settling.read_failed(request, "refused", reason)
+                    return CallFailed(f"no answer after {attempt} attempts; the last: {error.reason}")
                 wait_s = self._back_off_s(operation, attempt, error)
                 turn.leave()
                 await self._stand_by(request.run, asyncio.get_running_loop().create_future(), wait_s)
@@ -155,7 +191,7 @@ class Gate:
                 attempt += 1
                 continue
             self.parts.boundary("read.after")
-            return self._settling.read(request, stored)
+            return stored
 
     # -- writes (and priced reads): T2, send, T3 or T4 ----------------------------------------------
 
@@ -174,8 +210,7 @@ class Gate:
                     started = Busy(busy)
                 else:
                     started_at = parts.time.monotonic()
-                    parts.boundary("t2.before")
-                    started = await parts.store.write(lambda tx: self._start(tx, request, turn))
+                    started = await self._started(request, turn)
                 if isinstance(started, Begun):
                     # Who waited for a lease has it now; what was under way is in nobody's way any more.
                     place.leave(next_too=not place.is_for(started.leases))
@@ -191,6 +226,13 @@ class Gate:
                     return None
                 if isinstance(started, AnsweredStart):
                     return None
+                if isinstance(started, Inquire):
+                    place.leave(next_too=True)
+                    found = await self._inquiring.answer(request, started.inquiries, started.child)
+                    if found is None:
+                        return None
+                    request = replace(request, findings=(*request.findings, *found))
+                    continue
                 if isinstance(started, Busy):
                     # Whoever is first may be kept back by a halt or a slow lane: that is waited for once.
                     patient = await self._stand_by(run, place.stand(started.resource), LEASE_WAIT_S)
@@ -200,6 +242,10 @@ class Gate:
         finally:
             turn.leave()
             place.leave(next_too=True)
+
+    async def _started(self, request: Request, turn: Turn) -> Started:
+        self.parts.boundary("t2.before")
+        return await self.parts.store.write(lambda tx: self._start(tx, request, turn))
 
     def _asked(self, request: Request, asked: Asked) -> None:
         run, action = request.run, request.action
@@ -327,7 +373,7 @@ class Gate:
     def _turn(self, request: Request) -> Turn:
         automation = request.run.automation
         connector = request.action.operation.contract.connector
-        scopes = scopes_of(automation.agent.name, connector, automation.name, request.run.id)
+        scopes = scopes_of(request.agent.name, connector, automation.name, request.run.id)
         return self.turn(scopes, request.run.priority, automation.name)
 
     def _back_off_s(self, operation: Operation[..., Any], attempt: int, error: CallFailed) -> float:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from deputize.action import Action
+from deputize.agent import Agent
 from deputize.budget import Budget
+from deputize.finding import Finding
 from deputize.kernel.live import LiveRun
 from deputize.kernel.time import Calendar
 from deputize.money import Money
@@ -42,7 +44,8 @@ class Request:
     """An action at a place in a run, with its arguments decoded once for judging.
 
     `rules` (of the set `ruleset`) are those that permitted a read without a price, once it is judged.
-    `asking` where people were asked for it; `changers` are those who changed its arguments.
+    `asking` where people were asked for it; `changers` are those who changed its arguments; `findings` what
+    was found out about it. An inquiry about another action is itself `inquiring`, and may be `acting` for it.
     """
 
     run: LiveRun
@@ -54,11 +57,19 @@ class Request:
     ruleset: str = ""
     asking: bool = False
     changers: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    inquiring: bool = False
+    acting: Agent | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """Who does it."""
+        return self.acting or self.run.automation.agent
 
     @property
     def requesters(self) -> frozenset[str]:
         """Whose request it is; none of them may grant it."""
-        agent, sender = self.run.automation.agent.name, self.run.sender
+        agent, sender = self.agent.name, self.run.sender
         return frozenset({agent, sender, *self.changers} - {""})
 
     @property
@@ -81,7 +92,7 @@ class Books(Protocol):
 
 def under_way_of(request: Request, force: InForce) -> tuple[Count, ...]:
     """What an action is counted under for as long as it is under way."""
-    agent, name = request.run.automation.agent.name, request.action.operation.name
+    agent, name = request.agent.name, request.action.operation.name
     needs = force.rules.under_way(name)
     return tuple((need.counter, need.subject(agent, request.args), 0, 1) for need in needs)
 
@@ -91,7 +102,7 @@ def verdict_of(
 ) -> tuple[Verdict, tuple[Count, ...], dict[str, int]]:
     """Judge on current facts. Returns the verdict, what to count if it starts, and the facts."""
     rules, action, run = force.rules, request.action, request.run
-    agent = run.automation.agent.name
+    agent = request.agent.name
     facts: dict[str, int] = {}
     counted: list[Count] = []
     for need in rules.needs(action.operation.name):

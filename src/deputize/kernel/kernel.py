@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from deputize.agent import Agent
 from deputize.automation import Automation
 from deputize.errors import StoreError
 from deputize.kernel.answering import Answering
@@ -54,6 +55,7 @@ class Given:
     force: InForce
     automations: Mapping[str, Automation]
     operations: Mapping[str, Operation[..., Any]]
+    agents: Mapping[str, Agent]
     params: Callable[[str], Mapping[str, Any]]
     lane: Callable[[str], Lane]
     boundary: Boundary
@@ -87,6 +89,8 @@ class Kernel:
             random=given.random,
             lane_of=lane_of,
             live={},
+            operations=given.operations,
+            agents=given.agents,
         )
         self.recording = Recording(self.parts, lambda run: self.runner.lose(run), self._late)
         self._known: dict[int, tuple[int, str]] = {}

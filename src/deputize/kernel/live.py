@@ -12,6 +12,7 @@ from deputize.agent import PRIORITY
 from deputize.automation import Automation, Outcome
 from deputize.awaiting import Awaiting, Step
 from deputize.event import Occurrence
+from deputize.finding import CHILD
 from deputize.kernel.result import Record, Result
 
 ACTIONS_MAX = 1_000
@@ -82,6 +83,12 @@ class LiveRun:
     def is_over(self) -> bool:
         """Whether nothing new of it may start: it is being cancelled, or has left memory."""
         return bool(self.cancel) or self.discarded
+
+    def in_doubt(self) -> bool:
+        """Whether something of what it awaits is, or of an inquiry about that."""
+        awaited = tuple(leaf.path + CHILD for leaf in self.leaves)
+        known = (one for path, one in self.record.items() if f"{path}{CHILD}".startswith(awaited))
+        return any(one.result is None and one.state in ("open", "doubtful", "drifted") for one in known)
 
     @property
     def priority(self) -> int:

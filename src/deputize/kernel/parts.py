@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
+from deputize.agent import Agent
 from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
 from deputize.kernel.ports import Boundary, Performer
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
+from deputize.operation import Operation
 from deputize.store.protocol import Store
 
 
@@ -31,3 +34,5 @@ class Parts:
     """A lane by `connector:x` or `agent:x`."""
     live: dict[int, LiveRun]
     """Runs in memory, by number."""
+    operations: Mapping[str, Operation[..., Any]]
+    agents: Mapping[str, Agent]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deputize import canonical
+from deputize.finding import is_child
 from deputize.ledger import Entry
 from deputize.undo import UNDO
 
@@ -59,8 +60,8 @@ def read_record(entries: Iterable[Entry], event_data: Mapping[int, bytes]) -> Re
         if body is None or "path" not in body or entry.type == "card":
             continue
         path = body["path"]
-        if path.startswith(UNDO):
-            # What undoes an ended run is none of its code's.
+        if path.startswith(UNDO) or is_child(path):
+            # What undoes an ended run is none of its code's, and no more are inquiries about its actions.
             continue
         if entry.type in ("asked", "intent", "waiting", "sent", "read"):
             record[path] = Known(body["op"], body["digest"], "open", body.get("args"))

@@ -33,7 +33,7 @@ def start_again(
     the word of the `person` who asks for it again, where they may grant it alone.
     """
     action, at = request.action, tx.at_us
-    contract, agent = action.operation.contract, request.run.automation.agent
+    contract, agent = action.operation.contract, request.agent
     books = _Released(tx, before, spend)
     verdict, counted, facts = verdict_of(books, request, force, at)
     holds, reason = holds_of(books, request, force, at)

@@ -15,6 +15,7 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.automation import Automation
 from deputize.errors import BadEvent, CodeError, StoreError
+from deputize.finding import CHILD, is_child
 from deputize.kernel.cancelling import REASON, write_cancelling
 from deputize.kernel.driver import Driver
 from deputize.kernel.ending import Append, Ended, continued, end_by_hand, end_run
@@ -216,6 +217,9 @@ class Runner:
             return
         known = run.record.setdefault(path, Known("", "", "settled"))
         known.result = result
+        if is_child(path):
+            self.retry(run_no, path.rpartition(CHILD)[0])
+            return
         for leaf in run.leaves:
             if leaf.path == path and leaf.result is None:
                 leaf.result = result
@@ -247,7 +251,7 @@ class Runner:
         if all(leaf.result is not None for leaf in run.leaves):
             self._driver.give(run)
         elif run.busy == 0:
-            if run.cancel == "cancel" and not self._in_doubt(run):
+            if run.cancel == "cancel" and not run.in_doubt():
                 run.busy, run.throwing = run.busy + 1, True
                 self._spawn(run, self._throw_cancel(run))
             else:
@@ -265,10 +269,6 @@ class Runner:
         if not run.discarded:
             self.leave(run)
             asyncio.get_running_loop().call_later(RETRY_LOST_S, self._ready, run.no)
-
-    def _in_doubt(self, run: LiveRun) -> bool:
-        states = (known.state for leaf in run.leaves if (known := run.record.get(leaf.path)) is not None)
-        return any(state in ("open", "doubtful", "drifted") for state in states)
 
     # -- ends -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from deputize import canonical
 from deputize.call import CallDrifted
+from deputize.finding import Finding
 from deputize.kernel.judging import Request
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
@@ -202,6 +203,17 @@ class Settling:
         self._recording.post(request.run, work)
         return result
 
+    def rehearsed(self, request: Request, finding: Finding) -> None:
+        """What a rehearsal has found: of what is asked for it says what the action it is about says."""
+        run = request.run
+
+        def work(tx: Tx) -> None:
+            body = _asked(tx, request) | finding.body() | {"of": request.path}
+            self._recording.append(tx, run.no, [Draft("rehearsed", body)])
+            self._parts.boundary("rehearsed.in")
+
+        self._recording.post(run, work)
+
     def read_drift(self, request: Request, error: CallDrifted) -> None:
         """A read with an answer that does not fit: the run stops for a person."""
         body = _took_nothing(request) | _drifted(request.action.operation, error)
@@ -259,7 +271,7 @@ def _asked(tx: Tx, request: Request) -> dict[str, Any]:
         "op": action.operation.name,
         "digest": action.digest,
         "version": action.operation.contract.version,
-        "agent": request.run.automation.agent.name,
+        "agent": request.agent.name,
         "args": tx.place(action.args),
         "why": action.why,
         "rules": request.rules,

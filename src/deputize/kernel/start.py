@@ -11,7 +11,19 @@ from typing import Any
 from deputize import canonical
 from deputize.action import Action
 from deputize.approval import Approval
-from deputize.kernel.asking import Asked, approved, ask, can_be_met, for_people, granted, open_of, unanswered
+from deputize.finding import Finding, Inquiry
+from deputize.kernel.asking import (
+    Asked,
+    Open,
+    approved,
+    ask,
+    can_be_met,
+    granted,
+    of_people,
+    open_of,
+    unanswered,
+)
+from deputize.kernel.inquiries import TOO_MANY, answered, next_child, unanswered_inquiries, worth_showing
 from deputize.kernel.judging import Books, InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.ledger import Draft
@@ -86,7 +98,23 @@ class AnsweredStart:
     """A person has refused it, or changed its arguments, meanwhile: what came of that is told elsewhere."""
 
 
-Started = Begun | RefusedStart | Busy | StoppedStart | Asked | AnsweredStart
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """These are to be answered first; nothing is written. The paths of the answers count from `child` on."""
+
+    inquiries: tuple[Inquiry, ...]
+    child: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Every demand is met: by these approvals, to be used up, and by these findings."""
+
+    approvals: tuple[Approval, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+Started = Begun | RefusedStart | Busy | StoppedStart | Asked | AnsweredStart | Inquire
 
 
 def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
@@ -96,26 +124,16 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     asked = open_of(tx, tx.action(run.no, request.path), run.automation.name) if request.asking else None
     if request.asking and asked is None:
         return AnsweredStart()
-    may = run.automation.agent.may
-    if may is not None and contract.name not in may:
-        return refuse(tx, request, f"the agent {run.automation.agent.name} may not use {contract.name}", at)
+    agent = request.agent
+    if agent.may is not None and contract.name not in agent.may:
+        return refuse(tx, request, f"the agent {agent.name} may not use {contract.name}", at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
-    used: list[Approval] = []
-    if verdict.decision == "demand" and can_be_met(verdict):
-        people = for_people(verdict)
-        if people.rules:
-            if asked is not None and at >= asked.due:
-                return refuse(
-                    tx,
-                    request,
-                    unanswered(asked, tx.approvals(run.no, request.path)),
-                    at,
-                    expired=asked.expires,
-                )
-            approvals = granted(tx, request, people, force, asked)
-            if approvals is None:
-                return ask(tx, request, people, facts, force, asked)
-            used = approvals
+    met = _Met()
+    if verdict.decision == "demand" and can_be_met(verdict) and not request.inquiring:
+        demanded = _demanded(tx, request, verdict, facts, force, asked)
+        if not isinstance(demanded, _Met):
+            return demanded
+        met = demanded
         busy = _under_way(request, force, facts)
         if busy is not None:
             return busy
@@ -130,16 +148,44 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     under_way = under_way_of(request, force)
     begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted, under_way)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
+    if met.findings:
+        body["findings"] = [one.body() for one in met.findings]
     if asked is not None:
-        body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in used]}
-        tx.use_approvals([one.no for one in used])
+        body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in met.approvals]}
+        tx.use_approvals([one.no for one in met.approvals])
     run.version = tx.append(run.no, run.version, [Draft("intent", body)])
     return begun
 
 
+def _demanded(
+    tx: Tx, request: Request, verdict: Verdict, facts: Mapping[str, int], force: InForce, asked: Open | None
+) -> Started | _Met:
+    """What rules demand, in order: a rehearsal, verifications, and in view of those what people say."""
+    at, run = tx.at_us, request.run
+    findings = answered(request, asked, at)
+    missing = unanswered_inquiries(verdict, findings)
+    if missing:
+        child = next_child(tx, request)
+        return Inquire(missing, child) if child else refuse(tx, request, TOO_MANY, at)
+    wanted = of_people(verdict, findings)
+    if not wanted.rules:
+        return _Met((), wanted.findings)
+    if asked is None and (shown := worth_showing(request, findings)) and (child := next_child(tx, request)):
+        return Inquire(shown, child)
+    if asked is not None and at >= asked.due:
+        said = unanswered(asked, tx.approvals(run.no, request.path))
+        return refuse(tx, request, said, at, expired=asked.expires)
+    approvals = granted(tx, request, wanted, force, asked)
+    if approvals is None:
+        if not force.directory.people:
+            return refuse(tx, request, f"{verdict.sentence()}, and there is nobody to ask", at)
+        return ask(tx, request, wanted, facts, force, asked)
+    return _Met(tuple(approvals), wanted.findings)
+
+
 def _under_way(request: Request, force: InForce, facts: Mapping[str, int]) -> Busy | None:
     """What is under way, where that is in the way: the action stands in line, holding nothing."""
-    agent = request.run.automation.agent.name
+    agent = request.agent.name
     for need in force.rules.needs(request.action.operation.name):
         if need.under_way and facts[need.counter]:
             return Busy(line_of(need.counter, need.subject(agent, request.args)))
@@ -220,7 +266,7 @@ def intent_body(
         "first_sent": begun.first_sent,
         "start_by": at_us + int(start_within_s(contract) * 1_000_000),
         "give_up_at": begun.give_up_at,
-        "agent": request.run.automation.agent.name,
+        "agent": request.agent.name,
         "why": action.why,
         "expects": dict(action.expects),
         "rules": [rule.id for rule in verdict.rules],
@@ -251,7 +297,7 @@ def refuse(
         "digest": action.digest,
         "version": action.operation.contract.version,
         "args": tx.place(action.args),
-        "agent": run.automation.agent.name,
+        "agent": request.agent.name,
         "why": action.why,
         "reason": reason,
         "rules": [rule.id for rule in verdict.rules] if verdict is not None else [],
@@ -271,7 +317,7 @@ def holds_of(tx: Books, request: Request, force: InForce, at_us: int) -> tuple[t
     """What every budget above the agent must hold at worst, or why one of them cannot."""
     run, contract = request.run, request.action.operation.contract
     holds: list[Hold] = []
-    for budget in force.budgets_for(contract, run.automation.agent.name, run.automation.name):
+    for budget in force.budgets_for(contract, request.agent.name, run.automation.name):
         worst = budget.worst_case(contract, request.amount)
         if worst is None:
             return (), f'the budget "{budget.name}" is in {budget.currency}, and this is {request.amount}'

@@ -64,14 +64,20 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     others = _collect(messages, _others, form, views, known.views) or []
     if messages:
         return [Problem(file, line, message) for message in messages]
-    tier = "" if form.permit else "approval" if form.demand is not None else "hard"
-    tier = "wait" if form.not_while is not None else tier
     effect: Literal["permit", "forbid"] = "permit" if form.permit else "forbid"
-    rule = RuleLine(form.rule_id, form.title, effect, tier, form.demand)
+    rule = RuleLine(form.rule_id, form.title, effect, _tier(form), form.demand)
     need = _need(form, views) if form.not_while is None else _under_way(form.not_while, others)
     cedar = _policy(rule, need, names, form.agent_names, [*_who(form), *when, *([body] if body else [])])
     who = tuple(form.automation_names)
     return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need, who)
+
+
+def _tier(form: Form) -> str:
+    if form.permit:
+        return ""
+    if form.not_while is not None:
+        return "wait"
+    return form.demand.tier if form.demand is not None else "hard"
 
 
 def quote(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import cast, get_args
 
 from deputize.approval import Demand, Otherwise, Tier
@@ -14,7 +15,7 @@ from deputize.duration import duration_s, duration_text
 from deputize.person import KEEPER, Directory
 from deputize.suggest import did_you_mean
 
-ANNOTATIONS = ("ask", "people", "within", "then", "after", "otherwise")
+ANNOTATIONS = ("ask", "people", "within", "then", "after", "otherwise", "with", "by")
 PEOPLE_MAX = 10
 KEYS = ("within", "then_ask", "then_after", "otherwise")
 """What a form calls the parts of a demand that `made_demand` puts together."""
@@ -36,20 +37,29 @@ def annotations_of(demand: Demand) -> list[tuple[str, str]]:
         found += [("then", ", ".join(demand.then)), ("after", duration_text(demand.then_after_s))]
     if demand.otherwise != usual.otherwise:
         found.append(("otherwise", demand.otherwise))
+    if demand.verifier:
+        found.append(("with", demand.verifier))
+    if demand.by:
+        found.append(("by", demand.by))
     return found
 
 
 def demand_of(tier: str, annotations: Mapping[str, str | None]) -> Demand | None:
     """The demand of a tiered policy; None for a hard one. Raises `ValueError`, naming the annotation."""
     given = {name: annotations[name] or "" for name in ANNOTATIONS if name in annotations}
-    if tier != "approval":
-        for name in given:
+    for name in given:
+        if name in ("with", "by") and tier != "verify":
+            raise ValueError(f'@{name} goes with @tier("verify")')
+        if tier == "hard":
             raise ValueError(f'@{name} goes with @tier("approval")')
-        return None if tier == "hard" else Demand(cast("Tier", tier))
+    if tier == "hard":
+        return None
+    if tier == "verify" and not given.get("with"):
+        raise ValueError('@tier("verify") needs the operation that verifies: @with("audit.is_due")')
     people = given.get("people", "1")
     if not re.fullmatch(r"[1-9][0-9]?", people) or int(people) > PEOPLE_MAX:
         raise ValueError(f'@people: write how many different people, from "1" to "{PEOPLE_MAX}"')
-    return made_demand(
+    asked = made_demand(
         _names("ask", given),
         int(people),
         _seconds("within", given),
@@ -58,6 +68,7 @@ def demand_of(tier: str, annotations: Mapping[str, str | None]) -> Demand | None
         given.get("otherwise"),
         _IN_CEDAR,
     )
+    return replace(asked, tier=cast("Tier", tier), verifier=given.get("with", ""), by=given.get("by", ""))
 
 
 def made_demand(
@@ -100,7 +111,8 @@ def unmeetable(demand: Demand, directory: Directory, automations: Collection[str
         if name not in directory.names():
             there = did_you_mean(name, directory.names())
             return f"asks {name!r}, and deputize.toml has no person, role or group of this name{there}"
-    if demand.tier != "approval":
+    if not directory.people and demand.tier != "approval" and not (demand.whom or demand.then):
+        # Where it does not agree there is nobody to ask, and it is refused.
         return ""
     if not directory.people:
         return "asks a person, and deputize.toml names nobody: add [people.NAME]"

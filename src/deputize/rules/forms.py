@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,7 +23,9 @@ from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
 
 ASKING = ("ask_above", "ask_always", "ask_first", "two_people_above")
-KINDS = ("permit", "never", "never_above", "at_most", "only_during", "not_while", *ASKING)
+INQUIRING = ("rehearse", "verify_with")
+DEMANDING = (*ASKING, *INQUIRING)
+KINDS = ("permit", "never", "never_above", "at_most", "only_during", "not_while", *DEMANDING)
 WHOM = ("ask", "within", "then_ask", "then_after", "otherwise")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WHOLE_MAX = 2**53
@@ -185,6 +187,10 @@ class Form(_Strict):
     ask_always: Yes | None = None
     ask_first: Annotated[AskFirst, BeforeValidator(_first)] | None = None
     two_people_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
+    rehearse: Yes | None = None
+    verify_with: Text | None = None
+    by: Text | None = None
+    above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     ask: Names | None = None
     within: Seconds | None = None
     then_ask: Names | None = None
@@ -198,8 +204,12 @@ class Form(_Strict):
             found = f"it says {' and '.join(said)}" if said else "it says nothing"
             raise ValueError(f"a rule says exactly one of {', '.join(KINDS)}; {found}")
         asks = [key for key in WHOM if getattr(self, key) is not None]
-        if asks and said[0] not in ASKING:
-            raise ValueError(f"{asks[0]} goes with a rule that asks people: {', '.join(ASKING)}")
+        if asks and said[0] not in DEMANDING:
+            raise ValueError(f"{asks[0]} goes with a rule that asks people: {', '.join(DEMANDING)}")
+        if self.above is not None and said[0] not in INQUIRING:
+            raise ValueError(f"above goes with {' and '.join(INQUIRING)}")
+        if self.by is not None and said[0] != "verify_with":
+            raise ValueError("by is the agent that verifies; it goes with verify_with")
         if self.agent and self.agents:
             raise ValueError("give agent or agents, not both")
         if self.automation and self.automations:
@@ -216,17 +226,23 @@ class Form(_Strict):
 
     @property
     def demand(self) -> Demand | None:
-        """What it asks of people. Raises `ValueError` for parts that contradict each other."""
-        if all(getattr(self, kind) is None for kind in ASKING):
+        """What it wants before an action starts: of people, or to be found out, and of people where that
+        does not agree. Raises `ValueError` for parts that contradict each other."""
+        if all(getattr(self, kind) is None for kind in DEMANDING):
             return None
         people = 1 if self.two_people_above is None else 2
         whom, then = tuple(self.ask or ()), tuple(self.then_ask or ())
-        return made_demand(whom, people, self.within, then, self.then_after, self.otherwise)
+        asked = made_demand(whom, people, self.within, then, self.then_after, self.otherwise)
+        if self.rehearse:
+            return replace(asked, tier="rehearse")
+        if self.verify_with:
+            return replace(asked, tier="verify", verifier=self.verify_with, by=self.by or "")
+        return asked
 
     @property
     def limits(self) -> dict[str, Money | int] | None:
         """The amounts above which it speaks."""
-        return self.never_above or self.ask_above or self.two_people_above
+        return self.never_above or self.ask_above or self.two_people_above or self.above
 
     @property
     def counting(self) -> AtMost | None:

@@ -28,6 +28,7 @@ from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
 from deputize.rules.compile import Known, LoadedRule, compile_form
 from deputize.rules.demands import unmeetable
 from deputize.rules.forms import Problem, read_forms
+from deputize.rules.inquirable import inquirable
 from deputize.rules.reading import reads_of
 from deputize.rules.schema import Context, View, cedar_schema, view_of
 from deputize.suggest import did_you_mean
@@ -315,6 +316,7 @@ def _build(texts: Mapping[str, str], known: Known, problems: list[Problem]) -> C
         raise RuleError(f"{rules[RULES_MAX].file}:1: there are more than {RULES_MAX} rules")
     problems += _duplicates(rules)
     problems += _unmeetable(rules, known)
+    problems += _unfindable(rules, known)
     if not problems:
         loaded = CedarRules(rules, known.views)
         problems = loaded.problems()
@@ -345,6 +347,16 @@ def _unmeetable(rules: list[LoadedRule], known: Known) -> list[Problem]:
         for rule, demand in asking
     )
     return [Problem(rule.file, rule.line, f"{rule.rule.title!r} {why}") for rule, why in told if why]
+
+
+def _unfindable(rules: list[LoadedRule], known: Known) -> list[Problem]:
+    """The rules that want to be found out what nobody can tell."""
+    problems = []
+    for rule in rules:
+        demand = rule.rule.demand
+        if demand is not None and (why := inquirable(demand, rule.operations, known)):
+            problems.append(Problem(rule.file, rule.line, f"{rule.rule.title!r} {why}"))
+    return problems
 
 
 def _duplicates(rules: list[LoadedRule]) -> list[Problem]:

@@ -8,7 +8,7 @@ the reason is kept for the person who names it in a rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -74,13 +74,16 @@ class Attribute:
 
 @dataclass(frozen=True)
 class View:
-    """What rules see of one operation's arguments, and why they do not see the others."""
+    """What rules see of one operation's arguments, and why they do not see the others; and whether it can be
+    rehearsed, or is itself one that verifies."""
 
     operation: str
     connector: str
     attributes: Mapping[str, Attribute]
     unseen: Mapping[str, str]
     shape: Shape
+    rehearses: bool = False
+    verifies: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ class View:
         if len(kept) == len(self.attributes):
             return self
         shape = Shape("record", attributes=tuple(kept.values()), exact=False)
-        return View(self.operation, self.connector, kept, self.unseen, shape)
+        return replace(self, attributes=kept, shape=shape)
 
     def project(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """The canonical arguments as rules see them."""
@@ -109,7 +112,15 @@ def view_of(operation: Operation[..., Any]) -> View:
     attributes, unseen = _attributes(schema, schema.get("$defs", {}), 0)
     shape = _record_shape(attributes, unseen)
     contract = operation.contract
-    return View(contract.name, contract.connector, {a.name: a for a in attributes}, unseen, shape)
+    return View(
+        contract.name,
+        contract.connector,
+        {a.name: a for a in attributes},
+        unseen,
+        shape,
+        rehearses=contract.rehearse,
+        verifies=operation.verifies,
+    )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ def _said(form: Form) -> str:
         return "never with " + " or ".join(
             f"{name} above {limit}" for name, limit in form.never_above.items()
         )
+    if form.demand is not None and form.demand.tier != "approval":
+        return f"{_inquired(form)}; where that does not agree, asks {_whom(form.demand)}"
     if form.demand is not None:
         return f"{_asked(form)} {_whom(form.demand)}"
     if form.not_while is not None:
@@ -44,6 +46,13 @@ def _asked(form: Form) -> str:
     if form.limits is not None:
         return " or ".join(f"{name} above {limit}" for name, limit in form.limits.items()) + " asks"
     return "always asks"
+
+
+def _inquired(form: Form) -> str:
+    by = f" by {form.by}" if form.by else ""
+    what = f"verified with {form.verify_with}{by}" if form.verify_with else "rehearsed"
+    above = " or ".join(f"{name} above {limit}" for name, limit in (form.above or {}).items())
+    return f"{above} is {what} first" if above else f"is {what} first"
 
 
 def _whom(demand: Demand) -> str:

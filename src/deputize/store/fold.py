@@ -127,6 +127,14 @@ def _read(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: 
     sums.tally("settled", 1)
 
 
+def _rehearsed(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    sql(
+        "INSERT INTO action VALUES (?,?,?,'rehearsed',?,'',0,1,0,0,?,?,?,?,?)",
+        (run, body["path"], body["op"], body["digest"], body["version"], body["agent"], seq, at, at),
+    )
+    sums.tally("rehearsed", 1)
+
+
 def _asked(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     if body["again"]:
         _stop_asking(sql, run, body["path"])
@@ -374,6 +382,7 @@ _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "cancelling": _cancelling,
     "card": _card,
     "read": _read,
+    "rehearsed": _rehearsed,
     "asked": _asked,
     "intent": _intent,
     "attempt": _attempt,

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import pytest
 
 from deputize import canonical
-from deputize.kernel.asking import can_be_met, for_people
+from deputize.kernel.asking import can_be_met
 from deputize.project import Project, load_project
 from deputize.rule import Question
 from deputize.suggest import did_you_mean
@@ -28,13 +28,16 @@ __all__ = ["Judged", "ProjectRules", "rules", "town_project"]
 
 NOON = 12 * 60
 
+_Says = Literal["allow", "ask", "verify", "rehearse", "wait", "refuse"]
+_SAYS: dict[str, _Says] = {"approval": "ask", "verify": "verify", "rehearse": "rehearse", "wait": "wait"}
+
 
 @dataclass(frozen=True)
 class Judged:
-    """What the rules say: `ask` a person, `wait` for what is under way, or `allow` or `refuse` it at once;
-    and the titles of the rules that decide."""
+    """What the rules say: `ask` a person (whatever else is wanted, too), `verify` or `rehearse` it first,
+    `wait` for what is under way, or `allow` or `refuse` it at once; and which rules decide, by title."""
 
-    says: Literal["allow", "ask", "wait", "refuse"]
+    says: _Says
     titles: tuple[str, ...]
 
 
@@ -71,7 +74,9 @@ class ProjectRules:
         verdict = self._project.rules.judge(asked)
         titles = tuple(rule.title for rule in verdict.rules)
         if verdict.decision == "demand" and can_be_met(verdict):
-            return Judged("ask" if for_people(verdict).rules else "wait", titles)
+            tiers = {rule.tier for rule in verdict.rules}
+            says: _Says = next((says for tier, says in _SAYS.items() if tier in tiers), "ask")
+            return Judged(says, titles)
         return Judged("allow" if verdict.decision == "allow" else "refuse", titles)
 
     def _facts(self, operation: str, counts: Mapping[str, int]) -> dict[str, int]:

@@ -1,0 +1,162 @@
+"""Inquiring: rehearsals and verifications of an action before it starts, each an action of its own.
+
+They are the children of what they are about: `3/1`, `3/2`. Their answers go to the next start as findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from deputize import canonical
+from deputize.action import Action
+from deputize.agent import Agent
+from deputize.call import CallDeclined, CallFailed
+from deputize.errors import ContractError
+from deputize.finding import CHILD, Finding, Inquiry
+from deputize.kernel.judging import Request
+from deputize.kernel.parts import Parts
+from deputize.kernel.result import Known, Result, unmet_of, unmet_sentence
+from deputize.kernel.settling import Settling
+from deputize.operation import Operation
+from deputize.sentence import short
+from deputize.verification import Intent, Says, Verification
+
+REASON_CHARS_MAX = 500
+
+Carried = Callable[[Request, str, Action[Any], Agent], Awaitable[Result | None]]
+Rehearsed = Callable[[Request], Awaitable[bytes | CallFailed | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an inquiry came to."""
+
+    says: Says
+    reason: str
+    shown: dict[str, Any]
+
+
+class Inquiring:
+    """Makes inquiries. `carry_out` takes an action of one through the gate, `rehearse` asks the service."""
+
+    def __init__(self, parts: Parts, settling: Settling, carry_out: Carried, rehearse: Rehearsed) -> None:
+        self._parts = parts
+        self._settling = settling
+        self._carry_out = carry_out
+        self._rehearse = rehearse
+
+    async def answer(
+        self, request: Request, inquiries: tuple[Inquiry, ...], child: int
+    ) -> tuple[Finding, ...] | None:
+        """What is found out, one after the other; None where the run does not go on for now."""
+        found: list[Finding] = []
+        for inquiry in inquiries:
+            make = self._rehearsal if inquiry.tier == "rehearse" else self._verification
+            finding, child = await make(request, inquiry, child)
+            if finding is None:
+                return None
+            found.append(finding)
+        return tuple(found)
+
+    # -- rehearsal: the service's own word ---------------------------------------------------------------
+
+    async def _rehearsal(self, request: Request, inquiry: Inquiry, child: int) -> tuple[Finding | None, int]:
+        operation, shown = request.action.operation, {}
+        if operation.before is not None:
+            what = f"what {operation.name} would change"
+            reading = _action(operation.before, operation.args_before(request.action.args), what)
+            got = await self._carried(request, child, reading, request.agent)
+            if got is None:
+                return None, child
+            if got.kind == "value":
+                shown["before"] = canonical.decode(got.stored)
+            child += 1
+        if operation.rehearse is None:
+            said = _Said("cannot_tell", f"{operation.name} cannot be rehearsed", shown)
+            return self._found(request, inquiry, said, child - 1), child
+        foretold = await self._rehearse(request)
+        if foretold is None:
+            return None, child
+        finding = self._found(request, inquiry, _foretold(request, foretold, shown), child)
+        self._settling.rehearsed(request, finding)
+        return finding, child + 1
+
+    # -- verification: somebody else's -------------------------------------------------------------------
+
+    async def _verification(
+        self, request: Request, inquiry: Inquiry, child: int
+    ) -> tuple[Finding | None, int]:
+        action, agent = request.action, request.agent
+        verifier = self._parts.operations.get(inquiry.verifier)
+        by = self._parts.agents.get(inquiry.by) if inquiry.by else agent
+        if verifier is None or by is None:
+            missing = f"operation {inquiry.verifier}" if verifier is None else f"agent {inquiry.by}"
+            said = _Said("cannot_tell", f"there is no {missing} (any more)", {})
+            return self._found(request, inquiry, said, child), child
+        intent = Intent(
+            operation=action.operation.name,
+            args=dict(request.args),
+            agent=agent.name,
+            automation=request.run.automation.name,
+            expects=dict(action.expects),
+        )
+        try:
+            args = verifier.canonical_json({"intent": intent.model_dump(mode="json")})
+        except ContractError as error:
+            said = _Said("cannot_tell", short(str(error), REASON_CHARS_MAX), {})
+            return self._found(request, inquiry, said, child), child
+        verifying = _action(verifier, args, f"is {action.operation.name} as it should be?")
+        got = await self._carried(request, child, verifying, by)
+        if got is None:
+            return None, child
+        return self._found(request, inquiry, _verified(verifier, got), child), child + 1
+
+    async def _carried(self, request: Request, child: int, action: Action[Any], by: Agent) -> Result | None:
+        run, path = request.run, f"{request.path}{CHILD}{child}"
+        got = await self._carry_out(request, path, action, by)
+        if got is None:
+            # It may be in doubt, and then nothing of the run is cancelled around it.
+            run.record[path] = Known(action.operation.name, action.digest, "doubtful")
+        return got
+
+    def _found(self, request: Request, inquiry: Inquiry, said: _Said, child: int) -> Finding:
+        path, at = f"{request.path}{CHILD}{child}", self._parts.time.now_us()
+        return Finding(inquiry, said.says, said.reason, said.shown, path, at)
+
+
+def _action(operation: Operation[..., Any], args: bytes, why: str) -> Action[Any]:
+    action: Action[Any] = Action(operation, args)
+    action.why = why
+    action.awaited = True
+    return action
+
+
+def _foretold(request: Request, got: bytes | CallFailed, before: dict[str, Any]) -> _Said:
+    """What the service's word says of an action."""
+    if isinstance(got, CallDeclined):
+        return _Said("disagree", short(f"the service would say no: {got.reason}", REASON_CHARS_MAX), before)
+    if isinstance(got, CallFailed):
+        return _Said("cannot_tell", short(got.reason, REASON_CHARS_MAX), before)
+    after = canonical.decode(got)
+    shown = before | {"after": after}
+    unmet = unmet_of(request.action.expects, after)
+    if unmet:
+        return _Said("disagree", short(unmet_sentence(unmet), REASON_CHARS_MAX), shown)
+    return _Said("agree", "", shown)
+
+
+def _verified(verifier: Operation[..., Any], got: Result) -> _Said:
+    """What a verifier has said; where it was not heard, it cannot tell."""
+    if got.kind != "value":
+        return _Said("cannot_tell", short(got.reason, REASON_CHARS_MAX), {})
+    try:
+        said = verifier.decode_result(got.stored)
+    except ValidationError as error:
+        return _Said("cannot_tell", short(f"its answer does not fit: {error}", REASON_CHARS_MAX), {})
+    if not isinstance(said, Verification):
+        return _Said("cannot_tell", f"{verifier.name} is no verifier", {})
+    return _Said(said.says, short(said.reason, REASON_CHARS_MAX), dict(said.found))
