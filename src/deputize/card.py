@@ -13,6 +13,7 @@ from typing import Any
 from deputize import canonical
 from deputize.clock import iso
 from deputize.duration import duration_text
+from deputize.finding import told
 from deputize.sentence import asked_for, because, for_event, in_words, pairs, quoted, reason_of, short
 
 ABOUT_CHARS_MAX = 600
@@ -73,6 +74,7 @@ def _asks(body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "binding": body["binding"],
         "asks": [f"{quoted(demand['title'])} asks {asked_whom(demand)}" for demand in body["demands"]],
+        "findings": [line for one in body.get("findings", ()) for line in told(one)],
         "cost": cost,
         "undo": "it can be undone" if body["undoable"] else "there is no undo for it",
         "due": iso(body["due"]),

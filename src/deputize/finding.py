@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from deputize import canonical
 from deputize.rule import RuleLine
+from deputize.sentence import in_words, pairs, reason_of
 from deputize.undo import UNDO
 from deputize.verification import Says
 
@@ -88,6 +89,29 @@ def inquiries_of(rules: Iterable[RuleLine]) -> tuple[Inquiry, ...]:
     """What rules want to be found out, each once: the rehearsal first."""
     wanted = {inquiry for rule in rules if (inquiry := inquiry_of(rule)) is not None}
     return tuple(sorted(wanted, key=lambda one: (one.tier, one.verifier, one.by)))
+
+
+def told(body: Mapping[str, Any]) -> list[str]:
+    """A finding, as an entry has it, in sentences without their full stops."""
+    said, shown = reason_of(body["reason"]), body["shown"]
+    if body["tier"] == "verify":
+        found = f" (it found {pairs(shown)})" if shown else ""
+        by = f", as {body['by']}," if body["by"] else ""
+        return [f"{body['verifier']}{by} {_VERIFIED[body['says']]}{_after(body, said)}{found}"]
+    lines = [f"now there is {in_words(shown['before'])}"] if "before" in shown else []
+    if "after" in shown:
+        lines.append(f"rehearsed, it would come to {in_words(shown['after'])}")
+    if body["says"] != "agree":
+        lines.append(f"the rehearsal {_REHEARSED[body['says']]}{_after(body, said)}")
+    return lines
+
+
+def _after(body: Mapping[str, Any], said: str) -> str:
+    return f": {said}" if body["reason"] else ""
+
+
+_VERIFIED = {"agree": "agrees", "disagree": "does not agree", "cannot_tell": "cannot tell"}
+_REHEARSED = {"disagree": "did not come to what is expected", "cannot_tell": "could not tell"}
 
 
 def is_child(path: str) -> bool:

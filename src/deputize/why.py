@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from deputize.budget import Budget
 from deputize.card import asked_whom, choices, raw_answer
 from deputize.clock import iso, to_datetime
+from deputize.finding import told
 from deputize.ledger import Entry
 from deputize.money import Money
 from deputize.sentence import asked_for, because, for_event, in_words, listed, pairs, quoted, reason_of
@@ -79,6 +80,7 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
     sentences = [
         *_asked(telling, asked, asked.body),
         *_judged(telling, started, started.body or {}),
+        *_found(started.body or {}),
         *_taken(telling, started.body or {}),
         *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
@@ -114,7 +116,8 @@ def why_run(telling: Telling) -> dict[str, Any]:
 
 
 def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
-    who, what = body.get("agent", telling.agent), f"{asked_for(body)}{because(body)}"
+    rehearsal = "a rehearsal of " if entry.type == "rehearsed" else ""
+    who, what = body.get("agent", telling.agent), f"{rehearsal}{asked_for(body)}{because(body)}"
     return [
         f"On {telling.when(entry.at_us)} the agent {who} asked for {what}.",
         f"It did so in run {telling.run} of the automation {telling.automation}{for_event(telling.event)}.",
@@ -130,6 +133,8 @@ def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
         gave = [one["person"] for one in body.get("approvals", ())]
         given = f", which {listed(gave)} gave" if gave else ""
         sentences.append(f"{listed(titles)} wanted an approval{given}.")
+    elif body.get("findings"):
+        sentences.append(f"{listed(titles)} wanted more to be found out first, and what was found agrees.")
     elif entry.type in ("intent", "read") or ruleset:
         by = f" by {listed(titles)}" if titles else ""
         free = "" if entry.type == "intent" else "; it only reads and costs nothing, so nothing was reserved"
@@ -146,6 +151,12 @@ def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
             f"{quoted(rule.title)} had counted {_measured(rule, before, body)}{whose} until then{adds}."
         )
     return sentences
+
+
+def _found(body: Body) -> list[str]:
+    """What was found out about it before it started or was asked of people."""
+    lines = [line for one in body.get("findings", ()) for line in told(one)]
+    return [f"Found out before: {line}." for line in lines]
 
 
 def _taken(telling: Telling, body: Body) -> list[str]:
@@ -165,6 +176,8 @@ def _happened(entry: Entry, at: str) -> str:
         case "asked":
             asks = listed([f"{quoted(d['title'])} asks {asked_whom(d)}" for d in body["demands"]])
             return f"{at} it waited for people: {asks}."
+        case "rehearsed":
+            return f"{at} it was rehearsed, without effect: {listed(told(body))}."
         case "intent" if body["round"] == 1:
             by = [one["person"] for one in body.get("approvals", ())]
             approved = f"approved by {listed(by)}, " if by else ""

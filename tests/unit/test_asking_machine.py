@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deputize import Money, canonical
+from deputize.finding import Finding
 from deputize.kernel.asking import Asked
 from deputize.kernel.judging import InForce, Request
 from deputize.kernel.people import NotAnswerable
 from deputize.kernel.result import Known
-from deputize.kernel.start import AnsweredStart, Begun, RefusedStart, Started
+from deputize.kernel.start import AnsweredStart, Begun, Inquire, RefusedStart, Started
 from deputize.rules import rules_from_text
 from deputize.store.protocol import Tx
 from deputize.system import System
@@ -150,6 +151,12 @@ class AskingMachine(RuleBasedStateMachine):
             return await self.store.write(lambda tx: (gate._start(tx, request, turn), tx.at_us))
 
         started, at_us = self.do(starts())
+        if isinstance(started, Inquire):
+            # What the people who are asked would like to see; here nobody can tell.
+            (one_inquiry,) = started.inquiries
+            told = Finding(one_inquiry, "cannot_tell", "", {}, f"{one.path}/{started.child}", at_us)
+            request = replace(request, findings=(told,))
+            started, at_us = self.do(starts())
         expected = self.expected(one, at_us)
         one.state = {Begun: "open", Asked: "asking", RefusedStart: "refused"}[type(started)]
         assert one.state == expected, started

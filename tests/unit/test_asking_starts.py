@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deputize import Money, canonical
+from deputize.finding import FRESH_US, Finding, finding_of_body, inquiry_of
 from deputize.kernel.asking import Asked
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.live import LiveRun
-from deputize.kernel.start import Begun, Started, start
+from deputize.kernel.start import Begun, Inquire, Started, start
 from deputize.kernel.time import Calendar
 from deputize.person import Directory, Person
 from deputize.rule import Verdict
@@ -50,13 +51,17 @@ tiered = st.one_of(
               st.sampled_from(["finance", "cem", "keeper"])),
     st.builds(lambda n: f"two_people_above = {{ amount = '0.{n} EUR' }}\nask = ['finance', 'cem']", amounts),
     st.just("ask_always = true\nwithin = '1 hour'"),
+    st.builds(lambda who: f"rehearse = true\nask = '{who}'", st.sampled_from(["finance", "cem"])),
+    st.builds(lambda n: f"verify_with = 'till.is_due'\nabove = {{ amount = '0.{n} EUR' }}\nask = 'finance'",
+              amounts),
     st.just("ask_first = { times = 1, by = 'charge' }\nask = 'ann'\nthen_ask = 'bob'\nthen_after = '1 minute'"),  # noqa: E501
 )  # fmt: skip
 cedar = st.sampled_from(
     [
         f'@tier("hard") forbid (principal, {ACTION}, resource) when {{ context.args.amount.minor == 40 }}',
         f'@tier("approval")@ask("cem") forbid (principal, {ACTION}, resource)',
-        f'@tier("verify") forbid (principal, {ACTION}, resource) when {{ context.args.charge == "c" }}',
+        f'@tier("verify")@with("till.is_due") forbid (principal, {ACTION}, resource)'
+        ' when { context.args.charge == "c" }',
         '@tier("approval") forbid (principal, action, resource) when { context.time.minute_of_day > 900 }',
         f"permit (principal, {ACTION}, resource) when {{ context.args.amount.minor < 50 }}",
     ]
@@ -175,16 +180,31 @@ def test_no_grants_start_what_permits_and_hard_rules_refuse(data: st.DataObject,
                     till_desk.approve(request, bound, person)
                     yes.add((person, bound))
                 started, calm, whole = _started(till_desk, request, rules)
+                while isinstance(started, Inquire):
+                    assert calm.decision == "allow", "nothing is even inquired about that may not be done"
+                    found = _found(data, started, till_desk.clock.at_us)
+                    request = replace(request, findings=(*request.findings, *found))
+                    started, calm, whole = _started(till_desk, request, rules)
                 if not isinstance(started, Begun | Asked):
                     break
                 assert calm.decision == "allow", "permits and hard rules alone must allow what goes on"
                 if isinstance(started, Begun):
-                    _granted(till_desk, request, {who for who, bound in yes if bound == binding}, whole)
+                    said = {who for who, bound in yes if bound == binding}
+                    _granted(till_desk, request, said, whole)
                     break
                 request = replace(request, asking=True)
                 binding = _binding(till_desk, request)
         assert list(till_desk.system.store.verify()) == []
         assert till_desk.system.store.rebuild(replace=False) == []
+
+
+def _found(data: st.DataObject, wanted: Inquire, at_us: int) -> tuple[Finding, ...]:
+    """What rehearsals and verifiers come to: anything, but lately."""
+    says = st.sampled_from(["agree", "agree", "disagree", "cannot_tell"])
+    return tuple(
+        Finding(one, data.draw(says), "because", {"n": data.draw(st.integers(0, 1))}, f"1/{n}", at_us)
+        for n, one in enumerate(wanted.inquiries, start=wanted.child)
+    )
 
 
 def _started(till_desk: Desk, request: Request, rules: Rules) -> tuple[Started, Verdict, Verdict]:
@@ -209,8 +229,13 @@ def _granted(till_desk: Desk, request: Request, said: set[str], whole: Verdict) 
     body = entries[-1].body or {}
     people = {one["person"] for one in body.get("approvals", ())}
     assert people <= said - {"sender", "clerk", "zoe"}
+    found = {finding_of_body(one).inquiry: finding_of_body(one) for one in body.get("findings", ())}
     for rule in whole.rules if whole.decision == "demand" else ():
-        assert rule.tier == "approval" and rule.demand is not None
+        assert rule.demand is not None
+        inquiry = inquiry_of(rule)
+        if inquiry is not None and found[inquiry].says == "agree":
+            assert till_desk.clock.at_us - found[inquiry].at_us < FRESH_US
+            continue
         assert len(people) >= rule.demand.people, rule
     left = till_desk.system.store.read(lambda view: view.approvals(request.run.no, request.path))
     used = {one["no"] for one in body.get("approvals", ())}

@@ -9,14 +9,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deputize import Call, Connector, Event, EventData, Money, Outcome, agent, automation, budget, done
+from deputize import (
+    Call,
+    Connector,
+    Event,
+    EventData,
+    Intent,
+    Money,
+    Outcome,
+    Verification,
+    agent,
+    agree,
+    automation,
+    budget,
+    done,
+)
 from deputize.project import Project
 from tests.support.living import project_of
 
 till = Connector("till", version="1")
 
 
-@till.operation(effect="write", risk="money", resource="charge:{charge}", attempts_max=100)
+async def foretell(call: Call, charge: str, amount: Money) -> str:
+    """What would come of it."""
+    return charge
+
+
+@till.operation(effect="read")
+async def is_due(call: Call, intent: Intent) -> Verification:
+    """A second look."""
+    return agree()
+
+
+@till.operation(effect="write", risk="money", resource="charge:{charge}", attempts_max=100, rehearse=foretell)
 async def refund(call: Call, charge: str, amount: Money) -> str:
     """Money moves."""
     return charge

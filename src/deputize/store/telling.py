@@ -11,6 +11,7 @@ from deputize import canonical
 from deputize.budget import Budget
 from deputize.card import Waiting
 from deputize.clock import iso
+from deputize.finding import is_child
 from deputize.ledger import SYSTEM
 from deputize.store.protocol import CardRow, RunRow, View
 from deputize.why import RuleText, RuleTexts, Telling
@@ -65,7 +66,7 @@ def _answers_before(view: View, card: CardRow) -> list[dict[str, Any]]:
             break
         if "op" in body and "path" in body:
             ops[body["path"]] = body["op"]
-        if entry.type in ("read", "receipt") and "result" in body:
+        if entry.type in ("read", "receipt") and "result" in body and not is_child(body["path"]):
             answers.append({"op": ops.get(body["path"], ""), "result": body["result"]})
     return answers[-ANSWERS_SHOWN:]
 
