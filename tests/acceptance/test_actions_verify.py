@@ -293,3 +293,37 @@ async def test_a_halt_keeps_a_verifier_from_being_asked(tmp_path: Path, desk: De
         assert desk.seen == [] and app.run(run).state == "ready"
         await app.kernel.people.lift("connector:audit", "maya")
         assert await app.label(run) == "done(Item)"
+
+
+UNDONE = """
+
+from deputize import undone_by
+
+def back(args: dict, result: Item) -> dict:
+    return {"account": args["item"], "amount": Money(500, "EUR")}
+
+@connector.operation(effect="write", undo=undone_by(pay, back), **KEYED)
+async def take(call: Call, item: str) -> Item:
+    return Item.model_validate((await call.post("/items", json={"item": item})).json())
+"""
+
+TAKES = """
+@automation(on=Ask, agent=worker)
+async def takes(event: Event[Ask]) -> Outcome:
+    await desk.take(item=event.data.item)
+    return done("taken")
+"""
+
+
+async def test_what_undoes_an_action_is_verified_like_any_other(tmp_path: Path, desk: Desk) -> None:
+    desk.pages["/owed/a"] = {"minor": 100}
+    root = inquired_project(tmp_path, desk, automations=TAKES, connector=UNDONE)
+    async with running(root) as app:
+        run = await app.send(item="a")
+        assert await app.label(run) == "done(taken)"
+        await app.kernel.unwinding.undo(run, reason="a mistake", person="kim")
+        card = await app.card()
+        assert found_in(card.body) == [("disagree", "undo/1/1")] and len(desk.writes) == 1
+        await approve(app, card)
+        await app.until(lambda view: not view.unwinding_runs())
+        assert len(desk.writes) == 2 and app.actions(run)["undo/1"].state == "settled"

@@ -90,16 +90,17 @@ def test_the_first_automation_of_the_readme_runs_as_it_says(tmp_path: Path) -> N
 
 
 def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loads(tmp_path: Path) -> None:
-    (tmp_path / "agents.py").write_text('from deputize import agent\nreturns = agent("returns-desk")\n')
+    agents = 'returns = agent("returns-desk")\nauditor = agent("auditor")\n'
+    (tmp_path / "agents.py").write_text(f"from deputize import agent\n{agents}")
     for page in ("connectors.md", "automations.md", "rules.md"):
         write_files(ROOT / "docs" / page, tmp_path)
     project = load_project(
         tmp_path, {"PAYMENTS_URL": "http://127.0.0.1:1", "PAYMENTS_TOKEN": "a-long-enough-token"}
     )
-    assert set(project.operations) == {"payments.refund", "stock.hold", "stock.release"}
+    assert set(project.operations) == {"books.is_due", "payments.refund", "stock.hold", "stock.release"}
     assert project.operations["stock.hold"].contract.undo == "stock.release"
     assert set(project.automations) == {"collect_photo", "pick_headline"}
-    assert len(project.rules.explain()) == 7
+    assert len(project.rules.explain()) == 9
     assert set(project.settings.directory.people) == {"maya", "kim"}
     assert project.settings.connectors["payments"].concurrent_max == 10
 

@@ -109,12 +109,19 @@ def inquired_project(
     automations: str = PAYS,
     people: str = PEOPLE,
     price: int = 0,
+    connector: str = "",
     agents: str = 'worker = agent("worker")\nauditor = agent("auditor")',
 ) -> Path:
     """A project at `root`; its auditor reads the same desk by another connection."""
     more = f'[connectors.audit]\nbase = "{desk.base}"\n'
     write_project(
-        root, desk.base, automations, rules=rules, toml=more + people, connector=SETTLES, agents=agents
+        root,
+        desk.base,
+        automations,
+        rules=rules,
+        toml=more + people,
+        connector=SETTLES + connector,
+        agents=agents,
     )
     (root / "connectors" / "audit.py").write_text(AUDIT.format(price=price))
     return root
