@@ -1,5 +1,6 @@
 """Mail: messages from templates."""
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel
@@ -39,6 +40,14 @@ async def find_message(
     return found.messages[0] if found.messages else None
 
 
+async def foretell_message(
+    call: Call, to: str, template: Template, about: str, details: dict[str, str] | None = None
+) -> Message:
+    """What would come of it now; nothing is sent."""
+    asked = {"to": to, "template": template, "reference": about, "data": json.dumps(details or {})}
+    return Message.model_validate_json((await call.get("/messages/preview", params=asked)).body)
+
+
 @connector.operation(
     effect="write",
     risk="message",
@@ -47,6 +56,7 @@ async def find_message(
     key_valid=hours(24),
     lookup=find_message,
     lookup_conclusive=True,
+    rehearse=foretell_message,
 )
 async def send(
     call: Call, to: str, template: Template, about: str, details: dict[str, str] | None = None

@@ -39,6 +39,13 @@ async def find_refund(call: Call, charge: str, amount: Money, customer: str, ref
     return found.refunds[0] if found.refunds else None
 
 
+async def foretell_refund(call: Call, charge: str, amount: Money, customer: str, reference: str) -> Refund:
+    """What would come of it now, by the same code that decides in earnest."""
+    asked = {"charge": charge, "amount_minor": str(amount.minor), "currency": amount.currency}
+    answer = await call.get("/refunds/preview", params=asked | {"reference": reference})
+    return Refund.model_validate_json(answer.body)
+
+
 @connector.operation(
     effect="write",
     risk="money",
@@ -48,6 +55,8 @@ async def find_refund(call: Call, charge: str, amount: Money, customer: str, ref
     key_valid=hours(24),
     lookup=find_refund,
     lookup_conclusive=True,
+    rehearse=foretell_refund,
+    before=get_charge,
 )
 async def refund(call: Call, charge: str, amount: Money, customer: str, reference: str) -> Refund:
     """Give money back. `customer` is not sent: our rules count by it."""

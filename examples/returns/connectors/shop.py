@@ -87,6 +87,21 @@ async def find_change(call: Call, order_id: str, reason: str = "") -> Order | No
     return order if order.status_key == call.key else None
 
 
+async def foretell_release(call: Call, order_id: str) -> Order:
+    """The order as it would be; the shop declines here what it would decline in earnest."""
+    return Order.model_validate_json((await call.get(f"/orders/{order_id}/release/preview")).body)
+
+
+async def foretell_hold(call: Call, order_id: str, reason: str) -> Order:
+    answer = await call.get(f"/orders/{order_id}/hold/preview", params={"reason": reason})
+    return Order.model_validate_json(answer.body)
+
+
+async def foretell_cancel(call: Call, order_id: str, reason: str) -> Order:
+    answer = await call.get(f"/orders/{order_id}/cancel/preview", params={"reason": reason})
+    return Order.model_validate_json(answer.body)
+
+
 @connector.operation(
     effect="write",
     resource="order:{order_id}",
@@ -95,6 +110,8 @@ async def find_change(call: Call, order_id: str, reason: str = "") -> Order | No
     key_valid=hours(24),
     lookup=find_change,
     declined=NO,
+    rehearse=foretell_release,
+    before=get_order,
 )
 async def release_order(call: Call, order_id: str) -> Order:
     """Let an order go to the warehouse."""
@@ -109,6 +126,8 @@ async def release_order(call: Call, order_id: str) -> Order:
     key_valid=hours(24),
     lookup=find_change,
     declined=NO,
+    rehearse=foretell_hold,
+    before=get_order,
 )
 async def hold_order(call: Call, order_id: str, reason: str) -> Order:
     """Keep an order back until a person has looked at it."""
@@ -125,6 +144,8 @@ async def hold_order(call: Call, order_id: str, reason: str) -> Order:
     key_valid=hours(24),
     lookup=find_change,
     declined=NO,
+    rehearse=foretell_cancel,
+    before=get_order,
 )
 async def cancel_order(call: Call, order_id: str, reason: str) -> Order:
     answer = await call.post(f"/orders/{order_id}/cancel", json={"reason": reason})
@@ -139,6 +160,11 @@ async def find_replacement(call: Call, order_id: str, skus: list[str]) -> Replac
     return found.replacements[0] if found.replacements else None
 
 
+async def foretell_replacement(call: Call, order_id: str, skus: list[str]) -> Replacement:
+    asked = {"order_id": order_id, "skus": ",".join(skus)}
+    return Replacement.model_validate_json((await call.get("/replacements/preview", params=asked)).body)
+
+
 @connector.operation(
     effect="write",
     risk="irreversible",
@@ -149,6 +175,8 @@ async def find_replacement(call: Call, order_id: str, skus: list[str]) -> Replac
     lookup=find_replacement,
     lookup_conclusive=True,
     declined=NO,
+    rehearse=foretell_replacement,
+    before=get_order,
 )
 async def send_replacement(call: Call, order_id: str, skus: list[str]) -> Replacement:
     """Send one piece of each of these goods again, from stock."""

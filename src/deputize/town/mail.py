@@ -2,10 +2,11 @@
 
 import json
 import sqlite3
+from typing import Any
 
 from fastapi import FastAPI, Response
 
-from deputize.town.service import Effecting, service_app
+from deputize.town.service import Effecting, asked, foreseen, service_app
 from deputize.town.wire import Message, MessageAsk, Messages
 from deputize.town.world import Effect, World
 
@@ -25,7 +26,23 @@ def mail_app(world: World) -> FastAPI:
         found = world.find("messages", {"address": to, "reference": reference, "key": key})
         return Messages(messages=[_message(row) for row in found])
 
+    @app.get("/messages/preview", operation_id="preview_send", response_model=Message)
+    async def preview_send(
+        to: str, template: str, data: str = "{}", reference: str | None = None
+    ) -> Response:
+        """What would come of this message now; its id is no message's. `data` is JSON."""
+        ask = asked(MessageAsk, to=to, template=template, data=_json(data), reference=reference)
+        return foreseen(world, lambda: send_message(world, ask, None))
+
     return app
+
+
+def _json(text: str) -> Any:
+    """The value of JSON text; what is none stays text, and is declined as that."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def send_message(world: World, ask: MessageAsk, key: str | None) -> Effect:
@@ -35,7 +52,7 @@ def send_message(world: World, ask: MessageAsk, key: str | None) -> Effect:
         " VALUES (?,?,?,?,?,?) RETURNING *",
         (ask.to, ask.template, json.dumps(ask.data), ask.reference, key, world.now()),
     ).fetchone()
-    return Effect(_message(row), resource=ask.to, reference=ask.reference)
+    return Effect(_message(row), resource=ask.to, reference=ask.reference, new=True)
 
 
 def _message(row: sqlite3.Row) -> Message:

@@ -4,7 +4,7 @@ import sqlite3
 
 from fastapi import FastAPI, Response
 
-from deputize.town.service import Effecting, service_app
+from deputize.town.service import Effecting, asked, foreseen, service_app
 from deputize.town.wire import Charge, Money, Problem, Refund, RefundAsk, Refunds
 from deputize.town.world import Effect, World
 
@@ -27,6 +27,15 @@ def payments_app(world: World) -> FastAPI:
     ) -> Refunds:
         found = world.find("refunds", {"charge": charge, "reference": reference, "key": key})
         return Refunds(refunds=[_refund(row) for row in found])
+
+    @app.get("/refunds/preview", operation_id="preview_refund", response_model=Refund)
+    async def preview_refund(
+        charge: str, amount_minor: int, currency: str, reference: str | None = None
+    ) -> Response:
+        """What would come of this refund now; its id is no refund's."""
+        amount = {"minor": amount_minor, "currency": currency}
+        ask = asked(RefundAsk, charge=charge, amount=amount, reference=reference)
+        return foreseen(world, lambda: make_refund(world, ask, None))
 
     return app
 
@@ -60,7 +69,7 @@ def make_refund(world: World, ask: RefundAsk, key: str | None) -> Effect:
         " VALUES (?,?,?,?,?,?) RETURNING *",
         (of.id, ask.amount.minor, ask.amount.currency, ask.reference, key, world.now()),
     ).fetchone()
-    return Effect(_refund(row), resource=of.id, amount=ask.amount, reference=ask.reference)
+    return Effect(_refund(row), resource=of.id, amount=ask.amount, reference=ask.reference, new=True)
 
 
 def _refund(row: sqlite3.Row) -> Refund:

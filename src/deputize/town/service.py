@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from deputize.town.wire import Problem, Wire
 from deputize.town.world import Ask, Effect, World
+
+W = TypeVar("W", bound=Wire)
 
 
 class ProblemBody(Wire):
@@ -76,6 +79,20 @@ class Doing:
         answer = self.world.perform(self.ask, act)
         headers = {"Idempotent-Replayed": "true"} if answer.replayed else None
         return Response(answer.body, answer.status, headers, media_type="application/json")
+
+
+def asked(kind: type[W], **fields: Any) -> W:
+    """The body that a preview's query stands for, validated as that body is."""
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+def foreseen(world: World, act: Callable[[], Effect]) -> Response:
+    """The answer that says what would come of `act`, without any effect."""
+    answer = world.preview(act)
+    return Response(answer.body, answer.status, media_type="application/json")
 
 
 async def _doing(

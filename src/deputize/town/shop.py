@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI, Response
 
-from deputize.town.service import Effecting, service_app
+from deputize.town.service import Effecting, asked, foreseen, service_app
 from deputize.town.wire import (
     Customer,
     Item,
@@ -40,6 +40,7 @@ def shop_app(world: World) -> FastAPI:
     app = service_app("shop", "Orders, customers, products, returns and replacements")
     _orders(app, world)
     _returns(app, world)
+    _previews(app, world)
     return app
 
 
@@ -94,6 +95,35 @@ def _returns(app: FastAPI, world: World) -> None:
         return Replacements(replacements=[_replacement(row) for row in found])
 
 
+def _previews(app: FastAPI, world: World) -> None:
+    """What would come of each change now; what would be new has an id that is nobody's."""
+
+    @app.get("/orders/{order_id}/release/preview", operation_id="preview_release", response_model=Order)
+    async def preview_release(order_id: str) -> Response:
+        return foreseen(world, lambda: change_status(world, order_id, "released", None, None))
+
+    @app.get("/orders/{order_id}/hold/preview", operation_id="preview_hold", response_model=Order)
+    async def preview_hold(order_id: str, reason: str) -> Response:
+        why = asked(Reason, reason=reason).reason
+        return foreseen(world, lambda: change_status(world, order_id, "held", why, None))
+
+    @app.get("/orders/{order_id}/cancel/preview", operation_id="preview_cancel", response_model=Order)
+    async def preview_cancel(order_id: str, reason: str) -> Response:
+        why = asked(Reason, reason=reason).reason
+        return foreseen(world, lambda: change_status(world, order_id, "cancelled", why, None))
+
+    @app.get("/returns/preview", operation_id="preview_return", response_model=Return)
+    async def preview_return(order_id: str, reason: str) -> Response:
+        ask = asked(ReturnAsk, order_id=order_id, reason=reason)
+        return foreseen(world, lambda: make_return(world, ask, None))
+
+    @app.get("/replacements/preview", operation_id="preview_replacement", response_model=Replacement)
+    async def preview_replacement(order_id: str, skus: str) -> Response:
+        """`skus` has commas between them."""
+        ask = asked(ReplacementAsk, order_id=order_id, skus=skus.split(",") if skus else [])
+        return foreseen(world, lambda: make_replacement(world, ask, None))
+
+
 def order(world: World, order_id: str) -> Order:
     """An order as it is now. Raises `Problem` (404)."""
     row = world.db.execute("SELECT * FROM orders WHERE id = ?", (order_id,)).fetchone()
@@ -142,7 +172,7 @@ def make_return(world: World, ask: ReturnAsk, key: str | None) -> Effect:
         "INSERT INTO returns (order_id, reason, key, created_at) VALUES (?,?,?,?) RETURNING *",
         (ask.order_id, ask.reason, key, world.now()),
     ).fetchone()
-    return Effect(_return(row), resource=ask.order_id)
+    return Effect(_return(row), resource=ask.order_id, new=True)
 
 
 def make_replacement(world: World, ask: ReplacementAsk, key: str | None) -> Effect:
@@ -160,7 +190,7 @@ def make_replacement(world: World, ask: ReplacementAsk, key: str | None) -> Effe
         "INSERT INTO replacements (order_id, skus, key, created_at) VALUES (?,?,?,?) RETURNING *",
         (ask.order_id, json.dumps(ask.skus), key, world.now()),
     ).fetchone()
-    return Effect(_replacement(row), resource=ask.order_id)
+    return Effect(_replacement(row), resource=ask.order_id, new=True)
 
 
 def _delivered(world: World, order_id: str) -> Order:

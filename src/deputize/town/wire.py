@@ -14,9 +14,10 @@ OPERATIONS = {
     "shop": (
         *("get_order", "list_orders", "get_customer", "get_product", "release_order", "hold_order"),
         *("cancel_order", "open_return", "find_returns", "send_replacement", "find_replacements"),
+        *("preview_release", "preview_hold", "preview_cancel", "preview_return", "preview_replacement"),
     ),
-    "payments": ("get_charge", "refund", "find_refunds"),
-    "mail": ("send", "find_messages"),
+    "payments": ("get_charge", "refund", "find_refunds", "preview_refund"),
+    "mail": ("send", "find_messages", "preview_send"),
 }
 SERVICES = tuple(OPERATIONS)
 POSTS = {"smtp": ("connect", "deliver"), "chat": ("post",)}

@@ -1,5 +1,6 @@
 """The town's state in one SQLite file, and the one way in which a service changes it."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from deputize.town.wire import Money, Problem, Wire, iso
 
 FOUND_MAX = 200
+PREVIEW = "preview-"
+"""How the id of a record begins that does not exist, and would if it were done in earnest."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Effect:
-    """What an effect made: the `record` to answer with, and what the book notes of it."""
+    """What an effect made: the `record` to answer with, and what the book notes of it.
+
+    `new` says that the record was not there before: its `id` came with it.
+    """
 
     record: Wire
     resource: str
     amount: Money | None = None
     reference: str | None = None
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,10 @@ class Answer:
     status: int
     body: bytes
     replayed: bool = False
+
+
+class _Foreseen(Exception):
+    """Ends the transaction of a preview, so that nothing of it stays."""
 
 
 class World:
@@ -121,6 +132,22 @@ class World:
                 known = self._act(ask, act)
                 self._remember(ask, known)
         return known
+
+    def preview(self, act: Callable[[], Effect]) -> Answer:
+        """What would come of `act` now: the same record or the same `Problem`, and no effect at all.
+
+        It is done and taken back. A record that would be new has an id that says it is none.
+        """
+        try:
+            with self.transaction():
+                effect = act()
+                raise _Foreseen
+        except Problem as problem:
+            return Answer(problem.status, problem.body())
+        except _Foreseen:
+            record = effect.record.model_dump()
+            record |= {"id": f"{PREVIEW}{record['id']}"} if effect.new else {}
+            return Answer(200, json.dumps(record).encode())
 
     def _act(self, ask: Ask, act: Callable[[], Effect]) -> Answer:
         try:
