@@ -37,6 +37,7 @@ class Reading:
     version: str
     python: str
     sqlite: str
+    database: str
 
 
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
@@ -44,6 +45,7 @@ DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")
+DBOS_WAITING = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_waiting")
 LANGGRAPH = Contender("langgraph", PEERS_PYTHON, "bench.peers.langgraph_peer")
 
 
@@ -85,6 +87,7 @@ def _parse(what: str, ended: subprocess.CompletedProcess[str]) -> Reading:
         raise ReadingFailed(f"{what}: ended with {ended.returncode}\n{end}")
     try:
         found = json.loads(lines[-1])
-        return Reading(float(found["value"]), found["version"], found["python"], found["sqlite"])
+        names = ("version", "python", "sqlite", "database")
+        return Reading(float(found["value"]), *(found[name] for name in names))
     except (ValueError, KeyError, TypeError) as error:
         raise ReadingFailed(f"{what}: its last line is not a reading: {lines[-1][:200]}") from error

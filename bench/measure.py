@@ -52,8 +52,11 @@ def expect_count(database: Path, query: str, expected: int) -> None:
         raise WorkNotDone(f"{query!r}: expected {expected} rows in WAL mode, found {found} in {journal} mode")
 
 
-def main(system: str, version: str, measures: Mapping[str, Measure]) -> None:
-    """Read the command line, perform one of `measures` and print its reading as one line of JSON."""
+def main(system: str, version: str, measures: Mapping[str, Measure], *, database: str = "") -> None:
+    """Read the command line, perform one of `measures` and print its reading as one line of JSON.
+
+    `database` is what it keeps its record in, where that is not SQLite.
+    """
     parser = argparse.ArgumentParser(prog=system)
     parser.add_argument("--measure", choices=sorted(measures), required=True)
     parser.add_argument("--runs", type=int, required=True)
@@ -68,6 +71,7 @@ def main(system: str, version: str, measures: Mapping[str, Measure]) -> None:
         "version": version,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
+        "database": database or f"SQLite {sqlite3.sqlite_version}",
         "measure": given.measure,
         "runs": given.runs,
         "concurrency": given.concurrency,

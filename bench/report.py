@@ -17,11 +17,16 @@ def show(results: Results, console: Console) -> None:
     name = results.section.name
     if results.section.figures:
         console.print(_figures_table(f"{name}: figures", results))
+    for key, reason in results.section.skipped.items():
+        console.print(f"  {key} was not measured: {reason}", style="yellow", highlight=False)
     console.print(_medians_table(f"{name}: medians of {results.rounds} alternated rounds", results))
 
 
 def flatten(results: Results) -> Flat:
-    """Figures, medians and each median's least and greatest reading, versions and conditions."""
+    """Figures, medians and each median's least and greatest reading, versions and conditions.
+
+    A figure that was skipped has its reason in place of a value, under `…_skipped`.
+    """
     name = results.section.name
     flat: Flat = {**results.figures(), **results.medians()}
     for series in results.section.series:
@@ -32,6 +37,8 @@ def flatten(results: Results) -> Flat:
         flat[f"{series.contender.name}_version"] = reading.version
         flat[f"{series.contender.name}_python"] = reading.python
         flat[f"{series.contender.name}_sqlite"] = reading.sqlite
+        flat[f"{series.key}_database"] = reading.database
+    flat |= {f"{key}_skipped": reason for key, reason in results.section.skipped.items()}
     flat[f"{name}_rounds"] = results.rounds
     flat["cpus"] = os.cpu_count() or 1
     return flat

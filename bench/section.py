@@ -1,7 +1,7 @@
 """A section of the benchmarks as data: what is read, and which figures follow from the medians."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.contenders import Contender
@@ -48,8 +48,21 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A named group of series, read in this order in every round, and its figures."""
+    """A named group of series, read in this order in every round, and its figures.
+
+    `skipped` are figures that cannot be measured here, each with the reason.
+    """
 
     name: str
     series: tuple[Series, ...]
     figures: tuple[Figure, ...]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+def as_far_as_read(
+    name: str, series: Sequence[Series], figures: Sequence[Figure], skipped: Mapping[str, str] | None = None
+) -> Section:
+    """A section of those of the figures whose series are all read."""
+    known = {one.key for one in series}
+    read = tuple(figure for figure in figures if known.issuperset(figure.needs))
+    return Section(name, tuple(series), read, skipped or {})

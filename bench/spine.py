@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench.contenders import DBOS, FLOOR, LANGGRAPH, OURS
 from bench.ours import MEASURES
-from bench.section import Figure, Section, Series
+from bench.section import Figure, Section, Series, as_far_as_read
 
 _PEERS = (DBOS, LANGGRAPH)
 _AT_ONCE = 50
@@ -22,8 +22,7 @@ def spine() -> Section:
     if unknown := set(MEASURES) - {series.measure for series in _SERIES if series.contender is OURS}:
         raise ValueError(f"bench.ours has measures that the spine does not know: {sorted(unknown)}")
     series = tuple(one for one in _SERIES if one.contender is not OURS or one.measure in MEASURES)
-    known = {one.key for one in series}
-    return Section("spine", series, tuple(figure for figure in _FIGURES if known.issuperset(figure.needs)))
+    return as_far_as_read("spine", series, _FIGURES)
 
 
 _SERIES = (
