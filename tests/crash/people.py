@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deputize.testing.crash import CrashHarness, HarnessError, Life, event
+from deputize.testing.crash import CrashHarness, event
+from deputize.testing.life import HarnessError, Life
 from deputize.town import Town
 
 Events = list[dict[str, Any]]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deputize.testing.crash import CrashHarness, Life, event
+from deputize.testing.crash import CrashHarness, event
+from deputize.testing.life import Life
 from deputize.town import Town
 
 Events = list[dict[str, Any]]

@@ -10,8 +10,9 @@ import pytest
 
 import deputize
 from deputize.testing.boundaries import BOUNDARIES
-from deputize.testing.crash import CrashHarness, HarnessError
+from deputize.testing.crash import CrashHarness
 from deputize.testing.evidence import read_ledger
+from deputize.testing.life import HarnessError
 from deputize.town import Town
 from tests.crash.people import SCENES as AMONG_PEOPLE
 from tests.crash.scenes import SCENES, Scene, everything, fault, only

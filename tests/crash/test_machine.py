@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from deputize.store.sqlite.store import EXIT_COMMIT_UNKNOWN
-from deputize.testing.crash import CrashHarness, Life, event
+from deputize.testing.crash import CrashHarness, event
 from deputize.testing.evidence import keys_of, read_ledger
+from deputize.testing.life import Life
 from deputize.town import Town
 from tests.crash.scenes import everything, fault
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from deputize.testing.crash import CrashHarness, HarnessError, Saying
+from deputize.testing.crash import CrashHarness, Saying
+from deputize.testing.life import HarnessError
 from deputize.testing.plants import PLANTS
 from deputize.town import Town
 from tests.crash.people import asked_for, other, said, yes
@@ -129,6 +130,7 @@ HUNTS = (
     Hunt("grant_used_for_other_arguments", "what_rules_ask_for_is_granted", (),
          among("change-asked", two_before_and_after)),
     Hunt("grant_by_requester", "what_rules_ask_for_is_granted", (), among("wrong")),
+    Hunt("unasked", "what_rules_ask_for_is_granted", (), among("approve")),
     Hunt("judged_once", "what_starts_is_allowed_by_the_rules", (), among("once once-more")),
     Hunt("changes_unjudged", "what_starts_is_allowed_by_the_rules", (), among("too-much")),
     Hunt("no_deadline", "what_rules_ask_for_is_granted", (), too_late),

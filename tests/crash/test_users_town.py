@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deputize import EventData, done
-from deputize.testing.crash import HarnessError
+from deputize.testing.life import HarnessError
 from deputize.testing.town import ProjectTown, town
 
 __all__ = ["town"]

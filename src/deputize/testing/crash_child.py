@@ -1,8 +1,8 @@
 """One life of a project, in a process of its own that can be told to die at a boundary.
 
-`python -m deputize.testing.crash_child --project DIR --crash t2.after:1 --plant NAME`. It serves
-nothing: commands come as JSON lines on standard input, what happened leaves as JSON lines on
-standard output, and the end of the input is an orderly stop, so that it never outlives its parent.
+`python -m deputize.testing.crash_child --project DIR --crash t2.after:1 --plant NAME`. Commands come as
+JSON lines on standard input, what happened leaves as JSON lines on standard output, and the end of the input
+is an orderly stop, so that it never outlives its parent. With `--serve` it is there over HTTP as well.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits_for_quiet = False
+        self._runs_wanted = 0
         self._wanted: tuple[str, str] | None = None
         self._followed: tuple[tuple[str, ...], str] | None = None
         self.stopped = asyncio.Event()
@@ -173,6 +174,11 @@ class Child:
         self._followed = tuple(canonical.name(ledger_id, name, source, id) for name in answering), until
         self._look()
 
+    async def _do_finish(self, runs: int) -> None:
+        """Say when so many runs have ended, whoever has to do something for that."""
+        self._runs_wanted = runs
+        self._look()
+
     async def _do_quiet(self) -> None:
         self._waits_for_quiet = True
         self._look()
@@ -184,7 +190,7 @@ class Child:
 
     @property
     def _watches(self) -> bool:
-        return bool(self._waits_for_quiet or self._wanted or self._followed)
+        return bool(self._waits_for_quiet or self._wanted or self._followed or self._runs_wanted)
 
     def _look(self) -> None:
         if self._followed is not None:
@@ -198,6 +204,11 @@ class Child:
             if rows:
                 self._wanted = None
                 tell("there", run=rows[0].id)
+        if self._runs_wanted:
+            ended = self._system.store.read(lambda view: view.counts()).get("runs.ended", 0)
+            if ended >= self._runs_wanted:
+                self._runs_wanted = 0
+                tell("finished", runs=ended)
         directory = self._system.kernel.parts.force.directory
         if self._waits_for_quiet and self._system.store.read(lambda view: is_quiet(view, directory)):
             self._waits_for_quiet = False
@@ -267,12 +278,22 @@ async def live(options: argparse.Namespace) -> None:
         die_after(name, tell)
     system = System.open(options.project, clock=clock, boundary=boundary, seed=options.seed)
     child = Child(system, clock, boundary)
-    await system.start()
     reader = threading.Thread(target=_read, args=(asyncio.get_running_loop(), child), daemon=True)
-    reader.start()
-    tell("ready", pid=os.getpid())
-    await child.stopped.wait()
-    await system.stop()
+
+    def ready(url: str) -> None:
+        reader.start()
+        tell("ready", pid=os.getpid(), url=url)
+
+    if options.serve:
+        # The server's libraries are half a second of a start.
+        from deputize.api.server import serve
+
+        await serve(system, ready=ready, stop=child.stopped)
+    else:
+        await system.start()
+        ready("")
+        await child.stopped.wait()
+        await system.stop()
     tell("stopped")
 
 
@@ -306,6 +327,7 @@ def main() -> None:
     parser.add_argument("--plant", choices=sorted(PLANTS), action="append", default=[], help="a bug to plant")
     parser.add_argument("--shift-s", type=float, default=0.0, help="begin with the clock shifted, in seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the back-offs")
+    parser.add_argument("--serve", action="store_true", help="be there over HTTP, as `deputize up` is")
     options = parser.parse_args()
     try:
         asyncio.run(live(options))

@@ -59,6 +59,14 @@ def _judged_once() -> None:
     set_in(start, "verdict_of", verdict)
 
 
+def _unasked() -> None:
+    def verdict(tx: Any, request: Request, force: Any, at_us: int) -> Any:
+        said, *more = verdict_of(tx, request, force, at_us)
+        return (replace(said, decision="allow") if said.decision == "demand" else said, *more)
+
+    set_in(start, "verdict_of", verdict)
+
+
 def _changes_unjudged() -> None:
     def verdict(tx: Any, request: Request, force: Any, at_us: int) -> Any:
         said, *more = verdict_of(tx, request, force, at_us)
@@ -133,6 +141,7 @@ PEOPLES: dict[str, Plant] = {
         "what was granted for one digest counts for another", _used_again
     ),
     "grant_by_requester": Plant("nobody is kept from approving their own request", _nobody_requests),
+    "unasked": Plant("what rules ask people for starts without them", _unasked),
     "judged_once": Plant("what was approved starts on the facts of when it was asked", _judged_once),
     "changes_unjudged": Plant("arguments that a person gave are not judged", _changes_unjudged),
     "no_deadline": Plant("an approval counts after its time", _no_deadline),

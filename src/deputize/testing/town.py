@@ -26,7 +26,8 @@ import pytest
 from deputize.automation import Outcome
 from deputize.event import EventData
 from deputize.money import Money
-from deputize.testing.crash import CrashHarness, HarnessError, Life
+from deputize.testing.crash import CrashHarness
+from deputize.testing.life import HarnessError, Life
 from deputize.town import Town
 
 SOURCE = "test"
