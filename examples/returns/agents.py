@@ -3,7 +3,7 @@
 The rules say what is permitted at all; `may` narrows that for one agent and never widens it.
 """
 
-from connectors import mail, payments, shop
+from connectors import books, mail, payments, shop
 
 from deputize import agent, budget
 
@@ -12,7 +12,7 @@ order_desk = agent(
     may=[
         *(shop.get_order, shop.get_customer, shop.get_product),
         *(shop.release_order, shop.hold_order, shop.cancel_order),
-        *(payments.refund, mail.send),
+        *(payments.get_charge, payments.refund, mail.send),
     ],
     budgets=[budget("100000.00 EUR", per="day", name="refunds for what is sold out")],
 )
@@ -35,3 +35,6 @@ help_desk = agent(
     budgets=[budget("20000 actions", per="day", operations="mail.send", name="answers")],
     service_level="interactive",
 )
+
+# Looks at what the others are about to do: see rules/refunds.toml.
+auditor = agent("auditor", may=[books.is_due])

@@ -76,3 +76,17 @@ def test_damage_without_a_photo_is_asked_about_first(shop: AtWork) -> None:
     with_photo = report.model_copy(update={"photo": "https://photos.example.com/1.jpg"})
     assert shop.answer(with_photo) == "done(refunded)"
     assert shop.refunds("damaged") == ["45.00 EUR"]
+
+
+def test_a_refund_that_the_books_do_not_bear_out_waits_for_a_person(shop: AtWork) -> None:
+    shop.order("twice-broken", "140.00 EUR", days_since_delivery=1, in_stock=False)
+    report = DamageReported(
+        order_id="twice-broken",
+        sku="sku-twice-broken",
+        description="in pieces",
+        photo="https://p.example.com/1.jpg",
+    )
+    assert shop.answer(report) == "done(refunded)"
+    card = shop.asks(report)
+    assert shop.refuse(card, by="kim", reason="it is paid back already") == "done(over-limit)"
+    assert shop.refunds("twice-broken") == ["140.00 EUR"]
