@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from deputize.store.protocol import CardRow
 from tests.support.desk import Desk, fault
@@ -27,6 +30,13 @@ async def pays(event: Event[Ask]) -> Outcome:
     word = await wait_for(Word, matching={"item": event.data.item}, within=timedelta(hours=1))
     await desk.pay(account=event.data.item, amount=Money(100 * event.data.n, "EUR"))
     return done(word.data.text)
+"""
+
+BESIDE = """
+@automation(on=Ask, agent=worker)
+async def pays(event: Event[Ask]) -> Outcome:
+    await together(desk.put(item="beside"), desk.pay(account="a", amount=Money(100, "EUR")))
+    return done("both")
 """
 
 BOTH = """
@@ -146,6 +156,30 @@ async def test_a_verifier_that_waits_for_a_person_itself_is_not_heard(tmp_path: 
         assert desk.seen == []
 
 
+async def test_nor_is_a_priced_one_that_does(tmp_path: Path, desk: Desk) -> None:
+    rules = VERIFIED + ASKS.replace("desk.pay", "audit.is_due").replace(
+        'ask_above = { amount = "50.00 EUR" }', "ask_always = true"
+    )
+    async with running(inquired_project(tmp_path, desk, rules, price=1_000)) as app:
+        run = await app.send(item="a", n=80)
+        card = await app.card()
+        (finding,) = card.body["findings"]
+        assert (card.id, finding["says"]) == (f"{run}/1", "cannot_tell")
+        assert desk.seen == []
+
+
+@pytest.mark.parametrize("price", [0, 1_000])
+async def test_an_agent_that_may_not_use_the_verifier_is_not_heard(
+    tmp_path: Path, desk: Desk, price: int
+) -> None:
+    agents = 'worker = agent("worker")\nauditor = agent("auditor", may=["desk.read"])'
+    async with running(inquired_project(tmp_path, desk, price=price, agents=agents)) as app:
+        await app.send(item="a", n=80)
+        (finding,) = (await app.card()).body["findings"]
+        assert finding["reason"] == "the agent auditor may not use audit.is_due"
+        assert desk.seen == []
+
+
 async def test_what_a_hard_rule_forbids_is_refused_before_anybody_verifies_it(
     tmp_path: Path, desk: Desk
 ) -> None:
@@ -260,6 +294,21 @@ async def test_a_priced_verifier_is_paid_from_its_agents_budget_and_asked_anew_w
         assert await app.label(run) == "done(Item)"
         assert app.budget("auditor: audits")[1] == 2_000
         assert len(desk.writes) == 1
+
+
+async def test_an_action_whose_verifier_was_in_doubt_goes_on_though_its_run_has_not_left_memory(
+    tmp_path: Path, desk: Desk
+) -> None:
+    desk.pages["/owed/a"] = {"minor": 100}
+    desk.lost_once.add("/owed/a")
+    desk.hold = asyncio.Event()
+    async with running(inquired_project(tmp_path, desk, automations=BESIDE, price=1_000)) as app:
+        run = await app.send(item="a")
+        # The other write is held at the service until this one is there, too.
+        await desk.seen_of(2)
+        desk.hold.set()
+        assert await app.label(run) == "done(both)"
+        assert [(entry.body or {})["path"] for entry in app.entries(run, "doubt")] == ["1.1/1"]
 
 
 async def test_a_run_is_not_cancelled_around_a_verifier_in_doubt(tmp_path: Path, desk: Desk) -> None:

@@ -24,6 +24,7 @@ LABELS = {
     "beside": "refund refund message",
     "lapse": "expired",
     "wonder": "yes",
+    "doubted": "refunded",
 }
 """How the run of each event ends, by the end of the event's id, whatever was killed."""
 
@@ -40,6 +41,9 @@ def asked_for(town: Town, name: str, *endings: str) -> Events:
             made.append(event("crash.beside", order, charge=charge, to=f"{order}@beside.example"))
         elif ending == "wonder":
             made.append(event("crash.wonder", order, to=f"{order}@wonder.example"))
+        elif ending == "doubted":
+            town.plant(order, 9_000)
+            made.append(event("crash.check", order, charge=charge, wants=ending, amount=7_000))
         elif ending == "lapse":
             made.append(event("crash.lapse", order, charge=charge))
         elif ending == "once-more":
@@ -73,6 +77,7 @@ def said(card: Mapping[str, Any]) -> list[dict[str, Any]]:
         "too-much": [other(card, 200_000, "lena")],
         "wrong": [yes("kim"), yes("otto"), yes("maya") | {"binding": "0" * 24}, yes("maya")],
         "once": [yes("maya")],
+        "doubted": [yes("kim")],
         "once-more": [yes("maya")],
     }.get(wants, [])
 
@@ -121,6 +126,8 @@ Play = Callable[[CrashHarness, str, Events], Life]
 
 SCENES: tuple[tuple[str, int, Play], ...] = (
     ("t1.in", 5, among_people),
+    ("read.in", 2, among_people),
+    ("rehearsed.in", 1, among_people),
     ("t1.after", 1, among_people),
     ("approve.before", 1, among_people),
     ("approve.in", 3, among_people),

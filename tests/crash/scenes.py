@@ -47,6 +47,7 @@ def everything(town: Town, name: str) -> Events:
         event("crash.parent", f"{name}-parent", to=f"{name}@parent.example"),
         event("crash.briefly", f"{name}-briefly", charge=f"ch-{name}-4"),
         event("crash.by_key", f"{name}-by-key", charge=f"ch-{name}-5"),
+        event("crash.check", f"{name}-check", charge=f"ch-{name}-3"),
     ]
 
 
@@ -169,6 +170,7 @@ SCENES: dict[str, Scene] = {
     "t3.after": Scene(nths=(1, 3)),
     "group.before_commit": Scene(nths=(1, 4)),
     "group.after_commit": Scene(nths=(1, 4)),
+    "rehearsed.in": Scene(only="check"),
     "drift.in": Scene(faults=(fault("malformed", "mail", "send"),)),
     "attempt.before": Scene(faults=_BUSY, nths=(1, 2)),
     "attempt.in": Scene(faults=_BUSY, nths=(1, 2)),

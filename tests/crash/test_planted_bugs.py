@@ -101,6 +101,20 @@ def too_late(harness: CrashHarness, plant: str, events: Events) -> None:
     life.stop()
 
 
+def long_after(harness: CrashHarness, plant: str, events: Events) -> None:
+    """A person approves in spite of what was found two hours ago."""
+    harness.saying = said
+    life = harness.life(plants=[plant])
+    life.send(asked_for(harness.town, f"planted-{plant}", "doubted"))
+    life.wait("accepted")
+    life.tell("until", automation="checks", state="waiting")
+    life.wait("there")
+    life.tell("shift", seconds=7_200)
+    life.wait("shifted")
+    harness.settle(life)
+    life.stop()
+
+
 def two_before_and_after(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Maya says yes to what Kim then changes; of what it is now, Lena alone does."""
     return [yes("lena")] if "~" in card["path"] else [yes("maya"), other(card, 6_500, "kim")]
@@ -140,6 +154,10 @@ HUNTS = (
     Hunt("all_grants_used", "approvals_are_used_once", (), among("change-asked")),
     Hunt("change_forgotten", "changes_follow_what_they_change", (), among("change")),
     Hunt("due_at_once", "no_is_said_by_people_or_time", (), among("approve lapse", lambda card: [])),
+    Hunt("disagreement_ignored", "what_rules_ask_for_is_granted", (), among("doubted")),
+    Hunt("not_found_out", "what_rules_want_found_out_is_found_out", ("check",), in_one_life),
+    Hunt("rehearsed_in_earnest", "every_send_has_an_intent", ("check",), in_one_life),
+    Hunt("finding_good_for_ever", "what_rules_want_found_out_is_found_out", (), long_after),
     Hunt("chain_without_links", "the_chain_is_whole", ("hold",), in_one_life),
 )  # fmt: skip
 

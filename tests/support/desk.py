@@ -50,6 +50,8 @@ class Desk:
     unkeyed: list[dict[str, Any]] = field(default_factory=list)
     pages: dict[str, Any] = field(default_factory=dict)
     """What a GET of a path is answered, as JSON; a number is a status."""
+    lost_once: set[str] = field(default_factory=set)
+    """The next request for one of these gets no answer."""
     late: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     in_flight: int = 0
     in_flight_max: int = 0
@@ -142,6 +144,9 @@ async def _answer(desk: Desk, sent: Sent) -> bytes | None:
     if look and taken is None:
         found = desk.effects.get(sent.path.removeprefix("/keys/"))
         return _http(200, {"found": found})
+    if sent.path in desk.lost_once:
+        desk.lost_once.discard(sent.path)
+        return None
     if sent.method == "GET" and taken is None and sent.path in desk.pages:
         page = desk.pages[sent.path]
         return _http(page, {}) if isinstance(page, int) else _http(200, page)

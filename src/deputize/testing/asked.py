@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deputize import canonical
@@ -18,6 +18,7 @@ from deputize.person import KEEPER, Directory
 from deputize.rule import RuleLine
 from deputize.testing.case import Case
 from deputize.testing.evidence import ApprovalRow, LedgerEvidence
+from deputize.testing.inquired import disagreed
 from deputize.testing.judged import Judged
 from deputize.undo import UNDO
 
@@ -185,10 +186,12 @@ def due_of(asked: Judged) -> int:
 
 
 def binding_of(case: Case, one: Judged, asked: Judged) -> str:
-    """What a grant is bound to: this action, its arguments and contract, and the rules shown."""
+    """What a grant is bound to: this action, its arguments and contract, the rules shown, and what was found
+    against it."""
     contract = case.contracts[one.body["op"]]
     action_id, digest = f"{one.run.id}/{one.path}", _digest(one.body["args"])
-    rules = sorted(asked.body["rules"])
+    found = (disagreed(asked, rule) for rule in asked.verdict.rules)
+    rules = sorted([*asked.body["rules"], *{one.mark for one in found if one is not None}])
     bound = [action_id, contract.name, contract.digest, digest, one.run.agent, rules]
     return canonical.digest(canonical.encode(bound))[:24]
 
@@ -226,19 +229,21 @@ def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) ->
             and word.person
             in _asked_of(demand, one.run.automation, case.force.directory, word.at_us - asked_us)
         }
-        if len(granted) < demand.people or demand.tier != "approval":
+        if len(granted) < demand.people:
             by = ", ".join(sorted(granted)) or "nobody"
             yield f'{one.place}: "{rule.title}" wants {demand.people} to grant it, and {by} did'
 
 
 def _demands(one: Judged) -> list[Demand]:
-    return [rule.demand or Demand("approval") for rule in _asking_rules(one)]
+    demands = (rule.demand or Demand("approval") for rule in _asking_rules(one))
+    return [replace(demand, tier="approval") for demand in demands]
 
 
 def _asking_rules(one: Judged) -> list[RuleLine]:
-    """The rules that ask for people's word, or for what nobody can give; not those that have it wait."""
+    """The rules that ask for people's word, also where what they want found out was found against it; not
+    those that have it wait."""
     demanding = one.verdict.rules if one.verdict.decision == "demand" else ()
-    return [rule for rule in demanding if rule.tier != "wait"]
+    return [rule for rule in demanding if rule.tier == "approval" or disagreed(one, rule) is not None]
 
 
 def _asked_of(demand: Demand, automation: str, directory: Directory, waited_us: int) -> set[str]:

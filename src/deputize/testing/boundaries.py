@@ -18,6 +18,7 @@ BOUNDARIES: dict[str, str] = {
     "read.before": "a read was judged, and is not sent",
     "read.after": "a read was answered, and its result is nowhere",
     "read.in": "a read's result is written, and not committed",
+    "rehearsed.in": "what a rehearsal came to is written, and not committed",
     # asking people
     "t1.in": "rules ask for people's word, what is asked of them is written, and not committed",
     "t1.after": "people are asked, and the run is still in memory",

@@ -18,6 +18,7 @@ from deputize.testing.asked import ASKED
 from deputize.testing.case import Case
 from deputize.testing.evidence import keys_of
 from deputize.testing.histories import DONE, NOT_DONE, Round
+from deputize.testing.inquired import what_rules_want_found_out_is_found_out
 from deputize.testing.replaying import replay_differences
 from deputize.undo import UNDO
 
@@ -46,7 +47,7 @@ def every_send_has_an_intent(case: Case) -> Iterator[str]:
     """No request that changes anything leaves without a durable intent of its key."""
     known = {one.key for one in case.rounds}
     for row in case.town.access:
-        if row["method"] != "GET" and row["key"] is not None and row["key"] not in known:
+        if row["method"] != "GET" and row["key"] not in known:
             yield f"{row['service']}.{row['operation']} was asked with key {row['key']}, which no intent has"
     for key in keys_of(case.town.book):
         if key not in known:
@@ -258,6 +259,7 @@ CHECKS: dict[str, Callable[[Case], Iterator[str]]] = {
         projections_equal_a_rebuild,
         the_chain_is_whole,
         *ASKED,
+        what_rules_want_found_out_is_found_out,
     )
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deputize.finding import is_child
 from deputize.kernel.judging import InForce
 from deputize.ledger import Entry
 from deputize.rule import Question, Verdict
@@ -81,25 +82,27 @@ class _Judging:
             self._end(run.no, body["path"])
             if not body["released"]["spend"]:
                 self._take_back(run.no, body["path"])
+        # An inquiry may be somebody else's than the run's agent.
+        agent = body["agent"] if is_child(body["path"]) else run.agent
         rules, calendar, at = self._force.rules, self._force.calendar, entry.at_us
         args, operation = body["args"], body["op"]
         facts: dict[str, int] = {}
         counts: list[tuple[Counted, int]] = []
         for need in rules.needs(operation):
             facts[need.counter] = 0
-            if need.applies(run.agent, run.automation, args):
-                counted = (need.counter, need.subject(run.agent, args), calendar.start(need.per, at))
+            if need.applies(agent, run.automation, args):
+                counted = (need.counter, need.subject(agent, args), calendar.start(need.per, at))
                 facts[need.counter] = self._facts[counted]
                 if not need.under_way:
                     counts.append((counted, need.weight(args)))
         minute, weekday = calendar.time_of_day(at)
-        question = Question(run.agent, run.automation, operation, args, facts, minute, weekday)
+        question = Question(agent, run.automation, operation, args, facts, minute, weekday)
         if entry.type == "intent":
             self._standing[run.no, body["path"]] = counts
             for counted, weight in counts:
                 self._facts[counted] += weight
             needs = rules.under_way(operation)
-            self._begin(run.no, body["path"], [(n.counter, n.subject(run.agent, args), 0) for n in needs])
+            self._begin(run.no, body["path"], [(n.counter, n.subject(agent, args), 0) for n in needs])
         return Judged(run, entry, body, rules.judge(question))
 
     def _begin(self, run: int, path: str, counts: list[Counted]) -> None:

@@ -24,6 +24,7 @@ from deputize.store.sqlite import tx as sqlite_tx
 from deputize.store.sqlite.tx import SqliteTx
 from deputize.system import ConnectorPerformer
 from deputize.testing.planting import Plant, set_in
+from deputize.testing.plants_inquiries import INQUIRIES
 from deputize.testing.plants_people import PEOPLES
 
 Append = Callable[[SqliteTx, int, int, Any], int]
@@ -263,30 +264,40 @@ def _receipt_forgotten() -> None:
     _drafts(lambda draft: [] if draft.type == "receipt" else [draft])
 
 
-PLANTS: dict[str, Plant] = PEOPLES | {
-    "send_before_commit": Plant("it sends while the intent is not committed", _send_before_commit),
-    "sent_while_asked": Plant("what people are asked for is sent meanwhile", _sent_while_asked),
-    "resend_after_recovery": Plant("a new owner sends open intents again", _resend_after_recovery),
-    "sent_twice": Plant("each request goes out twice", _sent_twice),
-    "lease_freed_on_doubt": Plant("a doubt lets go of its lease", _lease_freed_on_doubt),
-    "held_money_forgotten": Plant(
-        "a receipt does not settle what was held", lambda: _body(("receipt",), holds=[])
-    ),
-    "fact_kept_on_declined": Plant(
-        "a declined action stays counted", lambda: _body(("declined",), counted=[])
-    ),
-    "answer_used_twice": Plant("a person's answer stays to be taken in", _answers_stay),
-    "versions_unchecked": Plant("an overtaken writer may append", _versions_unchecked),
-    "overtaken_writer": Plant("no bug: a writer that was overtaken, and is turned away", _stale_writer),
-    "key_of_each_attempt": Plant("every attempt has a key of its own", _key_of_each_attempt),
-    "no_settle_time": Plant("absence is believed before a late effect can have landed", _no_settle_time),
-    "key_good_for_ever": Plant("a doubt is repeated after its key was forgotten", _key_good_for_ever),
-    "repeat_speaks_for_all": Plant(
-        "a repeat that is told no settles the first send too", _repeat_speaks_for_all
-    ),
-    "receipt_forgotten": Plant("a result is handed back, and its receipt is not written", _receipt_forgotten),
-    "projection_beside_the_fold": Plant("something else than the fold writes a projection", _beside_the_fold),
-    "attempts_not_recorded": Plant("a further attempt is sent without being durable", _attempts_not_recorded),
-    "accepted_at_once": Plant("an event is accepted before it is committed", _accepted_at_once),
-    "chain_without_links": Plant("an entry's hash does not cover the one before it", _first_is_last),
-}
+PLANTS: dict[str, Plant] = (
+    PEOPLES
+    | INQUIRIES
+    | {
+        "send_before_commit": Plant("it sends while the intent is not committed", _send_before_commit),
+        "sent_while_asked": Plant("what people are asked for is sent meanwhile", _sent_while_asked),
+        "resend_after_recovery": Plant("a new owner sends open intents again", _resend_after_recovery),
+        "sent_twice": Plant("each request goes out twice", _sent_twice),
+        "lease_freed_on_doubt": Plant("a doubt lets go of its lease", _lease_freed_on_doubt),
+        "held_money_forgotten": Plant(
+            "a receipt does not settle what was held", lambda: _body(("receipt",), holds=[])
+        ),
+        "fact_kept_on_declined": Plant(
+            "a declined action stays counted", lambda: _body(("declined",), counted=[])
+        ),
+        "answer_used_twice": Plant("a person's answer stays to be taken in", _answers_stay),
+        "versions_unchecked": Plant("an overtaken writer may append", _versions_unchecked),
+        "overtaken_writer": Plant("no bug: a writer that was overtaken, and is turned away", _stale_writer),
+        "key_of_each_attempt": Plant("every attempt has a key of its own", _key_of_each_attempt),
+        "no_settle_time": Plant("absence is believed before a late effect can have landed", _no_settle_time),
+        "key_good_for_ever": Plant("a doubt is repeated after its key was forgotten", _key_good_for_ever),
+        "repeat_speaks_for_all": Plant(
+            "a repeat that is told no settles the first send too", _repeat_speaks_for_all
+        ),
+        "receipt_forgotten": Plant(
+            "a result is handed back, and its receipt is not written", _receipt_forgotten
+        ),
+        "projection_beside_the_fold": Plant(
+            "something else than the fold writes a projection", _beside_the_fold
+        ),
+        "attempts_not_recorded": Plant(
+            "a further attempt is sent without being durable", _attempts_not_recorded
+        ),
+        "accepted_at_once": Plant("an event is accepted before it is committed", _accepted_at_once),
+        "chain_without_links": Plant("an entry's hash does not cover the one before it", _first_is_last),
+    }
+)

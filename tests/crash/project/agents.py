@@ -1,3 +1,4 @@
 from deputize import agent
 
 desk = agent("desk")
+auditor = agent("auditor")

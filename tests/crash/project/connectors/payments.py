@@ -11,9 +11,24 @@ class Refund(BaseModel):
     id: str
 
 
+class Charge(BaseModel):
+    id: str
+    refunded: Money
+
+
 async def find_refund(call: Call, charge: str, amount: Money) -> Refund | None:
     found = (await call.get("/refunds", params={"key": call.key})).json()["refunds"]
     return Refund(id=found[0]["id"]) if found else None
+
+
+@connector.operation(effect="read", timeout_s=0.5)
+async def get_charge(call: Call, charge: str) -> Charge:
+    return Charge.model_validate((await call.get(f"/charges/{charge}")).json())
+
+
+async def foretell_refund(call: Call, charge: str, amount: Money) -> Refund:
+    asked = {"charge": charge, "amount_minor": str(amount.minor), "currency": amount.currency}
+    return Refund(id=(await call.get("/refunds/preview", params=asked)).json()["id"])
 
 
 @connector.operation(
@@ -25,6 +40,8 @@ async def find_refund(call: Call, charge: str, amount: Money) -> Refund | None:
     key_valid=hours(24),
     lookup=find_refund,
     lookup_conclusive=True,
+    rehearse=foretell_refund,
+    before=get_charge,
 )
 async def refund(call: Call, charge: str, amount: Money) -> Refund:
     return await _refund(call, charge, amount)
