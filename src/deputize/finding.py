@@ -7,7 +7,7 @@ the rule. Any other is put before a person.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from deputize import canonical
@@ -34,9 +34,11 @@ class Inquiry:
     tier: Literal["rehearse", "verify"]
     verifier: str = ""
     by: str = ""
+    briefly: bool = field(default=False, compare=False)
+    """No rule wants it, and people should not wait for it: it is tried once."""
 
 
-REHEARSAL = Inquiry("rehearse")
+SHOWN = Inquiry("rehearse", briefly=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ async def test_a_card_whose_service_cannot_tell_asks_all_the_same(tmp_path: Path
         run = await app.send(item="a", n=80)
         card = await app.card()
         assert card.body["findings"][0]["says"] == "cannot_tell" and "marks" not in card.body
+        assert len(desk.seen) == 2, "nobody waits for what a card could show besides: it is tried once"
         await app.kernel.approving.approve(card.id, binding=card.body["binding"], person="maya")
         assert await app.label(run) == "done(Paid)"
 

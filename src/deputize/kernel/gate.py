@@ -94,7 +94,10 @@ class Gate:
         """An action of an inquiry about another: it goes this same way, but waits for nobody."""
         args = canonical.decode(action.args)
         amount = action.operation.amount(args)
-        request = Request(about.run, path, action, args, amount, inquiring=True, acting=by)
+        tries = about.attempts_max
+        request = Request(
+            about.run, path, action, args, amount, inquiring=True, attempts_max=tries, acting=by
+        )
         alone = not self.parts.force.rules.needs(action.operation.name)
         read = action.operation.contract.unpriced_read and alone
         return await (self._read(request) if read else self._write(request))
@@ -174,6 +177,7 @@ class Gate:
     ) -> bytes | CallFailed | None:
         """The answer to what only reads, or why there is none; None where the run does not go on."""
         operation, attempt = request.action.operation, 1
+        attempts_max = request.attempts_max or operation.contract.attempts_max
         while True:
             self.parts.boundary("read.before")
             try:
@@ -181,7 +185,7 @@ class Gate:
             except (CallDeclined, CallDrifted, CallBroken) as error:
                 return error
             except CallFailed as error:
-                if attempt >= operation.contract.attempts_max:
+                if attempt >= attempts_max:
                     return CallFailed(f"no answer after {attempt} attempts; the last: {error.reason}")
                 wait_s = self._back_off_s(operation, attempt, error)
                 turn.leave()

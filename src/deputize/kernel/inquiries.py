@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deputize.finding import CHILD, FRESH_US, INQUIRIES_MAX, REHEARSAL, Findings, Inquiry, inquiries_of
+from deputize.finding import CHILD, FRESH_US, INQUIRIES_MAX, SHOWN, Findings, Inquiry, inquiries_of
 from deputize.kernel.asking import Open
 from deputize.kernel.judging import Request
 from deputize.rule import Verdict
@@ -27,7 +27,7 @@ def worth_showing(request: Request, findings: Findings) -> tuple[Inquiry, ...]:
     """What no rule wants, but people who are asked should see: what there was before, and would be after."""
     contract = request.action.operation.contract
     can_tell = contract.rehearse or contract.before
-    return (REHEARSAL,) if can_tell and REHEARSAL not in findings else ()
+    return (SHOWN,) if can_tell and SHOWN not in findings else ()
 
 
 def next_child(view: View, request: Request) -> int:

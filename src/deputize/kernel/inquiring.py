@@ -6,7 +6,7 @@ They are the children of what they are about: `3/1`, `3/2`. Their answers go to 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -66,6 +66,8 @@ class Inquiring:
 
     async def _rehearsal(self, request: Request, inquiry: Inquiry, child: int) -> tuple[Finding | None, int]:
         operation, shown = request.action.operation, {}
+        if inquiry.briefly:
+            request = replace(request, attempts_max=1)
         if operation.before is not None:
             what = f"what {operation.name} would change"
             reading = _action(operation.before, operation.args_before(request.action.args), what)

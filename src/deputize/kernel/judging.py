@@ -59,6 +59,8 @@ class Request:
     changers: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     inquiring: bool = False
+    attempts_max: int = 0
+    """Of what only reads: how often it is tried; 0 is as often as its contract says."""
     acting: Agent | None = None
 
     @property
