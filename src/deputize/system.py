@@ -24,6 +24,7 @@ from deputize.kernel.lanes import Lane
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.sources import Sources
 from deputize.kernel.time import Calendar, LedgerTime
+from deputize.kernel.tokens import Opener
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
 from deputize.notify.channels import Channel, open_channels
@@ -99,6 +100,7 @@ class System:
         restart: Callable[[str], None] = restart_process,
         watchdog: Watchdog | None = None,
         processor: OneProcessor | None = None,
+        opener: Opener | None = None,
     ) -> None:
         self.project = project
         self._processor = processor
@@ -136,6 +138,7 @@ class System:
                 random=Random(seed),
                 restart=restart,
                 watchdog=watchdog or Watchdog(None),
+                opener=opener or Opener(),
             )
         )
         self.sources = Sources(

@@ -13,6 +13,7 @@ from deputize.api.problem import answer
 from deputize.api.show import show_source
 from deputize.clock import iso
 from deputize.operation import Contract
+from deputize.store.telling import rules_changed
 from deputize.system import System
 
 router = APIRouter(prefix="/v1")
@@ -64,7 +65,8 @@ async def list_rules(system: Here) -> Response:
         }
         for one in rules.explain()
     ]
-    return answer(system, {"digest": rules.digest, "rules": shown})
+    changed = system.store.read(lambda view: rules_changed(view, rules.digest))
+    return answer(system, {"digest": rules.digest, "changed": changed, "rules": shown})
 
 
 @router.get("/connectors")

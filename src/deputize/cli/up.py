@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from deputize.config import Settings
+    from deputize.kernel.tokens import Opener
     from deputize.system import System
 
 HELD_FILE = "held.txt"
@@ -37,11 +40,27 @@ def up(here: Here, words: list[str]) -> int:
         watchdog = Watchdog(project.settings.data / HELD_FILE)
         restart = Restart(here.root)
         processor = OneProcessor(SystemClock())
-        system = System(project, watchdog=watchdog, processor=processor, restart=restart)
+        opener = _opener(project.settings)
+        system = System(project, watchdog=watchdog, processor=processor, restart=restart, opener=opener)
         asyncio.run(_serve(system, here, listener))
     if restart.reason:
         restart_process(restart.reason)
     return 0
+
+
+def _opener(settings: Settings) -> Opener:
+    """Whoever commands here speak for, and the account that this process runs as."""
+    from deputize.cli.process import login_of
+    from deputize.kernel.tokens import Opener
+
+    login = login_of(settings.data)
+    token = settings.person_token or (login["token"] if login is not None else "")
+    try:
+        account = getpass.getuser()
+    except (OSError, KeyError):
+        # An account without a name, as in some containers.
+        account = str(os.getuid())
+    return Opener(token.encode(), account)
 
 
 def _address(settings: Settings) -> socket:

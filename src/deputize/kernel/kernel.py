@@ -32,7 +32,7 @@ from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
-from deputize.kernel.tokens import Tokens
+from deputize.kernel.tokens import Opener, Tokens
 from deputize.kernel.unwinding import Unwinding
 from deputize.kernel.waiting import WAKE_MAX, Woken, wake_due
 from deputize.kernel.watchdog import Watchdog
@@ -62,6 +62,7 @@ class Given:
     random: Random
     restart: Callable[[str], None]
     watchdog: Watchdog
+    opener: Opener
 
 
 class Kernel:
@@ -202,14 +203,20 @@ class Kernel:
             self.parts.stops.stop(name.removeprefix(STOP_SETTING), reason)
         before = tx.setting("clock_back")
         self.parts.time.no_repeat_before = max(self.parts.time.no_repeat_before, int(before or 0))
-        body = {"epoch": self.parts.store.epoch, "ruleset": self.parts.force.rules.digest}
+        self.tokens.take_in(tx)
+        by = self.tokens.opened_by(self.given.opener)
+        body = {"epoch": self.parts.store.epoch, "ruleset": self.parts.force.rules.digest, "by": by}
         tx.append(SYSTEM, tx.version(SYSTEM), [Draft("opened", body)])
         known = tx.setting("ruleset")
         if known != self.parts.force.rules.digest:
-            source = {"digest": self.parts.force.rules.digest, "source": self.parts.force.rules.source()}
-            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("rules", source)])
+            # Rules are changed in files: whoever starts the process with them answers for the change.
+            changed = {
+                "digest": self.parts.force.rules.digest,
+                "source": self.parts.force.rules.source(),
+                "by": by,
+            }
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("rules", changed)])
             tx.set_setting("ruleset", self.parts.force.rules.digest)
-        self.tokens.take_in(tx)
 
     def _clock_back(self, no_repeat_before: int) -> None:
         """The clock was set back: from now on, and for every later owner, no older key is repeated."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from deputize import canonical
@@ -20,6 +21,14 @@ TOKENS_MAX = 20
 """Of one person at one time."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Who starts a process: a person, by a token that commands keep, and the account of the machine."""
+
+    token: bytes = b""
+    account: str = ""
 
 
 class Tokens:
@@ -47,6 +56,11 @@ class Tokens:
         known = self._known.get(digest_of(token))
         person = self._people.get(known.person) if known is not None else None
         return (person, known) if person is not None and known is not None else None
+
+    def opened_by(self, opener: Opener) -> dict[str, str]:
+        """Who starts a process, as an entry tells it; no person where nobody is known by the token."""
+        found = self.find(opener.token) if opener.token else None
+        return {"person": found[0].name if found is not None else "", "account": opener.account}
 
     def of(self, person: str) -> list[Token]:
         """A person's tokens, oldest first."""

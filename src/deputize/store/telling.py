@@ -94,6 +94,15 @@ def _rulesets(view: View) -> list[RuleTexts]:
     ]
 
 
+def rules_changed(view: View, digest: str) -> dict[str, Any] | None:
+    """When a rule set last came into force, and who started the process with it: `{"at", "by"}`."""
+    for entry in reversed(view.entries(SYSTEM)):
+        if entry.type == "rules" and entry.body is not None and entry.body["digest"] == digest:
+            # Ledgers of before people had tokens do not say who.
+            return {"at": iso(entry.at_us), "by": entry.body.get("by")}
+    return None
+
+
 def rule_texts(source: str) -> dict[str, RuleText]:
     """The titles in a rule set's text, by rule id, and by what a rule counts under."""
     found: dict[str, RuleText] = {}
