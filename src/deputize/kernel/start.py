@@ -178,7 +178,12 @@ def _demanded(
     approvals = granted(tx, request, wanted, force, asked)
     if approvals is None:
         if not force.directory.people:
-            return refuse(tx, request, f"{verdict.sentence()}, and there is nobody to ask", at)
+            return refuse(
+                tx,
+                request,
+                f"{verdict.sentence()}, and there is nobody to ask: add [people.NAME] to deputize.toml",
+                at,
+            )
         return ask(tx, request, wanted, facts, force, asked)
     return _Met(tuple(approvals), wanted.findings)
 
