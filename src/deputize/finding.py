@@ -55,19 +55,21 @@ class Finding:
     shown: Mapping[str, Any]
     path: str
     at_us: int
+    about: str = ""
+    """A digest of all that it is about: see `deputize.kernel.inquiries.about_of`."""
 
     @property
     def mark(self) -> str:
         """What tells it from another: a person who approves in spite of it approves in spite of just this."""
         one = self.inquiry
-        said = [one.tier, one.verifier, one.by, self.says, dict(self.shown)]
+        said = [one.tier, one.verifier, one.by, self.says, self.reason, dict(self.shown)]
         return canonical.digest(canonical.encode(said))[:16]
 
     def body(self) -> dict[str, Any]:
         """As an entry tells it."""
         inquiry = {"tier": self.inquiry.tier, "verifier": self.inquiry.verifier, "by": self.inquiry.by}
         said = {"says": self.says, "reason": self.reason, "shown": dict(self.shown)}
-        return inquiry | said | {"path": self.path, "at": self.at_us}
+        return inquiry | said | {"path": self.path, "at": self.at_us, "about": self.about}
 
 
 Findings = Mapping[Inquiry, Finding]
@@ -76,7 +78,8 @@ Findings = Mapping[Inquiry, Finding]
 def finding_of_body(body: Mapping[str, Any]) -> Finding:
     """A finding as an entry has it."""
     inquiry = Inquiry(body["tier"], body["verifier"], body["by"])
-    return Finding(inquiry, body["says"], body["reason"], body["shown"], body["path"], body["at"])
+    said = body["says"], body["reason"], body["shown"]
+    return Finding(inquiry, *said, body["path"], body["at"], body["about"])
 
 
 def inquiry_of(rule: RuleLine) -> Inquiry | None:

@@ -132,6 +132,11 @@ class RuleSet(Protocol):
         """Whether a rule of this operation may demand something before it starts."""
         ...
 
+    @property
+    def inquires(self) -> bool:
+        """Whether any rule wants something to be found out before an action starts."""
+        ...
+
     def judge(self, question: Question) -> Verdict:
         """Decide. Never raises for what a question holds: an error is a refusal."""
         ...

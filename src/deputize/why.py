@@ -5,7 +5,7 @@ Pure: ledger entries in, sentences and the facts behind them out. `store/telling
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -79,7 +79,7 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
     started = next((e for e in reversed(own) if e.type == "intent"), asked)
     sentences = [
         *_asked(telling, asked, asked.body),
-        *_judged(telling, started, started.body or {}),
+        *_judged(telling, started, started.body or {}, own),
         *_found(started.body or {}),
         *_taken(telling, started.body or {}),
         *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
@@ -124,17 +124,30 @@ def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
     ]
 
 
-def _judged(telling: Telling, entry: Entry, body: Body) -> list[str]:
+def _wanted(title_of: Callable[[str], str], body: Body, own: Sequence[Entry]) -> list[str]:
+    """Which rules wanted people's word for an action, and which only wanted more to be known."""
+    asked = next((entry.body for entry in reversed(own) if entry.type == "asked" and entry.body), None) or {}
+    gave = [one["person"] for one in body.get("approvals", ())]
+    given = f", which {listed(gave)} gave" if gave else ""
+    of_people = [title_of(id) for id in asked.get("rules", ())]
+    others = [title_of(id) for id in body.get("rules", ()) if id not in asked.get("rules", ())]
+    sentences = [f"{listed(of_people)} wanted an approval{given}."] if of_people else []
+    if others and body.get("findings"):
+        sentences.append(f"{listed(others)} wanted more to be found out first.")
+    return sentences
+
+
+def _judged(telling: Telling, entry: Entry, body: Body, own: Sequence[Entry]) -> list[str]:
     ruleset = body.get("ruleset", "")
-    titles = [quoted(telling.rule(id, ruleset, entry.seq).title) for id in body.get("rules", ())]
+
+    def title_of(id: str) -> str:
+        return quoted(telling.rule(id, ruleset, entry.seq).title)
+
+    titles = [title_of(id) for id in body.get("rules", ())]
     sentences = []
     # Reads were recorded without their rules once; a refusal by the rules names no set of them.
-    if entry.type == "asked" or body.get("approvals"):
-        gave = [one["person"] for one in body.get("approvals", ())]
-        given = f", which {listed(gave)} gave" if gave else ""
-        sentences.append(f"{listed(titles)} wanted an approval{given}.")
-    elif body.get("findings"):
-        sentences.append(f"{listed(titles)} wanted more to be found out first, and what was found agrees.")
+    if entry.type == "asked" or body.get("approvals") or body.get("findings"):
+        sentences += _wanted(title_of, body, own)
     elif entry.type in ("intent", "read") or ruleset:
         by = f" by {listed(titles)}" if titles else ""
         free = "" if entry.type == "intent" else "; it only reads and costs nothing, so nothing was reserved"

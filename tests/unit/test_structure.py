@@ -33,7 +33,7 @@ MAY_IMPORT = {
 }
 """Who may import what; `system`, `project`, `config`, `api`, `cli`, `demo` and `testing` stand above."""
 
-READS_ENVIRONMENT = {"config.py", "testing/crash.py"}
+READS_ENVIRONMENT = {"config.py", "testing/crash.py", "testing/life.py"}
 PERFORMS = {"kernel/gate.py", "kernel/doubts.py"}
 LONG = {
     "testing/store_suite.py": "a suite",

@@ -107,9 +107,9 @@ def ask(
     tx: Tx, request: Request, wanted: OfPeople, facts: Mapping[str, int], force: InForce, asked: Open | None
 ) -> Asked:
     """Ask people, unless the same is asked of the same already."""
-    ids, demands = [rule.id for rule in wanted.rules], demands_of(wanted.rules)
-    if asked is not None and _is_asked(asked, request, wanted) and set(demands) <= set(asked.demands):
+    if asked is not None and still_asked(asked, request, wanted):
         return Asked(asked.due)
+    ids, demands = [rule.id for rule in wanted.rules], demands_of(wanted.rules)
     run, action, at = request.run, request.action, tx.at_us
     contract = action.operation.contract
     due = at + min(int(demand.within_s * 1_000_000) for demand in demands)
@@ -144,6 +144,12 @@ def ask(
     }
     run.version = tx.append(run.no, run.version, [Draft("asked", body)])
     return Asked(due)
+
+
+def still_asked(asked: Open, request: Request, wanted: OfPeople) -> bool:
+    """Whether all that is wanted of people is before them already."""
+    demands = set(demands_of(wanted.rules))
+    return bool(demands) and demands <= set(asked.demands) and _is_asked(asked, request, wanted)
 
 
 def changers_of(view: View, run_no: int, path: str) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from deputize import canonical
 from deputize.action import Action
+from deputize.agent import Agent
 from deputize.call import CallFailed
 from deputize.errors import StoreError
+from deputize.finding import is_child
 from deputize.kernel.asking import changers_of
 from deputize.kernel.gate import Gate
 from deputize.kernel.judging import Request
@@ -262,7 +264,20 @@ class Doubts:
         action.expects = begun.expects
         args = canonical.decode(begun.args)
         changers = changers_of(tx, begun.run_no, begun.path)
-        request = Request(run, begun.path, action, args, operation.amount(args), changers=changers)
+        inquiring, amount = is_child(begun.path), operation.amount(args)
+        name = intent.body["agent"]
+        # An agent that is not there any more may do nothing.
+        by = self._parts.agents.get(name) or Agent(name, may=frozenset())
+        request = Request(
+            run,
+            begun.path,
+            action,
+            args,
+            amount,
+            changers=changers,
+            inquiring=inquiring,
+            acting=by if inquiring else None,
+        )
         force, ledger_id = self._parts.force, self._parts.store.ledger_id
         again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend, person=person)
         self._recording.append(tx, begun.run_no, [draft])
@@ -288,7 +303,9 @@ class Doubts:
     def _turn(self, begun: Begun, operation: Operation[..., Any]) -> Turn:
         """A turn for an action whose run may have left memory."""
         row = self._parts.store.read(lambda view: view.run_no(begun.run_no))
-        agent, automation = (row.agent, row.automation) if row is not None else ("", "")
+        action = self._parts.store.read(lambda view: view.action(begun.run_no, begun.path))
+        agent = action.agent if action is not None else ""
+        automation = row.automation if row is not None else ""
         scopes = scopes_of(agent, operation.contract.connector, automation, begun.run_id)
         return self._gate.turn(scopes, 0, automation)
 

@@ -231,8 +231,8 @@ class Gate:
                 if isinstance(started, AnsweredStart):
                     return None
                 if isinstance(started, Inquire):
-                    place.leave(next_too=True)
-                    found = await self._inquiring.answer(request, started.inquiries, started.child)
+                    # Its place in a line is kept: nobody goes before it while it is found out.
+                    found = await self._inquiring.answer(request, started)
                     if found is None:
                         return None
                     request = replace(request, findings=(*request.findings, *found))

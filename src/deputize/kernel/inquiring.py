@@ -5,6 +5,7 @@ They are the children of what they are about: `3/1`, `3/2`. Their answers go to 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,14 +19,20 @@ from deputize.call import CallDeclined, CallFailed
 from deputize.errors import ContractError
 from deputize.finding import CHILD, Finding, Inquiry
 from deputize.kernel.judging import Request
+from deputize.kernel.live import UNSETTLED
 from deputize.kernel.parts import Parts
 from deputize.kernel.result import Known, Result, unmet_of, unmet_sentence
 from deputize.kernel.settling import Settling
+from deputize.kernel.start import Inquire
 from deputize.operation import Operation
 from deputize.sentence import short
 from deputize.verification import Intent, Says, Verification
 
 REASON_CHARS_MAX = 500
+SHOWN_BYTES_MAX = 8_000
+"""What is found is told on cards and in the entries that rest on it up to this size."""
+
+LEFT_MAX = 10_000
 
 Carried = Callable[[Request, str, Action[Any], Agent], Awaitable[Result | None]]
 Rehearsed = Callable[[Request], Awaitable[bytes | CallFailed | None]]
@@ -48,27 +55,48 @@ class Inquiring:
         self._settling = settling
         self._carry_out = carry_out
         self._rehearse = rehearse
+        self._left: OrderedDict[tuple[int, str], tuple[Inquiry, str]] = OrderedDict()
+        """Verifications in doubt, by run and path: which inquiry about what. A restart makes them anew."""
 
-    async def answer(
-        self, request: Request, inquiries: tuple[Inquiry, ...], child: int
-    ) -> tuple[Finding, ...] | None:
+    async def answer(self, request: Request, wanted: Inquire) -> tuple[Finding, ...] | None:
         """What is found out, one after the other; None where the run does not go on for now."""
         found: list[Finding] = []
-        for inquiry in inquiries:
-            make = self._rehearsal if inquiry.tier == "rehearse" else self._verification
-            finding, child = await make(request, inquiry, child)
+        child = wanted.child
+        for inquiry in wanted.inquiries:
+            about = wanted.about[inquiry]
+            finding = self._in_doubt_before(request, inquiry, about)
+            if finding is None:
+                make = self._rehearsal if inquiry.tier == "rehearse" else self._verification
+                finding, child = await make(request, inquiry, about, child)
             if finding is None:
                 return None
             found.append(finding)
         return tuple(found)
 
+    def _in_doubt_before(self, request: Request, inquiry: Inquiry, about: str) -> Finding | None:
+        """What has become of a verification that was in doubt, where it is about just this."""
+        for (run_no, path), left in list(self._left.items()):
+            known = request.run.record.get(path)
+            if run_no != request.run.no or not path.startswith(request.path + CHILD):
+                continue
+            if known is None or known.result is None:
+                continue
+            del self._left[run_no, path]
+            verifier = self._parts.operations.get(inquiry.verifier)
+            if left == (inquiry, about) and verifier is not None:
+                said = _verified(verifier, known.result)
+                return self._finding(inquiry, about, said, path, known.result.at_us)
+        return None
+
     # -- rehearsal: the service's own word ---------------------------------------------------------------
 
-    async def _rehearsal(self, request: Request, inquiry: Inquiry, child: int) -> tuple[Finding | None, int]:
-        operation, shown = request.action.operation, {}
+    async def _rehearsal(
+        self, request: Request, inquiry: Inquiry, about: str, child: int
+    ) -> tuple[Finding | None, int]:
+        operation, shown, may = request.action.operation, {}, request.agent.may
         if inquiry.briefly:
             request = replace(request, attempts_max=1)
-        if operation.before is not None:
+        if operation.before is not None and (may is None or operation.before.name in may):
             what = f"what {operation.name} would change"
             reading = _action(operation.before, operation.args_before(request.action.args), what)
             got = await self._carried(request, child, reading, request.agent)
@@ -79,18 +107,18 @@ class Inquiring:
             child += 1
         if operation.rehearse is None:
             said = _Said("cannot_tell", f"{operation.name} cannot be rehearsed", shown)
-            return self._found(request, inquiry, said, child - 1), child
+            return self._found(request, inquiry, about, said, child - 1), child
         foretold = await self._rehearse(request)
         if foretold is None:
             return None, child
-        finding = self._found(request, inquiry, _foretold(request, foretold, shown), child)
+        finding = self._found(request, inquiry, about, _foretold(request, foretold, shown), child)
         self._settling.rehearsed(request, finding)
         return finding, child + 1
 
     # -- verification: somebody else's -------------------------------------------------------------------
 
     async def _verification(
-        self, request: Request, inquiry: Inquiry, child: int
+        self, request: Request, inquiry: Inquiry, about: str, child: int
     ) -> tuple[Finding | None, int]:
         action, agent = request.action, request.agent
         verifier = self._parts.operations.get(inquiry.verifier)
@@ -98,7 +126,7 @@ class Inquiring:
         if verifier is None or by is None:
             missing = f"operation {inquiry.verifier}" if verifier is None else f"agent {inquiry.by}"
             said = _Said("cannot_tell", f"there is no {missing} (any more)", {})
-            return self._found(request, inquiry, said, child), child
+            return self._found(request, inquiry, about, said, child), child
         intent = Intent(
             operation=action.operation.name,
             args=dict(request.args),
@@ -110,24 +138,38 @@ class Inquiring:
             args = verifier.canonical_json({"intent": intent.model_dump(mode="json")})
         except ContractError as error:
             said = _Said("cannot_tell", short(str(error), REASON_CHARS_MAX), {})
-            return self._found(request, inquiry, said, child), child
+            return self._found(request, inquiry, about, said, child), child
         verifying = _action(verifier, args, f"is {action.operation.name} as it should be?")
         got = await self._carried(request, child, verifying, by)
         if got is None:
+            self._leave(request.run.no, f"{request.path}{CHILD}{child}", (inquiry, about))
             return None, child
-        return self._found(request, inquiry, _verified(verifier, got), child), child + 1
+        return self._found(request, inquiry, about, _verified(verifier, got), child), child + 1
 
     async def _carried(self, request: Request, child: int, action: Action[Any], by: Agent) -> Result | None:
         run, path = request.run, f"{request.path}{CHILD}{child}"
         got = await self._carry_out(request, path, action, by)
-        if got is None:
-            # It may be in doubt, and then nothing of the run is cancelled around it.
-            run.record[path] = Known(action.operation.name, action.digest, "doubtful")
+        row = self._parts.store.read(lambda view: view.action(run.no, path)) if got is None else None
+        if row is not None and row.state in UNSETTLED:
+            # Nothing of the run is cancelled around it.
+            run.record[path] = Known(action.operation.name, action.digest, row.state)
         return got
 
-    def _found(self, request: Request, inquiry: Inquiry, said: _Said, child: int) -> Finding:
-        path, at = f"{request.path}{CHILD}{child}", self._parts.time.now_us()
-        return Finding(inquiry, said.says, said.reason, said.shown, path, at)
+    def _leave(self, run_no: int, path: str, wanted: tuple[Inquiry, str]) -> None:
+        self._left[run_no, path] = wanted
+        if len(self._left) > LEFT_MAX:
+            self._left.popitem(last=False)
+
+    def _found(self, request: Request, inquiry: Inquiry, about: str, said: _Said, child: int) -> Finding:
+        path = f"{request.path}{CHILD}{child}"
+        return self._finding(inquiry, about, said, path, self._parts.time.now_us())
+
+    def _finding(self, inquiry: Inquiry, about: str, said: _Said, path: str, at_us: int) -> Finding:
+        shown = canonical.encode(said.shown)
+        if len(shown) > SHOWN_BYTES_MAX:
+            # The inquiry's own entry has it whole; here its digest tells it from another.
+            said = replace(said, shown={"bytes": len(shown), "digest": canonical.digest(shown)})
+        return Finding(inquiry, said.says, said.reason, said.shown, path, at_us, about)
 
 
 def _action(operation: Operation[..., Any], args: bytes, why: str) -> Action[Any]:

@@ -13,7 +13,7 @@ from deputize.finding import Finding
 from deputize.kernel.live import LiveRun
 from deputize.kernel.time import Calendar
 from deputize.money import Money
-from deputize.operation import Contract
+from deputize.operation import Contract, Operation
 from deputize.person import Directory
 from deputize.rule import Question, RuleSet, Verdict
 from deputize.store.protocol import Count
@@ -27,6 +27,7 @@ class InForce:
     budgets: tuple[Budget, ...]
     calendar: Calendar
     directory: Directory = field(default_factory=Directory)
+    operations: Mapping[str, Operation[..., Any]] = field(default_factory=dict)
     _concerning: dict[tuple[str, str, str], tuple[Budget, ...]] = field(default_factory=dict)
 
     def budgets_for(self, contract: Contract, agent: str, automation: str) -> tuple[Budget, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,9 @@ from deputize.kernel.result import Record, Result
 
 ACTIONS_MAX = 1_000
 """What one run may await, each part of a `together` counted; more goes on by `continue_with`."""
+
+
+UNSETTLED = frozenset({"open", "doubtful", "drifted"})
 
 
 @dataclass(slots=True)
@@ -84,11 +87,15 @@ class LiveRun:
         """Whether nothing new of it may start: it is being cancelled, or has left memory."""
         return bool(self.cancel) or self.discarded
 
+    def pending(self, leaves: Iterable[Leaf]) -> set[str]:
+        """The states of what is awaited, and of inquiries about that, as far as nothing has come of it."""
+        awaited = tuple(leaf.path + CHILD for leaf in leaves)
+        known = (one for path, one in self.record.items() if f"{path}{CHILD}".startswith(awaited))
+        return {one.state for one in known if one.result is None}
+
     def in_doubt(self) -> bool:
         """Whether something of what it awaits is, or of an inquiry about that."""
-        awaited = tuple(leaf.path + CHILD for leaf in self.leaves)
-        known = (one for path, one in self.record.items() if f"{path}{CHILD}".startswith(awaited))
-        return any(one.result is None and one.state in ("open", "doubtful", "drifted") for one in known)
+        return not self.pending(self.leaves).isdisjoint(UNSETTLED)
 
     @property
     def priority(self) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deputize import canonical
-from deputize.finding import is_child
 from deputize.ledger import Entry
 from deputize.undo import UNDO
 
@@ -60,8 +59,8 @@ def read_record(entries: Iterable[Entry], event_data: Mapping[int, bytes]) -> Re
         if body is None or "path" not in body or entry.type == "card":
             continue
         path = body["path"]
-        if path.startswith(UNDO) or is_child(path):
-            # What undoes an ended run is none of its code's, and no more are inquiries about its actions.
+        if path.startswith(UNDO) or entry.type == "rehearsed":
+            # What undoes an ended run is none of its code's; a rehearsal has no outcome of its own.
             continue
         if entry.type in ("asked", "intent", "waiting", "sent", "read"):
             record[path] = Known(body["op"], body["digest"], "open", body.get("args"))

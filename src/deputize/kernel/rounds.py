@@ -6,7 +6,9 @@ Only on a person's word that it did not happen, or for a priced read whose answe
 from __future__ import annotations
 
 from deputize.approval import Asking
+from deputize.finding import inquiry_of
 from deputize.kernel.asking import demands_of, is_for_people
+from deputize.kernel.inquiries import touches
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.settling import settled_part
 from deputize.kernel.start import Begun, RefusedStart, begin, holds_of, intent_body
@@ -47,7 +49,7 @@ def start_again(
     if reason:
         body = settled_part(before, "doubtful") | {"reason": reason, "spend": spend, "at": at}
         return RefusedStart(reason, at), Draft("refused", body | {"rules": rules, "facts": dict(facts)})
-    round = before.round + 1
+    round, counted = before.round + 1, (*counted, *touches(request, force, before.leases, at))
     again = begin(
         request.run,
         before.path,
@@ -78,8 +80,9 @@ def start_again(
 def _not_granted(request: Request, verdict: Verdict, force: InForce, person: str, at_us: int) -> str:
     """Why a person's word alone does not meet what rules demand; empty where it does."""
     asking = Asking(request.run.automation.name, "", at_us, request.requesters)
+    # Who has it done again decides what an inquiry would have left to them, too.
     met = all(
-        is_for_people(rule)
+        (is_for_people(rule) or inquiry_of(rule) is not None)
         and demand.people == 1
         and asking.may_grant(demand, person, force.directory, at_us)
         for rule, demand in zip(verdict.rules, demands_of(verdict.rules), strict=True)

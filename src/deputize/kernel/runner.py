@@ -23,7 +23,7 @@ from deputize.kernel.failing import failed, readable
 from deputize.kernel.fitting import sent_by, unfit_of
 from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Arrival, Intake
-from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, Sticks
+from deputize.kernel.live import UNSETTLED, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
 from deputize.kernel.loading import load_runs
 from deputize.kernel.parts import Parts
 from deputize.kernel.result import Changed, Known, Result, value
@@ -139,8 +139,11 @@ class Runner:
             self._unstick(run, fresh)
         catch_up(run)
         for leaf in fresh:
-            run.busy += 1
             awaiting = leaf.awaiting
+            if isinstance(awaiting, Action) and not run.pending([leaf]).isdisjoint(UNSETTLED):
+                # An inquiry about it is for a person.
+                continue
+            run.busy += 1
             if isinstance(awaiting, Action):
                 self._spawn(run, self._carry(run, leaf))
             elif isinstance(awaiting, Send):
@@ -352,7 +355,7 @@ class Runner:
 
     def _unstick(self, run: LiveRun, fresh: tuple[Leaf, ...]) -> None:
         """Its replay matches again. What it awaits says where it stands; a drift still needs a person."""
-        pending = {known.state for leaf in run.leaves if (known := run.record.get(leaf.path)) is not None}
+        pending = run.pending(run.leaves)
         if "drifted" in pending:
             return
         run.was_stuck = False

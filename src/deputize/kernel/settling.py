@@ -185,7 +185,8 @@ class Settling:
         def work(tx: Tx) -> None:
             body = {"path": request.path} | _asked(tx, request) | got | {"result": tx.place(stored)}
             # At the version that this run knows: should it have been lost and loaded anew, it reads again.
-            run.version = tx.append(run.no, run.version, [Draft("read", body)])
+            version = tx.version(run.no) if run.stands_in else run.version
+            run.version = tx.append(run.no, version, [Draft("read", body)])
             self._parts.boundary("read.in")
 
         self._recording.post(run, work)

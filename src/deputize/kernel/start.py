@@ -11,7 +11,7 @@ from typing import Any
 from deputize import canonical
 from deputize.action import Action
 from deputize.approval import Approval
-from deputize.finding import Finding, Inquiry
+from deputize.finding import Finding, Inquiry, told
 from deputize.kernel.asking import (
     Asked,
     Open,
@@ -21,9 +21,20 @@ from deputize.kernel.asking import (
     granted,
     of_people,
     open_of,
+    still_asked,
     unanswered,
 )
-from deputize.kernel.inquiries import TOO_MANY, answered, next_child, unanswered_inquiries, worth_showing
+from deputize.kernel.inquiries import (
+    TOO_MANY,
+    about_of,
+    answered,
+    known,
+    line_of,
+    next_child,
+    touches,
+    unanswered_inquiries,
+    worth_showing,
+)
 from deputize.kernel.judging import Books, InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.ledger import Draft
@@ -100,10 +111,12 @@ class AnsweredStart:
 
 @dataclass(frozen=True, slots=True)
 class Inquire:
-    """These are to be answered first; nothing is written. The paths of the answers count from `child` on."""
+    """These are to be answered first, and what each of them is about; nothing is written. The paths of the
+    answers count from `child` on."""
 
     inquiries: tuple[Inquiry, ...]
     child: int
+    about: Mapping[Inquiry, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +153,13 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     elif verdict.decision != "allow":
         return refuse(tx, request, verdict.sentence(), at, verdict=verdict, facts=facts)
     leases = action.operation.resources(request.args) if contract.resources else ()
-    if leases and (holder := tx.lease_holder(leases)) is not None:
-        return Busy(holder[0])
+    if leases and (busy := _leased(tx, leases)) is not None:
+        return busy
     holds, over = holds_of(tx, request, force, at)
     if over:
         return refuse(tx, request, over, at, verdict=verdict, facts=facts)
     under_way = under_way_of(request, force)
+    counted = (*counted, *touches(request, force, leases, at))
     begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted, under_way)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
     if met.findings:
@@ -162,30 +176,47 @@ def _demanded(
 ) -> Started | _Met:
     """What rules demand, in order: a rehearsal, verifications, and in view of those what people say."""
     at, run = tx.at_us, request.run
-    findings = answered(request, asked, at)
+    ever = known(request, asked)
+    if asked is not None and not unanswered_inquiries(verdict, ever):
+        before_them = of_people(verdict, ever)
+        if before_them.rules and at >= asked.due:
+            said = unanswered(asked, tx.approvals(run.no, request.path))
+            return refuse(tx, request, said, at, expired=asked.expires)
+        if (
+            still_asked(asked, request, before_them)
+            and granted(tx, request, before_them, force, asked) is None
+        ):
+            # Nothing is found out anew until people have said enough to what is before them.
+            return Asked(asked.due)
+    about = about_of(tx, request, verdict, force, at)
+    findings = answered(ever, about, at)
     missing = unanswered_inquiries(verdict, findings)
     if missing:
+        # What holds its resources, or is under way, may change what is found out.
+        leases = request.action.operation.resources(request.args)
+        busy = _under_way(request, force, facts) or (_leased(tx, leases) if leases else None)
+        if busy is not None:
+            return busy
         child = next_child(tx, request)
-        return Inquire(missing, child) if child else refuse(tx, request, TOO_MANY, at)
+        return Inquire(missing, child, about) if child else refuse(tx, request, TOO_MANY, at)
     wanted = of_people(verdict, findings)
     if not wanted.rules:
         return _Met((), wanted.findings)
     if asked is None and (shown := worth_showing(request, findings)) and (child := next_child(tx, request)):
-        return Inquire(shown, child)
-    if asked is not None and at >= asked.due:
-        said = unanswered(asked, tx.approvals(run.no, request.path))
-        return refuse(tx, request, said, at, expired=asked.expires)
+        return Inquire(shown, child, about)
     approvals = granted(tx, request, wanted, force, asked)
-    if approvals is None:
-        if not force.directory.people:
-            return refuse(
-                tx,
-                request,
-                f"{verdict.sentence()}, and there is nobody to ask: add [people.NAME] to deputize.toml",
-                at,
-            )
-        return ask(tx, request, wanted, facts, force, asked)
-    return _Met(tuple(approvals), wanted.findings)
+    if approvals is not None:
+        return _Met(tuple(approvals), wanted.findings)
+    if not force.directory.people:
+        return refuse(tx, request, _nobody(verdict, wanted.findings), at)
+    return ask(tx, request, wanted, facts, force, asked)
+
+
+def _nobody(verdict: Verdict, findings: tuple[Finding, ...]) -> str:
+    """Why it is refused where there are no people."""
+    found = "; ".join(line for one in findings if one.says != "agree" for line in told(one.body()))
+    because = f" ({found})" if found else ""
+    return f"{verdict.sentence()}{because}, and there is nobody to ask: add [people.NAME] to deputize.toml"
 
 
 def _under_way(request: Request, force: InForce, facts: Mapping[str, int]) -> Busy | None:
@@ -197,9 +228,10 @@ def _under_way(request: Request, force: InForce, facts: Mapping[str, int]) -> Bu
     return None
 
 
-def line_of(counter: str, subject: str) -> str:
-    """The line of those that wait until what is counted so is not under way any more."""
-    return f"{counter}: {subject}" if subject else counter
+def _leased(tx: Tx, leases: tuple[str, ...]) -> Busy | None:
+    """A resource that another action holds."""
+    holder = tx.lease_holder(leases)
+    return Busy(holder[0]) if holder is not None else None
 
 
 def begin(

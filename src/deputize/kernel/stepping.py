@@ -19,6 +19,7 @@ from deputize.awaiting import Awaiting, enter_step
 from deputize.clock import to_datetime
 from deputize.errors import ActionError, BadEvent, CodeError, Declined, Expired, Refused, Unmet
 from deputize.event import Occurrence
+from deputize.finding import is_child
 from deputize.kernel.failing import failed, foreign, too_many
 from deputize.kernel.guard import watched
 from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
@@ -139,13 +140,17 @@ def _read_turns(run: LiveRun) -> None:
     """How far the record reaches, and how much it has at each turn."""
     widths: dict[int, int] = {}
     for path in run.record:
-        if CHANGED in path:
-            # In the place of an action whose arguments a person changed: no await of its own.
+        if not _is_awaited(path):
             continue
         turn = _turn_of(path)
         widths[turn] = widths.get(turn, 0) + 1
     run.widths = widths
     run.recorded_to = max(widths, default=0)
+
+
+def _is_awaited(path: str) -> bool:
+    """Not so what is in the place of an action whose arguments a person changed, and inquiries about one."""
+    return CHANGED not in path and not is_child(path)
 
 
 def _turn_of(path: str) -> int:
@@ -354,7 +359,7 @@ def _check_width(run: LiveRun, known: int, fresh: list[Leaf]) -> None:
 
 def _recorded(run: LiveRun, turn: int) -> str:
     """What the record has at a turn, for people."""
-    own = ((path, known) for path, known in run.record.items() if CHANGED not in path)
+    own = ((path, known) for path, known in run.record.items() if _is_awaited(path))
     found = [f"{known.what} at {path}" for path, known in own if _turn_of(path) == turn]
     return ", ".join(found)[:SHOWN_CHARS_MAX] or "nothing"
 

@@ -20,6 +20,7 @@ import cedarpy
 import orjson
 
 from deputize.errors import RuleError
+from deputize.finding import INQUIRING
 from deputize.operation import Operation
 from deputize.person import Directory
 from deputize.rule import FactNeed, Question, RuleLine, Verdict
@@ -135,6 +136,7 @@ class CedarRules:
         # Cedar numbers policies by their place in a text; ids of our own hold in every slice alike.
         parsed = [parse_policy(rule.cedar) for rule in rules]
         self._lines = {f"rule{i}": rule.rule for i, rule in enumerate(rules)}
+        self._inquires = any(rule.rule.tier in INQUIRING for rule in rules)
         self._slices = {name: self._slice(name, contexts[name], parsed) for name in views}
 
     @property
@@ -164,6 +166,11 @@ class CedarRules:
         """Whether a rule of this operation may demand something before it starts."""
         found = self._slices.get(operation)
         return found is not None and found.calm is not None
+
+    @property
+    def inquires(self) -> bool:
+        """Whether any rule wants something to be found out before an action starts."""
+        return self._inquires
 
     def problems(self) -> list[Problem]:
         """What Cedar's strict validation says against each rule."""

@@ -40,8 +40,8 @@ def _not_found_out() -> None:
 
 def _rehearsed_in_earnest() -> None:
     async def rehearse(self: Gate, request: Request) -> bytes:
-        operation, args = request.action.operation, request.action.args
-        return await self.parts.performer.perform(operation, args, key="", attempt=1)
+        perform = self.parts.performer.perform
+        return await perform(request.action.operation, request.action.args, key="", attempt=1)
 
     set_in(Gate, "_rehearse", rehearse)
 
