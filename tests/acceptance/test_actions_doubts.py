@@ -24,6 +24,12 @@ async def one(event: Event[Ask]) -> Outcome:
         return gave_up(type(got).__name__, reason=got.reason)
     return done(got.item)
 """
+SURE = '''
+@connector.operation(effect="write", lookup=find, lookup_conclusive=True, **QUICK)
+async def sure(call: Call, item: str) -> Item:
+    """No key; not finding it proves that it was not done."""
+    return Item.model_validate((await call.post("/items", json={"item": item})).json())
+'''
 BUDGET = '[[budget]]\nlimit = "5 actions"\n'
 COST = '[[budget]]\nlimit = "{limit} USD cost"\n'
 
@@ -84,6 +90,20 @@ async def test_a_failing_look_up_proves_nothing(tmp_path: Path, desk: Desk) -> N
         run = await app.send(item="a")
         assert await app.label(run) == "done(a)"
         assert len(desk.writes) == 1 and len(desk.looks) == 4
+
+
+async def test_a_look_up_that_ends_after_the_longest_time_is_made_again_before_anybody_is_asked(
+    tmp_path: Path, desk: Desk
+) -> None:
+    desk.faults.append(fault("cut_before"))
+    desk.look_faults.append(fault("status", 200, {"found": None}))
+    async with running(project(tmp_path, desk, "sure", settle_s=0.0, connector=SURE)) as app:
+        run = await app.send(item="a")
+        await desk.seen_of(1)
+        # The first look-up begins before the last moment of a late effect, and ends after it.
+        desk.latency_s = 0.38
+        assert await app.label(run) == "done(a)"
+        assert app.entries(run, "card") == [] and len(desk.writes) == 2
 
 
 async def test_an_absence_that_is_not_conclusive_becomes_a_card(tmp_path: Path, desk: Desk) -> None:

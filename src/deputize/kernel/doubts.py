@@ -119,6 +119,9 @@ class Doubts:
                 if told and settled and contract.lookup_conclusive:
                     await self._proved_absent(operation, begun)
                     return
+                if not settled and self._now() >= settled_at:
+                    # The time came during the look-up: the next one may prove what this one could not.
+                    continue
             if self._now() >= repeat_at and self.may_repeat(operation, begun):
                 await self._repeat(
                     operation, begun, "the same key may be repeated, and the outcome is unknown"
