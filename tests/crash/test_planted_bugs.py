@@ -12,14 +12,18 @@ from deputize.testing.crash import CrashHarness, Saying
 from deputize.testing.life import HarnessError
 from deputize.testing.plants import PLANTS
 from deputize.town import Town
-from tests.crash.people import asked_for, other, said, yes
+from tests.crash.people import among_people, asked_for, other, said, yes
+from tests.crash.restored import lives_on, lost_at_once
+from tests.crash.rules_changed import lena_is_asked, nothing_over_20_euros
 from tests.crash.scenes import Events, Faults, a_card, died, everything, fault
+from tests.crash.undone import done_before, undoing
 
 Play = Callable[[CrashHarness, str, Events], None]
 
 LOST = (fault("lost", "payments", "refund"),)
 LATE = (fault("late", "payments", "refund"),)
 BUSY = (fault("too_many", "payments", "refund"),)
+LOST_LETTER = (fault("lost", "mail", "send"),)
 LOST_THEN_BUSY = (fault("lost", "payments", "refund"), fault("too_many", "payments", "refund", 9))
 NOT_OPENED = (fault("cut_before", "shop", "open_return", 2),)
 
@@ -115,6 +119,37 @@ def long_after(harness: CrashHarness, plant: str, events: Events) -> None:
     life.stop()
 
 
+def undone_around(harness: CrashHarness, plant: str, events: Events) -> None:
+    """What was done last is being undone, and nobody knows whether it is; then the process is another."""
+    run = done_before(harness, "announce", f"planted-{plant}")
+    harness.town.set_faults(*LOST_LETTER)
+    undoing(harness, "t4.after:1", run, plant)
+    harness.recover(plants=[plant])
+
+
+def in_a_copy(place: str) -> Play:
+    """A copy is made there and restored; a person has it go on as soon as it lets them."""
+
+    def play(harness: CrashHarness, plant: str, events: Events) -> None:
+        lost_at_once(harness, place, events)
+        lives_on(harness, events, plant)
+
+    return play
+
+
+def other_rules(endings: str, rules: Callable[[], str]) -> Play:
+    """People approve by the rules of then, which are others when it comes to a start."""
+
+    def play(harness: CrashHarness, plant: str, events: Events) -> None:
+        harness.saying = said
+        asked = asked_for(harness.town, f"planted-{plant}", *endings.split())
+        among_people(harness, "approve.after:1", asked)
+        harness.change_rules("people.toml", rules())
+        harness.recover(asked, plants=[plant])
+
+    return play
+
+
 def two_before_and_after(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Maya says yes to what Kim then changes; of what it is now, Lena alone does."""
     return [yes("lena")] if "~" in card["path"] else [yes("maya"), other(card, 6_500, "kim")]
@@ -145,6 +180,9 @@ HUNTS = (
          among("change-asked", two_before_and_after)),
     Hunt("grant_by_requester", "what_rules_ask_for_is_granted", (), among("wrong")),
     Hunt("unasked", "what_rules_ask_for_is_granted", (), among("approve")),
+    Hunt("approved_is_enough", "what_starts_is_allowed_by_the_rules", (),
+         other_rules("approve", nothing_over_20_euros)),
+    Hunt("rules_of_then", "what_rules_ask_for_is_granted", (), other_rules("approve", lena_is_asked)),
     Hunt("judged_once", "what_starts_is_allowed_by_the_rules", (), among("once once-more")),
     Hunt("changes_unjudged", "what_starts_is_allowed_by_the_rules", (), among("too-much")),
     Hunt("no_deadline", "what_rules_ask_for_is_granted", (), too_late),
@@ -158,6 +196,14 @@ HUNTS = (
     Hunt("not_found_out", "what_rules_want_found_out_is_found_out", ("check",), in_one_life),
     Hunt("rehearsed_in_earnest", "every_send_has_an_intent", ("check",), in_one_life),
     Hunt("finding_good_for_ever", "what_rules_want_found_out_is_found_out", (), long_after),
+    Hunt("undo_around_a_doubt", "nothing_is_undone_around_a_doubt", (), undone_around),
+    Hunt("halt_forgotten", "nothing_starts_in_a_restored_copy_that_is_halted", ("return",),
+         in_a_copy("t2.after:1")),
+    Hunt("resumed_in_doubt", "a_restored_copy_answers_its_doubts_first", ("open",), in_a_copy("t2.after:1")),
+    Hunt("repeats_in_a_halt", "nothing_starts_in_a_restored_copy_that_is_halted", ("by-key",),
+         in_a_copy("t2.after:1")),
+    Hunt("restored_resends", "a_restored_copy_answers_its_doubts_first", ("return",),
+         in_a_copy("t2.after:1")),
     Hunt("chain_without_links", "the_chain_is_whole", ("hold",), in_one_life),
 )  # fmt: skip
 

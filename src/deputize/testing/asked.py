@@ -60,24 +60,26 @@ def what_rules_ask_for_is_granted(case: Case) -> Iterator[str]:
             yield f"{one.place}: it started, rules ask for it, and nobody was asked"
             continue
         given = [row for row in _approvals(case.ledger, one) if row.used and row.at <= one.entry.at_us]
+        voided = _voided(case.ledger)
+        given = [row for row in given if row.no not in voided]
         if one.entry.at_us >= due_of(asked):
             yield f"{one.place}: it started when the time for it was over"
-        yield from _missing(
-            case, one, _in_time(asked, given, binding_of(case, one, asked)), asked.entry.at_us
-        )
+        words = _in_time(case, one, given, binding_of(case, one, asked))
+        yield from _missing(case, one, words, asked.entry.at_us)
 
 
 def approvals_are_used_once(case: Case) -> Iterator[str]:
     """An approval is used up by one start alone: that of the action, in the words, for which it was given."""
     starts: dict[tuple[int, str], list[Judged]] = {}
+    voided = _voided(case.ledger)
     for one in case.judged:
         if one.entry.type == "intent" and one.body["round"] == 1:
             starts.setdefault((one.run.no, one.path), []).append(one)
     for row in case.ledger.approvals:
         found = starts.get((row.run, row.path), [])
-        if row.used and case.force is not None and len(found) != 1:
+        if row.used and case.force and len(found) != 1 and row.no not in voided:
             yield f"approval {row.no} of {row.run}/{row.path} is used up, and {len(found)} starts are there"
-        for one in found if row.used else ():
+        for one in found if row.used and row.no not in voided else ():
             asked = _asked_before(case, one)
             if asked is None or row.binding != binding_of(case, one, asked):
                 yield f"{one.place}: it used up approval {row.no}, which was given for something else"
@@ -86,6 +88,8 @@ def approvals_are_used_once(case: Case) -> Iterator[str]:
     for no, count in claims.items():
         if count > 1 or no not in used:
             yield f"approval {no}: {count} starts rest on it, and it is {'' if no in used else 'not '}used up"
+        elif no in voided:
+            yield f"approval {no}: a start rests on it, and it was given before the ledger was restored"
 
 
 def what_waits_for_people_holds_nothing(case: Case) -> Iterator[str]:
@@ -159,7 +163,7 @@ def what_is_granted_starts(case: Case) -> Iterator[str]:
     for one in {(j.run.no, j.path): j for j in case.judged if j.entry.type == "asked"}.values():
         if case.quiet and (one.run.no, one.path) in waiting:
             given = [row for row in _approvals(case.ledger, one) if not row.used]
-            words = _in_time(one, given, binding_of(case, one, one))
+            words = _in_time(case, one, given, binding_of(case, one, one))
             if not list(_missing(case, one, words, one.entry.at_us)):
                 yield f"{one.place}: it was granted, and waits"
 
@@ -219,15 +223,13 @@ def before_of(path: str) -> str:
 
 def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) -> Iterator[str]:
     """A line for each rule of which too few people have said yes."""
-    assert case.force is not None
     requesters = requesters_of(case.ledger, one)
     for rule, demand in zip(_asking_rules(one), _demands(one), strict=True):
         granted = {
             word.person
             for word in words
             if word.person not in requesters
-            and word.person
-            in _asked_of(demand, one.run.automation, case.force.directory, word.at_us - asked_us)
+            and word.person in _asked_of(demand, one.run.automation, case.directory, word.at_us - asked_us)
         }
         if len(granted) < demand.people:
             by = ", ".join(sorted(granted)) or "nobody"
@@ -262,9 +264,17 @@ def _meant(whom: Collection[str], automation: str, directory: Directory) -> set[
     return {p.name for p in directory.people.values() if meant & {p.name, *p.roles, *p.groups}}
 
 
-def _in_time(asked: Judged, given: Collection[ApprovalRow], binding: str) -> list[Word]:
-    first, last = asked.entry.at_us, due_of(asked)
-    return [Word(row.person, row.at) for row in given if row.binding == binding and first <= row.at < last]
+def _in_time(case: Case, one: Judged, given: Collection[ApprovalRow], binding: str) -> list[Word]:
+    """What was said of just this, while it was asked: of other people before, perhaps, by rules of then."""
+    asked = [
+        j for j in case.judged if j.entry.type == "asked" and (j.run.no, j.path) == (one.run.no, one.path)
+    ]
+    found = []
+    for row in given:
+        standing = [j for j in asked if j.entry.at_us <= row.at][-1:]
+        if row.binding == binding and standing and row.at < due_of(standing[0]):
+            found.append(Word(row.person, row.at))
+    return found
 
 
 def _said_again(ledger: LedgerEvidence, one: Judged) -> list[Word]:
@@ -308,6 +318,17 @@ def _entries(ledger: LedgerEvidence, *types: str) -> list[Entry]:
 
 def _changes(ledger: LedgerEvidence) -> list[Entry]:
     return [entry for entry in _entries(ledger, "refused") if "changed" in (entry.body or {})]
+
+
+def _voided(ledger: LedgerEvidence) -> set[int]:
+    """The approvals that nothing had used up when the ledger was restored: they may have been since."""
+    claims = {no: entry.seq for entry in _entries(ledger, "intent") for no in _claimed(entry)}
+    found: set[int] = set()
+    for entry in ledger.system:
+        if entry.type == "restored":
+            before = (row.no for row in ledger.approvals if row.at <= entry.at_us)
+            found |= {no for no in before if claims.get(no, entry.seq) >= entry.seq}
+    return found
 
 
 def _claimed(entry: Entry) -> list[int]:

@@ -11,14 +11,20 @@ with Town.start(tmp_path / "town") as town:
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from deputize.kernel.judging import InForce
+from deputize.kernel.stops import ALL
 from deputize.kernel.time import Calendar
 from deputize.project import Project, load_project
+from deputize.store.sqlite.offline import OfflineLedger
 from deputize.testing.case import Case
 from deputize.testing.evidence import read_ledger, read_town
 from deputize.testing.invariants import Broken, check
@@ -26,6 +32,8 @@ from deputize.testing.life import HarnessError, Life
 from deputize.town import Town
 
 LAST_STEP_S = 5.0
+RESTORE_S_MAX = 60.0
+DEPUTIZE = str(Path(sys.executable).parent / "deputize")
 ROUNDS_MAX = 8
 
 Answering = Callable[[Mapping[str, Any]], dict[str, Any] | None]
@@ -63,7 +71,9 @@ class CrashHarness:
         self.seed = seed
         urls = {f"TOWN_{name.upper()}_URL": url for name, url in town.urls.items()}
         self.environ = {**urls, **(environ or {})}
-        self.project: Project = load_project(project, {**os.environ, **self.environ})
+        self.project: Project = self._load()
+        self._in_force = [self._force()]
+        self._lost: list[Path] = []
         self.lives: list[Life] = []
         self.same_clock = True
         self._book_after = max((row["seq"] for row in town.book()), default=0)
@@ -172,7 +182,6 @@ class CrashHarness:
         town = read_town(self.town, book_after=self._book_after, access_after=self._access_after)
         contracts = {name: operation.contract for name, operation in self.project.operations.items()}
         accepted = [pair for life in self.lives for pair in life.accepted]
-        settings = self.project.settings
         case = Case(
             ledger,
             town,
@@ -180,7 +189,8 @@ class CrashHarness:
             accepted=accepted,
             same_clock=self.same_clock,
             quiet=quiet,
-            force=InForce(self.project.rules, (), Calendar(settings.zone), settings.directory),
+            force=self._in_force,
+            lost=[read_ledger(path) for path in self._lost],
         )
         return check(case, self.project)
 
@@ -204,6 +214,62 @@ class CrashHarness:
                 }
             )
         return found
+
+    # -- copies of the ledger, and other rules ---------------------------------------------------------------
+
+    def back_up(self) -> Path:
+        """Copy the ledger as it is at this moment, whatever its owner does."""
+        copy = self.root / f"copy-{len(list(self.root.glob('copy-*')))}.db"
+        ledger = OfflineLedger(self.project.settings.ledger)
+        try:
+            ledger.backup(copy)
+        finally:
+            ledger.close()
+        return copy
+
+    def restore(self, copy: Path) -> None:
+        """`deputize restore`: the copy is the ledger from now on, and what was there is lost."""
+        command = [DEPUTIZE, "restore", str(copy), "--force", "--json", "--project", str(self.root)]
+        environ = {**os.environ, **self.environ}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=RESTORE_S_MAX)
+        if done.returncode:
+            raise HarnessError(f"the copy could not be restored: {done.stdout} {done.stderr}")
+        self._lost.append(Path(orjson.loads(done.stdout)["kept"]))
+
+    def let_go_on(self, life: Life, answering: Answering | None = None) -> None:
+        """Let a restored copy go on: what it says is in doubt from before is answered first, by the book."""
+        for _ in range(ROUNDS_MAX):
+            life.tell("lift", scope=ALL)
+            if life.wait("lifted", "refused")["now"] == "lifted":
+                return
+            for card in self.cards():
+                answer = (answering or self.answer_restored)(card) if card["kind"] == "doubt" else None
+                if answer is not None:
+                    life.tell("answer", card=card["id"], reason="", person="maya", **answer)
+                    life.wait("answered", "refused")
+        raise HarnessError(f"the copy is not let go on: {self.cards()}")
+
+    def answer_restored(self, card: Mapping[str, Any]) -> dict[str, Any]:
+        """What a person who can see the service's book says of what was unfinished when a copy was made."""
+        booked = {row["key"] for row in self.town.book(self._book_after)}
+        happened = card["key"] in booked
+        return {
+            "kind": "happened" if happened else "did_not",
+            "result": {"id": "by hand"} if happened else None,
+        }
+
+    def change_rules(self, name: str, text: str) -> None:
+        """Other rules in a file of the project, from the next life on."""
+        (self.root / "rules" / name).write_text(text)
+        self.project = self._load()
+        self._in_force.append(self._force())
+
+    def _load(self) -> Project:
+        return load_project(self.root, {**os.environ, **self.environ})
+
+    def _force(self) -> InForce:
+        settings = self.project.settings
+        return InForce(self.project.rules, (), Calendar(settings.zone), settings.directory)
 
     def replay_note(self) -> str:
         """How to do the same again: the seed and the command of each life."""

@@ -78,6 +78,11 @@ def histories(ledger: LedgerEvidence) -> dict[tuple[int, str], list[Round]]:
     return {place: rounds for place, rounds in found.items() if rounds}
 
 
+def rounds_of(ledger: LedgerEvidence) -> list[Round]:
+    """Every round of every action that had an intent."""
+    return [one for rounds in histories(ledger).values() for one in rounds]
+
+
 def _take(rounds: list[Round], run_id: str, entry: Entry, body: Mapping[str, Any]) -> None:
     if entry.type == "intent":
         rounds.append(_begun(rounds, run_id, entry, body))

@@ -20,6 +20,8 @@ from deputize.testing.evidence import keys_of
 from deputize.testing.histories import DONE, NOT_DONE, Round
 from deputize.testing.inquired import what_rules_want_found_out_is_found_out
 from deputize.testing.replaying import replay_differences
+from deputize.testing.restored import RESTORED
+from deputize.testing.undone import nothing_is_undone_around_a_doubt
 from deputize.undo import UNDO
 
 
@@ -45,7 +47,7 @@ def check(case: Case, project: Project | None = None) -> list[Broken]:
 
 def every_send_has_an_intent(case: Case) -> Iterator[str]:
     """No request that changes anything leaves without a durable intent of its key."""
-    known = {one.key for one in case.rounds}
+    known = case.sent
     for row in case.town.access:
         if row["method"] != "GET" and row["key"] not in known:
             yield f"{row['service']}.{row['operation']} was asked with key {row['key']}, which no intent has"
@@ -56,15 +58,15 @@ def every_send_has_an_intent(case: Case) -> Iterator[str]:
 
 def every_send_is_recorded_before_it(case: Case) -> Iterator[str]:
     """As many requests with one key as attempts made durable, each after its own."""
-    requests = _requests(case)
-    for one in case.rounds:
-        asked, sends = requests.get(one.key, []), one.sends
+    requests, places = _requests(case), _places(case)
+    for key, sends in case.sent.items():
+        asked = requests.get(key, [])
         if len(asked) > len(sends):
-            yield f"{one.place}: {len(asked)} requests, and {len(sends)} attempts are recorded"
+            yield f"{places[key]}: {len(asked)} requests, and {len(sends)} attempts are recorded"
         elif case.same_clock:
             for n, (at_ms, send) in enumerate(zip(asked, sends, strict=False), 1):
                 if at_ms < send.at_us // 1000:
-                    yield f"{one.place}: request {n} came before its attempt was durable"
+                    yield f"{places[key]}: request {n} came before its attempt was durable"
 
 
 def one_open_send_per_key(case: Case) -> Iterator[str]:
@@ -74,9 +76,10 @@ def one_open_send_per_key(case: Case) -> Iterator[str]:
         for send in one.sends[1:]:
             if send.was == "doubtful" and send.after_doubt is None:
                 yield f"{one.place}: attempt {send.n} was made with no doubt before it"
-        if not case.same_clock or len(one.sends) < 2:
+        sends = case.sent[one.key]
+        if not case.same_clock or len(sends) < 2:
             continue
-        begins = [send.at_us // 1000 for send in one.sends]
+        begins = [send.at_us // 1000 for send in sends]
         windows = Counter(sum(at >= begin for begin in begins) for at in requests.get(one.key, []))
         for window, count in windows.items():
             if count > 1:
@@ -260,8 +263,15 @@ CHECKS: dict[str, Callable[[Case], Iterator[str]]] = {
         the_chain_is_whole,
         *ASKED,
         what_rules_want_found_out_is_found_out,
+        *RESTORED,
+        nothing_is_undone_around_a_doubt,
     )
 }
+
+
+def _places(case: Case) -> dict[str, str]:
+    """For people: what each key is of."""
+    return {key: f"key {key}" for key in case.sent} | {one.key: one.place for one in case.rounds}
 
 
 def _requests(case: Case) -> dict[str, list[int]]:

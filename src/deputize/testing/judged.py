@@ -7,7 +7,7 @@ when, by which run, and what came of what went before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,15 +45,16 @@ class Judged:
         return f"{self.run.id}/{self.path} ({self.body['op']})"
 
 
-def judged_anew(ledger: LedgerEvidence, force: InForce) -> list[Judged]:
-    """Every start and question for which these rules were in force, in order."""
+def judged_anew(ledger: LedgerEvidence, force: Sequence[InForce]) -> list[Judged]:
+    """Every start and question, in order, by those of these rules that were in force at its time."""
     return list(_Judging(ledger, force).all())
 
 
 class _Judging:
-    def __init__(self, ledger: LedgerEvidence, force: InForce) -> None:
+    def __init__(self, ledger: LedgerEvidence, force: Sequence[InForce]) -> None:
         self._ledger = ledger
-        self._force = force
+        self._known = {one.rules.digest: one for one in force}
+        self._force = force[0]
         self._facts: Counter[Counted] = Counter()
         self._standing: dict[tuple[int, str], list[tuple[Counted, int]]] = {}
         self._under_way: dict[tuple[int, str], list[Counted]] = {}
@@ -67,7 +68,8 @@ class _Judging:
             if body is None:
                 continue
             if entry.type == "opened":
-                in_force = body.get("ruleset") == self._force.rules.digest
+                in_force = body.get("ruleset") in self._known
+                self._force = self._known.get(str(body.get("ruleset")), self._force)
             elif entry.type in ("asked", "intent") and isinstance(body["args"], dict):
                 judged = self._judged(runs[entry.stream], entry, body)
                 if in_force:

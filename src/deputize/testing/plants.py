@@ -26,6 +26,7 @@ from deputize.system import ConnectorPerformer
 from deputize.testing.planting import Plant, set_in
 from deputize.testing.plants_inquiries import INQUIRIES
 from deputize.testing.plants_people import PEOPLES
+from deputize.testing.plants_restored import RESTORES
 
 Append = Callable[[SqliteTx, int, int, Any], int]
 
@@ -267,10 +268,12 @@ def _receipt_forgotten() -> None:
 PLANTS: dict[str, Plant] = (
     PEOPLES
     | INQUIRIES
+    | RESTORES
     | {
         "send_before_commit": Plant("it sends while the intent is not committed", _send_before_commit),
         "sent_while_asked": Plant("what people are asked for is sent meanwhile", _sent_while_asked),
         "resend_after_recovery": Plant("a new owner sends open intents again", _resend_after_recovery),
+        "restored_resends": Plant("a restored copy sends open intents again", _resend_after_recovery),
         "sent_twice": Plant("each request goes out twice", _sent_twice),
         "lease_freed_on_doubt": Plant("a doubt lets go of its lease", _lease_freed_on_doubt),
         "held_money_forgotten": Plant(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deputize.action import Action
-from deputize.approval import Approval, Asking, Demand
+from deputize.approval import Approval, Asking, Demand, used_for
 from deputize.kernel import start
 from deputize.kernel.asking import Open
 from deputize.kernel.judging import Request, verdict_of
@@ -65,6 +65,30 @@ def _unasked() -> None:
         return (replace(said, decision="allow") if said.decision == "demand" else said, *more)
 
     set_in(start, "verdict_of", verdict)
+
+
+def _approved_is_enough() -> None:
+    """What was approved starts, whatever the rules say of it by then."""
+
+    def verdict(tx: Any, request: Request, force: Any, at_us: int) -> Any:
+        said, *more = verdict_of(tx, request, force, at_us)
+        forbidden = request.asking and said.decision == "refuse"
+        return (replace(said, decision="allow") if forbidden else said, *more)
+
+    set_in(start, "verdict_of", verdict)
+
+
+def _rules_of_then() -> None:
+    """What was granted is measured by what the rules demanded when it was asked."""
+
+    def granted(tx: Any, request: Request, verdict: Any, force: Any, asked: Open | None) -> Any:
+        if asked is None:
+            return None
+        given = tx.approvals(request.run.no, request.path)
+        used = used_for(asked.asking, asked.demands, given, force.directory)
+        return None if used is None else list(used)
+
+    set_in(start, "granted", granted)
 
 
 def _changes_unjudged() -> None:
@@ -142,6 +166,10 @@ PEOPLES: dict[str, Plant] = {
     ),
     "grant_by_requester": Plant("nobody is kept from approving their own request", _nobody_requests),
     "unasked": Plant("what rules ask people for starts without them", _unasked),
+    "approved_is_enough": Plant(
+        "what was approved starts though it is forbidden by then", _approved_is_enough
+    ),
+    "rules_of_then": Plant("an approval counts by the rules of when it was asked for", _rules_of_then),
     "judged_once": Plant("what was approved starts on the facts of when it was asked", _judged_once),
     "changes_unjudged": Plant("arguments that a person gave are not judged", _changes_unjudged),
     "no_deadline": Plant("an approval counts after its time", _no_deadline),

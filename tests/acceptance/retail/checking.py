@@ -154,7 +154,7 @@ def _assert_ledger_is_whole(folder: Path, ledger: LedgerEvidence) -> None:
     contracts = {name: operation.contract for name, operation in project.operations.items()}
     settings = project.settings
     force = InForce(project.rules, (), Calendar(settings.zone), settings.directory)
-    assert check(Case(ledger, TownEvidence(), contracts, services=(), force=force), project) == []
+    assert check(Case(ledger, TownEvidence(), contracts, services=(), force=[force]), project) == []
 
 
 def assert_each_fault_was_met(shop: httpx2.Client) -> None:

@@ -84,6 +84,10 @@ class Announce(EventData, type="crash.announce"):
     fails: bool = False
 
 
+class Invite(EventData, type="crash.invite"):
+    to: str
+
+
 class Never(EventData, type="crash.never"):
     to: str
 
@@ -195,3 +199,10 @@ async def announces(event: Event[Announce]) -> Outcome:
     if event.data.fails:
         raise ValueError("we regret it")
     return done("announced")
+
+
+@automation(on=Invite, agent=desk)
+async def invites(event: Event[Invite]) -> Outcome:
+    await mail.invite(to=event.data.to)
+    await mail.invite(to=f"second-{event.data.to}")
+    return done("invited")

@@ -48,3 +48,22 @@ async def retract(call: Call, to: str) -> Message:
 )
 async def announce(call: Call, to: str) -> Message:
     return await send.function(call, to, "announced")
+
+
+UNSURE = {**SURE, "lookup_conclusive": False}
+
+
+@connector.operation(effect="write", resource="mailbox:{to}", **UNSURE)
+async def disinvite(call: Call, to: str) -> Message:
+    """Not finding it proves nothing: a doubt about it is for a person."""
+    return await send.function(call, to, "disinvited")
+
+
+@connector.operation(
+    effect="write",
+    resource="mailbox:{to}",
+    undo=undone_by(disinvite, lambda args, sent: {"to": args["to"]}),
+    **SURE,
+)
+async def invite(call: Call, to: str) -> Message:
+    return await send.function(call, to, "invited")
