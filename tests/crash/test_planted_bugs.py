@@ -159,6 +159,7 @@ HUNTS = (
     Hunt("send_before_commit", "every_send_has_an_intent", ("by-key",), left_after_a_crash("t2.in:1")),
     Hunt("resend_after_recovery", "every_send_is_recorded_before_it", ("return",),
          over_a_crash("send.answered:1")),
+    Hunt("epoch_stands_still", "each_owner_has_an_epoch_of_its_own", ("hold",), over_a_crash("t2.after:1")),
     Hunt("sent_twice", "every_send_is_recorded_before_it", ("hold",), in_one_life),
     Hunt("lease_freed_on_doubt", "leases_are_those_of_unsettled_actions", ("open",),
          left_after_a_crash("resolve.card:1"), (fault("lost", "shop", "open_return"),)),

@@ -274,6 +274,9 @@ PLANTS: dict[str, Plant] = (
         "sent_while_asked": Plant("what people are asked for is sent meanwhile", _sent_while_asked),
         "resend_after_recovery": Plant("a new owner sends open intents again", _resend_after_recovery),
         "restored_resends": Plant("a restored copy sends open intents again", _resend_after_recovery),
+        "epoch_stands_still": Plant(
+            "a new owner has the epoch of the one before", lambda: _body(("opened",), epoch=1)
+        ),
         "sent_twice": Plant("each request goes out twice", _sent_twice),
         "lease_freed_on_doubt": Plant("a doubt lets go of its lease", _lease_freed_on_doubt),
         "held_money_forgotten": Plant(

@@ -61,8 +61,8 @@ def a_restored_copy_answers_its_doubts_first(case: Case) -> Iterator[str]:
                 yield f"key {row['key']}: it was unfinished when the copy was made, and was asked for again"
 
 
-def a_restored_copy_has_an_epoch_of_its_own(case: Case) -> Iterator[str]:
-    """Its epoch is above that of whoever had the ledger before."""
+def each_owner_has_an_epoch_of_its_own(case: Case) -> Iterator[str]:
+    """Whoever takes the ledger, or restores a copy of it, does so in a higher epoch than any before."""
     last = 0
     for entry in case.ledger.system:
         if entry.type in ("opened", "restored"):
@@ -75,7 +75,7 @@ def a_restored_copy_has_an_epoch_of_its_own(case: Case) -> Iterator[str]:
 RESTORED: tuple[Callable[[Case], Iterator[str]], ...] = (
     nothing_starts_in_a_restored_copy_that_is_halted,
     a_restored_copy_answers_its_doubts_first,
-    a_restored_copy_has_an_epoch_of_its_own,
+    each_owner_has_an_epoch_of_its_own,
 )
 
 
