@@ -30,7 +30,7 @@ class Approver:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._answered: set[tuple[str, str]] = set()
         self._url = ""
-        self._http = httpx2.Client()
+        self._http = httpx2.Client(trust_env=False)
 
     def round(self) -> bool:
         """Go through the whole inbox once. Returns whether there was anything to approve."""
@@ -52,7 +52,9 @@ class Approver:
         url = json.loads(self._server.read_bytes())["url"]
         if url != self._url:
             self._http.close()
-            self._http = httpx2.Client(base_url=url, headers=self._headers, timeout=TIMEOUT_S)
+            self._http = httpx2.Client(
+                base_url=url, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
+            )
             self._url = url
 
     def _cards(self) -> Iterator[dict[str, Any]]:
