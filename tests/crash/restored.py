@@ -94,9 +94,7 @@ SCENES = (
     Scene("recovery.opened:1", "t2.after:1", lost_later),
     Scene("recovery.doubting:1", "t2.after:2", lost_at_once),
     Scene("recovery.doubted:1", "send.before:3", lost_later),
-    Scene("recovery.begun:1", "send.during:1", lost_at_once),
     Scene("resolve.look_up:1", "send.answered:1", lost_later, endings=FOUND),
-    Scene("resolve.told:1", "t2.after:1", lost_at_once, endings=FOUND),
     Scene("resolve.found:1", "send.answered:1", lost_at_once, endings=FOUND),
     Scene("resolve.found:1", "t4.after:1", lost_later, LOST_LETTER, endings=FOUND),
     Scene("resolve.absent:1", "t2.after:1", lost_at_once, endings=PROVED),
@@ -105,15 +103,19 @@ SCENES = (
     Scene("people.answered:1", "resolve.card:1", lost_later, LOST, endings=("open", "return")),
     Scene("people.taking:1", "t4.after:1", lost_at_once, LOST, endings=("open",)),
     Scene("t3.in:1", "send.after:2", lost_later),
-    Scene("group.before_commit:4", "t2.after:2", lost_later),
     Scene("t2.after:1", "t3.before:1", lost_later),
 )
 
-MORE = tuple(
-    Scene(f"{dies_at}:1", f"{copied_at}:{nth}", lost)
-    for dies_at in ("recovery.doubted", "t3.after", "group.after_commit", "t2.in")
-    for copied_at in ("t2.after", "send.answered", "t3.in")
-    for lost in (lost_at_once, lost_later)
-    for nth in (1, 2)
+MORE = (
+    Scene("recovery.begun:1", "send.during:1", lost_at_once),
+    Scene("resolve.told:1", "t2.after:1", lost_at_once, endings=FOUND),
+    Scene("group.before_commit:4", "t2.after:2", lost_later),
+    *(
+        Scene(f"{dies_at}:1", f"{copied_at}:{nth}", lost)
+        for dies_at in ("recovery.doubted", "t3.after", "group.after_commit", "t2.in")
+        for copied_at in ("t2.after", "send.answered", "t3.in")
+        for lost in (lost_at_once, lost_later)
+        for nth in (1, 2)
+    ),
 )
 """The same, for a long run."""

@@ -8,13 +8,23 @@ from deputize.testing.crash import CrashHarness
 from deputize.testing.evidence import read_ledger
 from deputize.town import Town
 from tests.crash.scenes import died
-from tests.crash.undone import LOST, SCENES, Scene, done_before, it_did_not_happen, undoing
+from tests.crash.undone import LOST, MORE, SCENES, Scene, done_before, it_did_not_happen, undoing
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
 def test_a_crash_while_an_undo_is_in_doubt_undoes_nothing_around_it(
     harness: CrashHarness, town: Town, scene: Scene
 ) -> None:
+    a_crash_while_an_undo_is_in_doubt(harness, town, scene)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("scene", MORE, ids=[scene.name for scene in MORE])
+def test_nor_does_one_at_another_place(harness: CrashHarness, town: Town, scene: Scene) -> None:
+    a_crash_while_an_undo_is_in_doubt(harness, town, scene)
+
+
+def a_crash_while_an_undo_is_in_doubt(harness: CrashHarness, town: Town, scene: Scene) -> None:
     run = done_before(harness, scene.kind, f"undone-{scene.name}")
     town.set_faults(*scene.faults)
     life = undoing(harness, scene.dies_at, run)
