@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+YEARS = range(1900, 9_000)
+"""What is taken for a time from outside."""
+
 
 class Clock(Protocol):
     """Wall time for records and monotonic time for waiting."""
@@ -79,6 +82,14 @@ def to_us(moment: datetime) -> int:
         raise ValueError("a time needs a time zone: use datetime.now(UTC) or a literal with an offset")
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def parse_time(text: str) -> int:
+    """ISO 8601 with an offset as ledger time. Raises `ValueError`."""
+    moment = datetime.fromisoformat(text)
+    if moment.year not in YEARS:
+        raise ValueError(f"the year must be within {YEARS.start} and {YEARS.stop}")
+    return to_us(moment)
 
 
 def iso(at_us: int) -> str:

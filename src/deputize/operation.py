@@ -35,6 +35,8 @@ DECLINED_STATUSES = frozenset({400, 402, 403, 404, 410, 422})
 NOT_DONE_STATUSES = frozenset({429})
 PROBLEMS_SHOWN = 2
 
+_EXPECTED = TypeAdapter(dict[str, Any])
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -183,7 +185,7 @@ class Operation(Generic[P, R_co]):
                     f"{where}: {self.name} returns nothing called {field!r}{did_you_mean(field, known)}"
                 )
         try:
-            plain: Mapping[str, Any] = TypeAdapter(dict[str, Any]).dump_python(dict(expected), mode="json")
+            plain: Mapping[str, Any] = _EXPECTED.dump_python(dict(expected), mode="json")
             canonical.encode(plain)
         except (ValueError, TypeError) as error:
             raise ContractError(f"{where}: {self.name}: expecting(): {error}") from None

@@ -13,9 +13,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "cron",
-    "duration", "event", "finding", "headers", "ledger", "loopback", "money", "operation", "person",
-    "question", "rule", "sentence", "signature", "sources", "suggest", "token", "undo", "verification",
-    "waits", "why", "window",
+    "duration", "event", "finding", "foretold", "headers", "ledger", "loopback", "money", "operation",
+    "person", "question", "rehearsal", "rule", "sentence", "signature", "sources", "suggest", "taking",
+    "token", "undo", "verification", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +14,7 @@ from deputize.api.here import After, Here, Limit
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_event
 from deputize.api.who import Speaking
-from deputize.clock import to_us
+from deputize.clock import parse_time
 from deputize.errors import BadEvent
 from deputize.event import Occurrence, parse_cloudevent
 from deputize.kernel.intake import Arrival
@@ -25,7 +24,6 @@ from deputize.system import System
 BATCH_MAX = 1_000
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = ("application/cloudevents+json", "application/json")
-YEARS = range(1900, 9_000)
 
 router = APIRouter(prefix="/v1/events")
 
@@ -69,14 +67,6 @@ async def get_event(system: Here, seq: int) -> Response:
     if row is None:
         raise Problem(404, f"there is no event {seq}; GET /v1/events lists them")
     return answer(system, show_event(row))
-
-
-def parse_time(text: str) -> int:
-    """ISO 8601 with an offset as ledger time. Raises `ValueError`."""
-    moment = datetime.fromisoformat(text)
-    if moment.year not in YEARS:
-        raise ValueError(f"the year must be within {YEARS.start} and {YEARS.stop}")
-    return to_us(moment)
 
 
 def _occurrences(system: System, value: Any, sender: str, *, batch: bool) -> list[Occurrence]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from deputize.cli import acting, approving, asking, keeping, notifying, people
+from deputize.cli import acting, approving, asking, keeping, notifying, people, rehearsing
 from deputize.cli.here import USAGE, Here, Said
 
 EVERYWHERE = "With every command: --project DIR (else this folder), --json, --debug."
@@ -50,7 +50,7 @@ _READING = (asking.runs, asking.show, asking.why, asking.events, asking.inbox, a
 _ACTING = (acting.send, acting.pause, acting.resume, acting.cancel, acting.undo, acting.halt)
 _ANSWERING = (approving.approve, approving.refuse, approving.change, approving.answer, acting.resolve)
 _PEOPLE = (people.people, people.login, people.logout, people.token, notifying.notify)
-_KEEPING = (keeping.check, keeping.doctor, keeping.backup, keeping.restore)
+_KEEPING = (keeping.check, rehearsing.rehearse, keeping.doctor, keeping.backup, keeping.restore)
 
 app.command(epilog=EVERYWHERE)(keeping.init)
 _elsewhere("up", "Serve the project in this folder.")

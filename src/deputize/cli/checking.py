@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deputize.cli.here import Said
-from deputize.cli.says import count, progress, say
+from deputize.cli.aside import Aside, run_aside
+from deputize.cli.says import count, say
 from deputize.config import read_settings
 
-STANDING_S = 1.0
-ERRORS_SHOWN = 2_000
 TOLD_MAX = 20
-
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def check_project(
@@ -33,34 +21,9 @@ def check_project(
     Raises `ProjectError` for settings that cannot be read, `Said` for a child that ends without a word.
     """
     settings = read_settings(root.resolve())
-    # -P: a file of the project must not stand in for a module of the check itself.
-    command = [sys.executable, "-P", "-m", "deputize.cli.check_child", str(settings.root)]
-    command += ["--code-only"] if code_only else [] if replay else ["--no-replay"]
-    # Files, not pipes: whatever the project prints, and however much, the child never waits for us.
-    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors, progress("checking"):
-        child = subprocess.Popen(
-            command,
-            cwd=settings.root,
-            stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=errors,
-            start_new_session=True,
-        )
-        hung = False
-        try:
-            child.wait(within_s)
-        except subprocess.TimeoutExpired:
-            hung = True
-        finally:
-            _end(child)
-        stages, report = _lines(told)
-        said = _text(errors)
-    if report is None:
-        if not hung:
-            raise Said(
-                f"the check ended without a report (exit {child.returncode}): {said[-ERRORS_SHOWN:].strip()}"
-            )
-        report = {"problems": [_hung(settings.root, stages, said, within_s)]}
+    words = ["--code-only"] if code_only else [] if replay else ["--no-replay"]
+    child = run_aside("deputize.cli.check_child", words, settings.root, within_s, "checking")
+    report = child.report or {"problems": [_hung(child, within_s)]}
     stuck = report.get("replayed", {}).get("stuck", [])
     return {"ok": not report["problems"] and not stuck, **report}
 
@@ -104,42 +67,9 @@ def _say_alike(what: str, told: list[dict[str, Any]]) -> None:
         say(f"… and {len(kinds) - TOLD_MAX} more kinds; --json has all of them.")
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask where it stands, then end it and all that it started."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGUSR1)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(STANDING_S)
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-def _hung(root: Path, stages: list[str], said: str, within_s: float) -> str:
-    doing = stages[-1] if stages else "starting"
-    dump = said.rpartition("most recent call first")[2]
-    own = [(file, line) for file, line in _FRAME.findall(dump) if file.startswith(f"{root}/")]
-    where = f"{own[0][0].removeprefix(f'{root}/')}:{own[0][1]}: " if own else ""
+def _hung(child: Aside, within_s: float) -> str:
     remedy = "move what takes long out of the module's top level and out of automations"
     return (
-        f"{where}still {doing} after {within_s:g} s, so the check was ended; {remedy}, or give it --within-s"
+        f"{child.where}still {child.doing} after {within_s:g} s, so the check was ended; {remedy}, "
+        "or give it --within-s"
     )
-
-
-def _lines(told: Any) -> tuple[list[str], dict[str, Any] | None]:
-    stages, report = [], None
-    for text in _text(told).splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue  # cut off where the child was ended
-        if "stage" in line:
-            stages.append(line["stage"])
-        else:
-            report = line["report"]
-    return stages, report
-
-
-def _text(file: Any) -> str:
-    file.seek(0)
-    return str(file.read().decode(errors="replace"))

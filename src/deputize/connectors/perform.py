@@ -92,6 +92,23 @@ async def rehearse(
     raise _leaving(failure, secrets, " (rehearsal)")
 
 
+async def read_only(
+    operation: Operation[..., Any], connection: HttpConnection | None, args: bytes, *, secrets: Secrets
+) -> bytes:
+    """Perform a read, for a rehearsal: whatever its contract says of it, it can do nothing but GET.
+
+    Raises `CallFailed`, and for what is no read `CallBroken` before anything of it runs.
+    """
+    if operation.contract.effect != "read":
+        raise CallBroken(f"{operation.name} is no read, and a rehearsal does nothing")
+    call = HttpCall(operation.contract, connection, "", secrets, read=True)
+    try:
+        return _stored(operation, call, await _called(operation, operation.function, call, args), secrets)
+    except CallFailed as error:
+        failure = error
+    raise _leaving(failure, secrets, "")
+
+
 async def _called(
     operation: Operation[..., Any], function: Callable[..., Awaitable[Any]], call: HttpCall, args: bytes
 ) -> Any:

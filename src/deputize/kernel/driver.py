@@ -172,7 +172,7 @@ class Driver:
         self._spawn(self._current)
         self._current.signal.put(True)
         self._deliver(done)
-        self._deliver([Sticks(run, _held(where), held=where)])
+        self._deliver([Sticks(run, held_reason(where), held=where)])
         self._held = [held for held in self._held if held.is_alive()] + [thread]
         if len(self._held) >= HELD_MAX:
             self._restart(f"{len(self._held)} automations hold their threads; the last at {where}")
@@ -187,10 +187,11 @@ def _unseen(state: _Thread, stepped: Stepped) -> Stepped:
     where = run.leaves[0].awaiting.where if isinstance(stepped, Asks) else run.automation.where
     run.discarded = True
     evict(run)
-    return Sticks(run, _held(f"before {where}"), held=where)
+    return Sticks(run, held_reason(f"before {where}"), held=where)
 
 
-def _held(where: str) -> str:
+def held_reason(where: str) -> str:
+    """Why a run that held its thread does not go on."""
     return (
         f"{where}: the automation held its thread for more than {HELD_S_MAX:g} second; "
         "move long work into a connector's operation, and wait with sleep()"

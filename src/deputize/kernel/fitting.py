@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from deputize.errors import BadEvent, CodeError
 from deputize.event import Occurrence
 from deputize.kernel.ending import RUN_SOURCE
 from deputize.kernel.failing import failed
-from deputize.kernel.intake import Intake
 from deputize.kernel.live import Ends, Leaf, LiveRun, Sticks
 from deputize.person import Directory
 from deputize.question import Question
 from deputize.suggest import did_you_mean
 from deputize.waits import Send
+
+
+class Checks(Protocol):
+    """Knows who answers which events."""
+
+    def check(self, occurrence: Occurrence) -> None:
+        """Raises `BadEvent` where an automation answers this type and its data does not fit."""
+        ...
 
 
 def sent_by(run: LiveRun, leaf: Leaf, send: Send, at_us: int) -> Occurrence:
@@ -21,7 +30,7 @@ def sent_by(run: LiveRun, leaf: Leaf, send: Send, at_us: int) -> Occurrence:
 
 
 def unfit_of(
-    run: LiveRun, fresh: tuple[Leaf, ...], intake: Intake, directory: Directory, at_us: int
+    run: LiveRun, fresh: tuple[Leaf, ...], intake: Checks, directory: Directory, at_us: int
 ) -> Ends | Sticks | None:
     """What becomes of a run that sends what an automation cannot read, or that asks nobody."""
     for leaf in fresh:

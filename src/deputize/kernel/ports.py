@@ -24,6 +24,21 @@ class Performer(Protocol):
         ...
 
 
+class Foreseer(Protocol):
+    """Reads, and asks services what would come of an action. It has no way to do one.
+
+    Its methods wait for the answer, and raise `CallFailed` for whatever is not a success.
+    """
+
+    def read(self, operation: Operation[..., Any], args: bytes) -> bytes:
+        """Perform a read; the stored form of its result. A write is refused (`CallBroken`)."""
+        ...
+
+    def rehearse(self, operation: Operation[..., Any], args: bytes) -> bytes:
+        """What would come of a write whose contract has a rehearsal: the stored form of its result."""
+        ...
+
+
 class Poller(Protocol):
     """Asks services for what happened."""
 

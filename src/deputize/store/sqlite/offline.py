@@ -17,6 +17,7 @@ from deputize.store.sqlite import checks
 from deputize.store.sqlite.file import connect, sync, take_lock
 from deputize.store.sqlite.rebuilding import rebuild
 from deputize.store.sqlite.schema import refuse_foreign, schema_of
+from deputize.store.sqlite.then import SqliteThen
 from deputize.store.sqlite.view import SqliteView
 
 T = TypeVar("T")
@@ -56,6 +57,10 @@ class OfflineLedger:
                 return query(self._view)
             finally:
                 self._db.execute("ROLLBACK")
+
+    def then(self, since: int | None) -> SqliteThen:
+        """The books as they were, from the entry `since` on; as they are now with None."""
+        return SqliteThen(self._db, since)
 
     def runs_like(self, prefix: str) -> list[str]:
         """The ids of some runs that begin so, at most `LIKE_MAX`."""

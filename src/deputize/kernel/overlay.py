@@ -1,0 +1,102 @@
+"""The books of a rehearsal: the ledger's as they were, and over them what the rehearsal would take. None
+of it is ever written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deputize.kernel.asking import can_be_met
+from deputize.kernel.judging import InForce, Request, verdict_of
+from deputize.kernel.start import holds_of
+from deputize.rule import RuleLine
+from deputize.store.protocol import Then
+from deputize.taking import Taken
+
+ANYONE = "the keeper"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the rules in force, the agent's `may` and the budgets say of an action.
+
+    It is refused where there is a `reason`; else it waits for those whom it `asks`, if any. `rules` are the
+    titles of those that refuse or ask, `takes` what it would take of budgets and facts.
+    """
+
+    reason: str = ""
+    rules: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    takes: tuple[tuple[Taken, int], ...] = ()
+
+
+class Overlay:
+    """Budgets and facts for judging in a rehearsal."""
+
+    def __init__(self, then: Then, force: InForce) -> None:
+        self._then = then
+        self._force = force
+        self._over: dict[Taken, int] = {}
+
+    def judge(self, request: Request, at_us: int, before: int | None) -> Judged:
+        """Judge an action at a time, on the books as they were before an entry (None: as they are now)."""
+        force, name, agent = self._force, request.action.operation.name, request.run.automation.agent
+        if agent.may is not None and name not in agent.may:
+            return Judged(f"the agent {agent.name} may not use {name}")
+        lines = frozenset(need.counter for need in force.rules.needs(name) if need.under_way)
+        books = _Moment(self._then, self._over, before, lines)
+        verdict, counted, _ = verdict_of(books, request, force, at_us)
+        titles = tuple(rule.title for rule in verdict.rules)
+        asks: tuple[str, ...] = ()
+        if verdict.decision == "demand" and can_be_met(verdict):
+            asks = tuple(dict.fromkeys(_whom(rule) for rule in verdict.rules))
+        elif verdict.decision != "allow":
+            return Judged(verdict.sentence(), titles)
+        holds, over = holds_of(books, request, force, at_us)
+        if over:
+            return Judged(over)
+        takes: list[tuple[Taken, int]] = [(("use", name, "", window), n) for name, window, n in holds]
+        takes += [(("fact", name, subject, window), n) for name, subject, window, n in counted]
+        return Judged("", titles if asks else (), asks, tuple(takes))
+
+    def take(self, takes: tuple[tuple[Taken, int], ...]) -> None:
+        """Count what the rehearsal would do."""
+        for what, amount in takes:
+            self._over[what] = self._over.get(what, 0) + amount
+
+    def leave_out(self, takes: Mapping[Taken, int]) -> None:
+        """Count out what was really done in its place, or would not be done any more."""
+        for what, amount in takes.items():
+            self._over[what] = self._over.get(what, 0) - amount
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The books at one moment. What was under way in the past is over, and in nobody's way."""
+
+    then: Then
+    over: Mapping[Taken, int]
+    before: int | None
+    lines: frozenset[str]
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        if counter in self.lines and self.before is not None:
+            return 0
+        over = self.over.get(("fact", counter, subject, window), 0)
+        return self.then.counted(counter, subject, window, self.before) + over
+
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        over = self.over.get(("use", budget, "", window), 0)
+        return self.then.used(budget, window, self.before) + over, 0
+
+
+def _whom(rule: RuleLine) -> str:
+    """For whom, or what, a rule lets an action wait."""
+    demand = rule.demand
+    if demand is None:
+        return "what is under way"
+    if demand.tier != "approval":
+        return f"a verifier ({demand.verifier})" if demand.verifier else "a rehearsal"
+    whom = " or ".join(demand.whom) or ANYONE
+    return whom if demand.people == 1 else f"{demand.people} of {whom}"
