@@ -50,9 +50,9 @@ class Really:
 
 @dataclass(frozen=True)
 class Line:
-    """One await of a rehearsed run. `rules` are the titles of those that refuse or ask, `asks` whom, and
-    `said` what is taken for their answer. `money` is what it would move, `did` what really was in its
-    place."""
+    """One await of a rehearsed run. `rules` are the titles of those that refuse, ask or want a look, `checks`
+    what is found out for them, `asks` who is asked, `said` what is taken for their answer. `money` is what it
+    would move, `did` what really was in its place."""
 
     path: str
     what: str
@@ -65,6 +65,7 @@ class Line:
     reason: str = ""
     why: str = ""
     rules: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     said: str = ""
     money: Money | None = None
@@ -87,11 +88,11 @@ class Foretold:
     reason: str = ""
     really: Really | None = None
 
-    def moved(self) -> dict[str, int]:
-        """The money that would move, in minor units by currency."""
+    def moved(self, *, asked: bool = False) -> dict[str, int]:
+        """The money that would move, in minor units by currency; `asked`: what of it waits for people."""
         sums: dict[str, int] = {}
         for line in self.lines:
-            if line.money is not None and line.would == "done":
+            if line.money is not None and (line.asks or not asked):
                 sums[line.money.currency] = sums.get(line.money.currency, 0) + line.money.minor
         return sums
 

@@ -21,7 +21,8 @@ from tests.support.command import deputize, edit, served
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "returns"
 WITHIN_S = 120.0
-WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+WRITING = {"refund", "send", "release_order", "hold_order", "cancel_order", "open_return", "send_replacement"}
+"""The town's operations that have an effect."""
 
 
 @dataclass
@@ -30,6 +31,12 @@ class Lived:
 
     project: Path
     town: Town
+
+    def copy(self, folder: Path) -> Lived:
+        """The project with its ledger once more, to be changed, and the same town."""
+        project = folder / "copy"
+        shutil.copytree(self.project, project)
+        return Lived(project, self.town)
 
     def rehearse(self, automation: str, *words: str) -> dict[str, Any]:
         """What `deputize rehearse` tells, as data."""
@@ -63,6 +70,20 @@ class Lived:
         """The number of the latest request."""
         log = self.town.access_log()
         return int(log[-1]["seq"]) if log else 0
+
+
+@contextmanager
+def only_asked(it: Lived) -> Iterator[list[dict[str, Any]]]:
+    """During this, nothing but reads reach the town, and neither its book nor the ledger changes by a byte.
+    Yields the requests, which are in it at the end."""
+    book, world, entries, last = it.book(), it.world(), it.entries(), it.last_request()
+    requests: list[dict[str, Any]] = []
+    yield requests
+    requests += it.requests(last)
+    assert [row for row in requests if row["method"] != "GET" or row["operation"] in WRITING] == []
+    assert it.book() == book
+    assert it.world() == world
+    assert it.entries() == entries
 
 
 def _dumped(file: Path, without: tuple[str, ...] = ()) -> str:

@@ -15,8 +15,10 @@ def report_of(automation: str, told: Sequence[Foretold], erased: int) -> dict[st
     compared = [(one, differences(one)) for one in told]
     ends = Counter(one.end if one.came == "ended" else one.came for one in told)
     money: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
     for one in told:
         money.update(one.moved())
+        asked.update(one.moved(asked=True))
     past = any(one.really is not None for one in told)
     return {
         "problems": [],
@@ -25,6 +27,7 @@ def report_of(automation: str, told: Sequence[Foretold], erased: int) -> dict[st
         "erased": erased,
         "ends": dict(ends.most_common()),
         "money": dict(money),
+        "money_asked": dict(asked),
         "asking": _having(told, lambda line: bool(line.asks)),
         "refused": _having(told, lambda line: line.would == "refused" and not line.said),
         "declined": _having(told, lambda line: line.would == "declined"),
@@ -61,6 +64,7 @@ def _line(line: Line) -> Mapping[str, Any]:
         "would": line.would,
         "how": line.how,
         "origins": dict(line.origins),
+        "checks": line.checks,
         "asks": line.asks,
         "as": line.said,
         "rules": line.rules,

@@ -28,6 +28,7 @@ from deputize.errors import ProjectError, StoreError
 from deputize.foretold import Foretold
 from deputize.kernel.alone import Alone
 from deputize.kernel.judging import InForce
+from deputize.kernel.live import LiveRun, Stepped
 from deputize.kernel.ports import Foreseer
 from deputize.kernel.recalling import recall
 from deputize.kernel.rehearsing import Given, Rehearsal
@@ -52,7 +53,7 @@ class Wishes:
 
 def main(argv: list[str]) -> int:
     """Rehearse, in the project in the folder that is named."""
-    told = os.fdopen(os.dup(1), "wb")
+    told = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     # The parent asks with this signal where we stand, before it ends us.
     faulthandler.register(signal.SIGUSR1, all_threads=False)
@@ -102,12 +103,9 @@ def _of_file(
     assert wishes.file is not None
     events = read_events(wishes.file, automation, project.automations, secrets.scrub, now_us)
     then: Then = ledger.then(None) if ledger is not None else _NoBooks()
-    rehearsal = _rehearsal(project, wishes, ledger.ledger_id if ledger is not None else "", then, foreseer)
-    told = []
-    for number, event in enumerate(events, 1):
-        at(f"rehearsing event {event.id}, {number} of {len(events)}")
-        told.append(rehearsal.of_event(event))
-    return told
+    ledger_id = ledger.ledger_id if ledger is not None else ""
+    rehearsal = _rehearsal(project, wishes, ledger_id, then, foreseer, at)
+    return [rehearsal.of_event(event) for event in events]
 
 
 def _of_past(
@@ -124,30 +122,41 @@ def _of_past(
         raise ProjectError(f"{name} has answered no event yet; rehearse one by --event FILE")
     first = ledger.read(lambda view: view.entries(rows[0].no, limit=1))
     then = ledger.then(first[0].seq if first else None)
-    rehearsal = _rehearsal(project, wishes, ledger.ledger_id, then, foreseer)
-    told = []
-    for number, row in enumerate(rows, 1):
-        at(f"rehearsing run {row.id}, {number} of {len(rows)}")
-        past = ledger.read(lambda view, row=row: recall(view, row, project.operations))  # type: ignore[misc]
-        if past is not None:
-            told.append(rehearsal.of_past(past))
+    rehearsal = _rehearsal(project, wishes, ledger.ledger_id, then, foreseer, at)
+    pasts = ledger.read(lambda view: [recall(view, row, project.operations) for row in rows])
+    told = rehearsal.of_past([past for past in pasts if past is not None])
     return told, len(rows) - len(told)
 
 
-def _rehearsal(project: Project, wishes: Wishes, ledger_id: str, then: Then, foreseer: Foreseer) -> Rehearsal:
+def _rehearsal(
+    project: Project,
+    wishes: Wishes,
+    ledger_id: str,
+    then: Then,
+    foreseer: Foreseer,
+    at: Callable[[str], None],
+) -> Rehearsal:
     settings, clock = project.settings, SystemClock()
+    alone = Alone(clock)
+
+    def step(run: LiveRun) -> Stepped:
+        at(f"rehearsing event {run.event.id} from {run.event.source} (run {run.id})")
+        return alone.step(run)
+
     budgets = settings.budgets + tuple(b for a in project.agents.values() for b in a.budgets)
     return Rehearsal(
         Given(
             force=InForce(project.rules, budgets, Calendar(settings.zone), settings.directory),
             automation=project.automations[wishes.automation],
             automations=project.automations,
+            operations=project.operations,
+            agents=project.agents,
             params=settings.params.get(wishes.automation, {}),
             ledger_id=ledger_id,
             then=then,
             foreseer=foreseer,
             now_us=clock.now_us,
-            step=Alone(clock).step,
+            step=step,
             as_refused=wishes.as_refused,
         )
     )
@@ -174,8 +183,9 @@ def _arguments() -> ArgumentParser:
 
 
 def _tell(stream: BinaryIO, line: Mapping[str, Any]) -> None:
-    stream.write(orjson.dumps(line) + b"\n")
-    stream.flush()
+    left = memoryview(orjson.dumps(line) + b"\n")
+    while left:
+        left = left[stream.write(left) :]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from deputize.foretold import KINDS
 from deputize.money import Money
 from deputize.sentence import pairs
 
-LAST_MAX = 100_000
+LAST_MAX = 10_000
 SHOWN_MAX = 20
 """Kinds of events that are shown, one of each; --json has all."""
 
@@ -93,7 +93,7 @@ def _say_event(one: Mapping[str, Any], more: int) -> None:
             a["operation"],
             _would(a),
             plain(a["money"]) if a["money"] else "",
-            ", ".join(a["rules"]) or (a["reason"] if a["would"] in ("refused", "declined", "untold") else ""),
+            _because(a),
             a["how"],
             pairs(a["args"]) if isinstance(a["args"], dict) else "",
         )
@@ -106,6 +106,13 @@ def _say_event(one: Mapping[str, Any], more: int) -> None:
         what = "" if difference["what"] == "end" else f" {difference['what']}"
         say(f"  {KINDS[difference['kind']]}:{what} {now} (then: {then})")
     say("")
+
+
+def _because(action: Mapping[str, Any]) -> str:
+    """The rules that decide and what was found out for them, else the reason."""
+    if action["rules"]:
+        return "; ".join([", ".join(action["rules"]), *action["checks"]])
+    return str(action["reason"]) if action["would"] in ("refused", "declined", "untold") else ""
 
 
 def _end(one: Mapping[str, Any]) -> str:
@@ -155,12 +162,16 @@ def _sum_up(report: Mapping[str, Any]) -> None:
     ]
     if parts:
         say(f"Of these {', '.join(parts)}.")
-    moved = [str(Money(minor, currency)) for currency, minor in sorted(report["money"].items())]
-    say(f"Money that would move: {', '.join(moved) or 'none'}.")
+    waiting = f" ({_money(report['money_asked'])} of it waits for people)" if report["money_asked"] else ""
+    say(f"Money that would move: {_money(report['money']) or 'none'}{waiting}.")
     if report["erased"]:
         say(f"{count(report['erased'], 'event')} cannot be rehearsed: erased.")
     if report["differ"] is not None:
         _say_differ(report["differ"])
+
+
+def _money(sums: Mapping[str, int]) -> str:
+    return " and ".join(str(Money(minor, currency)) for currency, minor in sorted(sums.items()))
 
 
 _SUMMED = {"waits": "would wait", "untold": "can be told up to a point", "stuck": "would be stuck"}

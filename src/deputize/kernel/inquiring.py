@@ -39,7 +39,7 @@ Rehearsed = Callable[[Request], Awaitable[bytes | CallFailed | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class Said:
     """What an inquiry came to."""
 
     says: Says
@@ -84,7 +84,7 @@ class Inquiring:
             del self._left[run_no, path]
             verifier = self._parts.operations.get(inquiry.verifier)
             if left == (inquiry, about) and verifier is not None:
-                said = _verified(verifier, known.result)
+                said = verified(verifier, known.result)
                 return self._finding(inquiry, about, said, path, known.result.at_us)
         return None
 
@@ -106,12 +106,12 @@ class Inquiring:
                 shown["before"] = canonical.decode(got.stored)
             child += 1
         if operation.rehearse is None:
-            said = _Said("cannot_tell", f"{operation.name} cannot be rehearsed", shown)
+            said = Said("cannot_tell", f"{operation.name} cannot be rehearsed", shown)
             return self._found(request, inquiry, about, said, child - 1), child
         foretold = await self._rehearse(request)
         if foretold is None:
             return None, child
-        finding = self._found(request, inquiry, about, _foretold(request, foretold, shown), child)
+        finding = self._found(request, inquiry, about, foretold_by(request, foretold, shown), child)
         self._settling.rehearsed(request, finding)
         return finding, child + 1
 
@@ -125,26 +125,19 @@ class Inquiring:
         by = self._parts.agents.get(inquiry.by) if inquiry.by else agent
         if verifier is None or by is None:
             missing = f"operation {inquiry.verifier}" if verifier is None else f"agent {inquiry.by}"
-            said = _Said("cannot_tell", f"there is no {missing} (any more)", {})
+            said = Said("cannot_tell", f"there is no {missing} (any more)", {})
             return self._found(request, inquiry, about, said, child), child
-        intent = Intent(
-            operation=action.operation.name,
-            args=dict(request.args),
-            agent=agent.name,
-            automation=request.run.automation.name,
-            expects=dict(action.expects),
-        )
         try:
-            args = verifier.canonical_json({"intent": intent.model_dump(mode="json")})
+            args = args_of_verifier(request, verifier)
         except ContractError as error:
-            said = _Said("cannot_tell", short(str(error), REASON_CHARS_MAX), {})
+            said = Said("cannot_tell", short(str(error), REASON_CHARS_MAX), {})
             return self._found(request, inquiry, about, said, child), child
         verifying = _action(verifier, args, f"is {action.operation.name} as it should be?")
         got = await self._carried(request, child, verifying, by)
         if got is None:
             self._leave(request.run.no, f"{request.path}{CHILD}{child}", (inquiry, about))
             return None, child
-        return self._found(request, inquiry, about, _verified(verifier, got), child), child + 1
+        return self._found(request, inquiry, about, verified(verifier, got), child), child + 1
 
     async def _carried(self, request: Request, child: int, action: Action[Any], by: Agent) -> Result | None:
         run, path = request.run, f"{request.path}{CHILD}{child}"
@@ -160,11 +153,11 @@ class Inquiring:
         if len(self._left) > LEFT_MAX:
             self._left.popitem(last=False)
 
-    def _found(self, request: Request, inquiry: Inquiry, about: str, said: _Said, child: int) -> Finding:
+    def _found(self, request: Request, inquiry: Inquiry, about: str, said: Said, child: int) -> Finding:
         path = f"{request.path}{CHILD}{child}"
         return self._finding(inquiry, about, said, path, self._parts.time.now_us())
 
-    def _finding(self, inquiry: Inquiry, about: str, said: _Said, path: str, at_us: int) -> Finding:
+    def _finding(self, inquiry: Inquiry, about: str, said: Said, path: str, at_us: int) -> Finding:
         shown = canonical.encode(said.shown)
         if len(shown) > SHOWN_BYTES_MAX:
             # The inquiry's own entry has it whole; here its digest tells it from another.
@@ -179,28 +172,41 @@ def _action(operation: Operation[..., Any], args: bytes, why: str) -> Action[Any
     return action
 
 
-def _foretold(request: Request, got: bytes | CallFailed, before: dict[str, Any]) -> _Said:
+def args_of_verifier(request: Request, verifier: Operation[..., Any]) -> bytes:
+    """What a verifier is given: what is to be done, and not why. Raises `ContractError`."""
+    action = request.action
+    intent = Intent(
+        operation=action.operation.name,
+        args=dict(request.args),
+        agent=request.agent.name,
+        automation=request.run.automation.name,
+        expects=dict(action.expects),
+    )
+    return verifier.canonical_json({"intent": intent.model_dump(mode="json")})
+
+
+def foretold_by(request: Request, got: bytes | CallFailed, before: dict[str, Any]) -> Said:
     """What the service's word says of an action."""
     if isinstance(got, CallDeclined):
-        return _Said("disagree", short(f"the service would say no: {got.reason}", REASON_CHARS_MAX), before)
+        return Said("disagree", short(f"the service would say no: {got.reason}", REASON_CHARS_MAX), before)
     if isinstance(got, CallFailed):
-        return _Said("cannot_tell", short(got.reason, REASON_CHARS_MAX), before)
+        return Said("cannot_tell", short(got.reason, REASON_CHARS_MAX), before)
     after = canonical.decode(got)
     shown = before | {"after": after}
     unmet = unmet_of(request.action.expects, after)
     if unmet:
-        return _Said("disagree", short(unmet_sentence(unmet), REASON_CHARS_MAX), shown)
-    return _Said("agree", "", shown)
+        return Said("disagree", short(unmet_sentence(unmet), REASON_CHARS_MAX), shown)
+    return Said("agree", "", shown)
 
 
-def _verified(verifier: Operation[..., Any], got: Result) -> _Said:
+def verified(verifier: Operation[..., Any], got: Result) -> Said:
     """What a verifier has said; where it was not heard, it cannot tell."""
     if got.kind != "value":
-        return _Said("cannot_tell", short(got.reason, REASON_CHARS_MAX), {})
+        return Said("cannot_tell", short(got.reason, REASON_CHARS_MAX), {})
     try:
         said = verifier.decode_result(got.stored)
     except ValidationError as error:
-        return _Said("cannot_tell", short(f"its answer does not fit: {error}", REASON_CHARS_MAX), {})
+        return Said("cannot_tell", short(f"its answer does not fit: {error}", REASON_CHARS_MAX), {})
     if not isinstance(said, Verification):
-        return _Said("cannot_tell", f"{verifier.name} is no verifier", {})
-    return _Said(said.says, short(said.reason, REASON_CHARS_MAX), dict(said.found))
+        return Said("cannot_tell", f"{verifier.name} is no verifier", {})
+    return Said(said.says, short(said.reason, REASON_CHARS_MAX), dict(said.found))

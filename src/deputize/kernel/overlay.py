@@ -10,24 +10,22 @@ from dataclasses import dataclass
 from deputize.kernel.asking import can_be_met
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.start import holds_of
-from deputize.rule import RuleLine
+from deputize.rule import Verdict
 from deputize.store.protocol import Then
 from deputize.taking import Taken
-
-ANYONE = "the keeper"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the rules in force, the agent's `may` and the budgets say of an action.
+    """What the agent's `may`, the rules in force and the budgets say of an action.
 
-    It is refused where there is a `reason`; else it waits for those whom it `asks`, if any. `rules` are the
-    titles of those that refuse or ask, `takes` what it would take of budgets and facts.
+    It is refused where there is a `reason`, else it goes on once what the `demanding` verdict wants is there.
+    `rules` are the titles of those that refuse, `takes` what it would take of budgets and facts.
     """
 
     reason: str = ""
     rules: tuple[str, ...] = ()
-    asks: tuple[str, ...] = ()
+    demanding: Verdict | None = None
     takes: tuple[tuple[Taken, int], ...] = ()
 
 
@@ -41,24 +39,23 @@ class Overlay:
 
     def judge(self, request: Request, at_us: int, before: int | None) -> Judged:
         """Judge an action at a time, on the books as they were before an entry (None: as they are now)."""
-        force, name, agent = self._force, request.action.operation.name, request.run.automation.agent
+        force, name, agent = self._force, request.action.operation.name, request.agent
         if agent.may is not None and name not in agent.may:
             return Judged(f"the agent {agent.name} may not use {name}")
         lines = frozenset(need.counter for need in force.rules.needs(name) if need.under_way)
         books = _Moment(self._then, self._over, before, lines)
         verdict, counted, _ = verdict_of(books, request, force, at_us)
-        titles = tuple(rule.title for rule in verdict.rules)
-        asks: tuple[str, ...] = ()
-        if verdict.decision == "demand" and can_be_met(verdict):
-            asks = tuple(dict.fromkeys(_whom(rule) for rule in verdict.rules))
+        demanding = None
+        if verdict.decision == "demand" and can_be_met(verdict) and not request.inquiring:
+            demanding = verdict
         elif verdict.decision != "allow":
-            return Judged(verdict.sentence(), titles)
+            return Judged(verdict.sentence(), tuple(rule.title for rule in verdict.rules))
         holds, over = holds_of(books, request, force, at_us)
         if over:
             return Judged(over)
         takes: list[tuple[Taken, int]] = [(("use", name, "", window), n) for name, window, n in holds]
         takes += [(("fact", name, subject, window), n) for name, subject, window, n in counted]
-        return Judged("", titles if asks else (), asks, tuple(takes))
+        return Judged("", (), demanding, tuple(takes))
 
     def take(self, takes: tuple[tuple[Taken, int], ...]) -> None:
         """Count what the rehearsal would do."""
@@ -89,14 +86,3 @@ class _Moment:
     def used(self, budget: str, window: int) -> tuple[int, int]:
         over = self.over.get(("use", budget, "", window), 0)
         return self.then.used(budget, window, self.before) + over, 0
-
-
-def _whom(rule: RuleLine) -> str:
-    """For whom, or what, a rule lets an action wait."""
-    demand = rule.demand
-    if demand is None:
-        return "what is under way"
-    if demand.tier != "approval":
-        return f"a verifier ({demand.verifier})" if demand.verifier else "a rehearsal"
-    whom = " or ".join(demand.whom) or ANYONE
-    return whom if demand.people == 1 else f"{demand.people} of {whom}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deputize.event import Occurrence
+from deputize.finding import Findings, finding_of_body, is_child
 from deputize.foretold import Did, Outcome, Really
 from deputize.kernel.intake import sender_of
 from deputize.kernel.result import CHANGED, Known, Record, Result, read_record
@@ -30,13 +31,14 @@ _ASK = "ask"
 @dataclass
 class Recalled:
     """One await of a past run. `seq` and `at_us` are those of the entry by which it was judged last; `takes`
-    is what it took of budgets and facts and has not given back."""
+    is what it took of budgets and facts and has not given back, `findings` what was found out about it."""
 
     did: Did
     known: Known
     seq: int
     at_us: int
     takes: dict[Taken, int]
+    findings: Findings
     used: bool = False
     """A rehearsed await stands in its place."""
 
@@ -132,7 +134,7 @@ def _awaits(
     for entry in entries:
         body = entry.body or {}
         path = body.get("path")
-        if path is None or path.startswith(UNDO) or entry.type == "card":
+        if path is None or path.startswith(UNDO) or is_child(path) or entry.type == "card":
             continue
         last[path] = entry
         if entry.type == "asked":
@@ -155,8 +157,13 @@ def _awaits(
             path in asked or known.what == _ASK,
             known.result.reason if known.result is not None else "",
         )
-        found[path] = Recalled(did, known, entry.seq, entry.at_us, takes.get(path, {}))
+        found[path] = Recalled(did, known, entry.seq, entry.at_us, takes.get(path, {}), _findings(entry))
     return found
+
+
+def _findings(entry: Entry) -> Findings:
+    found = [finding_of_body(one) for one in (entry.body or {}).get("findings", ())]
+    return {one.inquiry: one for one in found}
 
 
 def _writes(what: str, operations: Mapping[str, Operation[..., Any]]) -> bool:

@@ -5,12 +5,14 @@ Nothing here reaches a ledger's writer or a `Performer`: it is given books to re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import heapq
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from deputize import canonical
 from deputize.action import Action
+from deputize.agent import Agent
 from deputize.automation import Automation
 from deputize.awaiting import Step
 from deputize.errors import BadEvent, CodeError
@@ -27,6 +29,7 @@ from deputize.kernel.ports import Foreseer
 from deputize.kernel.recalling import Past, Recalled
 from deputize.kernel.result import value
 from deputize.kernel.stepping import advance, digest_of, evict, name_of
+from deputize.operation import Operation
 from deputize.question import Question
 from deputize.sentence import listed
 from deputize.store.protocol import Then
@@ -41,6 +44,8 @@ class Given:
     force: InForce
     automation: Automation
     automations: Mapping[str, Automation]
+    operations: Mapping[str, Operation[..., Any]]
+    agents: Mapping[str, Agent]
     params: Mapping[str, Any]
     ledger_id: str
     then: Then
@@ -50,27 +55,46 @@ class Given:
     as_refused: bool = False
 
 
+Steps = Generator[int, None, Foretold]
+"""A run that is being rehearsed: before each await it says at which entry of the ledger that has a place."""
+
+
 class Rehearsal:
-    """Rehearses events, one after another; each finds the budgets and counts that those before would use."""
+    """Rehearses events; each finds the budgets and counts that those before it would use."""
 
     def __init__(self, given: Given) -> None:
         self._given = given
         self._books = Overlay(given.then, given.force)
-        self._foresight = Foresight(given.foreseer, self._books, as_refused=given.as_refused)
+        self._foresight = Foresight(
+            given.force,
+            given.foreseer,
+            self._books,
+            given.operations,
+            given.agents,
+            as_refused=given.as_refused,
+        )
         self._readers = _Readers(given.automations)
 
     def of_event(self, event: Occurrence) -> Foretold:
         """An event that has not come yet, in the world as it is now."""
         given = self._given
         run_id = canonical.name(given.ledger_id, given.automation.name, event.source, event.id)
-        return self._rehearse(self._run(run_id, event, 0, given.now_us(), ""), None)
+        [told] = _in_order([self._rehearse(self._run(run_id, event, 0, given.now_us(), ""), None)])
+        return told
 
-    def of_past(self, past: Past) -> Foretold:
-        """A past event, in the world as it was."""
+    def of_past(self, pasts: Sequence[Past]) -> list[Foretold]:
+        """Past events, in the world as it was. They take turns as they did then, so that what one would use
+        of a budget is used when another comes to it."""
+        return _in_order([self._past(past) for past in pasts])
+
+    def _past(self, past: Past) -> Steps:
         row = past.row
-        told = self._rehearse(self._run(row.id, past.event, row.event, row.began_at, past.sender), past)
-        for one in past.awaits.values():
-            if not one.used:
+        run = self._run(row.id, past.event, row.event, row.began_at, past.sender)
+        told = yield from self._rehearse(run, past)
+        left = sorted((one for one in past.awaits.values() if not one.used), key=lambda one: one.seq)
+        for one in left:
+            if one.takes:
+                yield one.seq
                 self._books.leave_out(one.takes)
         return told
 
@@ -79,7 +103,7 @@ class Rehearsal:
         automation, params = given.automation, dict(given.params)
         return LiveRun(0, run_id, automation, event, seq, params, None, began_us, 1, {}, step, sender)
 
-    def _rehearse(self, run: LiveRun, past: Past | None) -> Foretold:
+    def _rehearse(self, run: LiveRun, past: Past | None) -> Steps:
         lines: list[Line] = []
         # A run asks `ACTIONS_MAX` times at most; then its step ends it.
         while True:
@@ -90,7 +114,7 @@ class Rehearsal:
                 )
                 if unfit is None:
                     for leaf in stepped.leaves:
-                        lines += self._tell(run, leaf, past)
+                        lines += yield from self._tell(run, leaf, past)
                     if all(leaf.result is not None for leaf in stepped.leaves):
                         continue
                     evict(run)
@@ -114,14 +138,29 @@ class Rehearsal:
     def _now_us(self, run: LiveRun, past: Past | None) -> int:
         return run.step.now_us if past is not None else max(run.step.now_us, self._given.now_us())
 
-    def _tell(self, run: LiveRun, leaf: Leaf, past: Past | None) -> list[Line]:
+    def _tell(self, run: LiveRun, leaf: Leaf, past: Past | None) -> Generator[int, None, list[Line]]:
         at_us = self._now_us(run, past)
         if isinstance(leaf.awaiting, Action):
-            return self._foresight.tell(run, leaf, past, at_us)
+            return (yield from self._foresight.tell(run, leaf, past, at_us))
         recalled = None
         if past is not None:
             recalled = past.find(leaf.path, name_of(leaf.awaiting), digest_of(leaf.awaiting))
         return [_wait(run, leaf, recalled, at_us)]
+
+
+def _in_order(runs: Sequence[Steps]) -> list[Foretold]:
+    """What comes of runs that are rehearsed side by side, in the order in which they were given."""
+    told: dict[int, Foretold] = {}
+    # Everyone's first place is before all others: it is found by the first turn.
+    turns = [(0, number) for number in range(len(runs))]
+    while turns:
+        _, number = turns[0]
+        try:
+            heapq.heapreplace(turns, (next(runs[number]), number))
+        except StopIteration as ended:
+            told[number] = ended.value
+            heapq.heappop(turns)
+    return [told[number] for number in range(len(runs))]
 
 
 def _wait(run: LiveRun, leaf: Leaf, recalled: Recalled | None, at_us: int) -> Line:
