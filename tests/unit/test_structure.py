@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import deputize
+from deputize.connectors.foreseeing import Foreseeing
+from deputize.kernel.ports import Foreseer
 
 PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -35,6 +37,17 @@ MAY_IMPORT = {
 
 READS_ENVIRONMENT = {"config.py", "testing/crash.py", "testing/life.py"}
 PERFORMS = {"kernel/gate.py", "kernel/doubts.py"}
+FORESEES = {"kernel/foreseeing.py", "kernel/finding_out.py"}
+REHEARSES = {
+    *FORESEES,
+    "kernel/alone.py",
+    "kernel/overlay.py",
+    "kernel/recalling.py",
+    "kernel/rehearsing.py",
+    "connectors/foreseeing.py",
+    "cli/rehearse_child.py",
+}
+"""The files of a rehearsal. None of them is given anything by which something could be done, or written."""
 LONG = {
     "testing/store_suite.py": "a suite",
 }
@@ -194,6 +207,33 @@ def test_only_the_gate_and_the_resolution_of_doubts_reach_a_service() -> None:
                 if base == "performer" or base.endswith(".performer"):
                     found.add(name_of(path))
     assert found == PERFORMS
+
+
+def test_a_rehearsal_has_no_way_to_do_anything() -> None:
+    """It knows a port that reads and previews, and nothing that performs or writes."""
+    calls = {"append", "write", "perform", "look_up", "keep_event", "begin_run", "set_setting", "poll"}
+    forbidden = {"Performer", "Tx", "Store", "SqliteStore", "Gate", "System", "perform", "ConnectorPerformer"}
+    found, foresees = [], set()
+    for path in FILES:
+        name, tree = name_of(path), tree_of(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                base = ast.unparse(node.func.value)
+                if base.endswith("foreseer") and node.func.attr in ("read", "rehearse"):
+                    foresees.add(name)
+                # `stream.write` is the child's report, and lists are appended to.
+                if name in REHEARSES and node.func.attr in calls and base not in LISTS:
+                    found.append(f"{name}:{node.lineno} {base}.{node.func.attr}")
+            if name in REHEARSES and isinstance(node, ast.Name) and node.id in forbidden:
+                found.append(f"{name}:{node.lineno} {node.id}")
+            if name in REHEARSES and isinstance(node, ast.ImportFrom):
+                found += [f"{name} imports {a.name}" for a in node.names if a.name in forbidden]
+    assert found == [] and foresees == FORESEES
+    assert {name for name in vars(Foreseer) if not name.startswith("_")} == {"read", "rehearse"}
+    assert {name for name in vars(Foreseeing) if not name.startswith("_")} == {"read", "rehearse", "close"}
+
+
+LISTS = {"lines", "told", "stream", "alike"}
 
 
 def test_only_the_fold_writes_projections() -> None:

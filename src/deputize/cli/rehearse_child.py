@@ -29,12 +29,11 @@ from deputize.foretold import Foretold
 from deputize.kernel.alone import Alone
 from deputize.kernel.judging import InForce
 from deputize.kernel.live import LiveRun, Stepped
-from deputize.kernel.ports import Foreseer
+from deputize.kernel.ports import Foreseer, Then
 from deputize.kernel.recalling import recall
 from deputize.kernel.rehearsing import Given, Rehearsal
 from deputize.kernel.time import Calendar
 from deputize.project import Project, load_project
-from deputize.store.protocol import Then
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.suggest import did_you_mean
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from deputize.kernel.asking import can_be_met
 from deputize.kernel.judging import InForce, Request, verdict_of
+from deputize.kernel.ports import Then
 from deputize.kernel.start import holds_of
 from deputize.rule import Verdict
-from deputize.store.protocol import Then
 from deputize.taking import Taken
 
 

@@ -39,6 +39,18 @@ class Foreseer(Protocol):
         ...
 
 
+class Then(Protocol):
+    """The books as they were before an entry (its seq); as they are now with None."""
+
+    def used(self, budget: str, window: int, before: int | None) -> int:
+        """What a budget held and had spent in a window, together."""
+        ...
+
+    def counted(self, counter: str, subject: str, window: int, before: int | None) -> int:
+        """A fact's value."""
+        ...
+
+
 class Poller(Protocol):
     """Asks services for what happened."""
 

@@ -68,7 +68,8 @@ class Past:
         self.reached = self.first
         for path, one in self.awaits.items():
             if CHANGED not in path:
-                self._by_digest.setdefault((one.known.what, one.known.digest), []).append(one)
+                alike = self._by_digest.setdefault((one.known.what, one.known.digest), [])
+                alike.append(one)
 
     def find(self, path: str, what: str, digest: str) -> Recalled | None:
         """What was asked there with the same arguments, else the first elsewhere that is not used."""

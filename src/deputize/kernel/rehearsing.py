@@ -25,14 +25,13 @@ from deputize.kernel.foreseeing import Foresight
 from deputize.kernel.judging import InForce
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped
 from deputize.kernel.overlay import Overlay
-from deputize.kernel.ports import Foreseer
+from deputize.kernel.ports import Foreseer, Then
 from deputize.kernel.recalling import Past, Recalled
 from deputize.kernel.result import value
 from deputize.kernel.stepping import advance, digest_of, evict, name_of
 from deputize.operation import Operation
 from deputize.question import Question
 from deputize.sentence import listed
-from deputize.store.protocol import Then
 from deputize.waits import Send, Sleep, WaitFor
 
 
@@ -231,7 +230,8 @@ class _Readers:
 
     def __post_init__(self) -> None:
         for automation in self.automations.values():
-            self._by_type.setdefault(automation.on.event_type, []).append(automation)
+            alike = self._by_type.setdefault(automation.on.event_type, [])
+            alike.append(automation)
 
     def check(self, occurrence: Occurrence) -> None:
         """Raises `BadEvent` where an automation answers this type and its data does not fit."""

@@ -354,18 +354,6 @@ class Tx(View, Protocol):
         ...
 
 
-class Then(Protocol):
-    """The books as they were before an entry (its seq); as they are now with None."""
-
-    def used(self, budget: str, window: int, before: int | None) -> int:
-        """What a budget held and had spent in a window, together."""
-        ...
-
-    def counted(self, counter: str, subject: str, window: int, before: int | None) -> int:
-        """A fact's value."""
-        ...
-
-
 class Store(Protocol):
     """A ledger that this process owns. `commits` and `works` count those of this process."""
 
