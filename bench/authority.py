@@ -1,7 +1,8 @@
-"""Authority: how soon a person's yes is carried out, and what open cards cost everything else."""
+"""Authority: how soon a person's yes is carried out, what open cards cost everything else, and how
+long it takes to tell what would come of past events."""
 
 from bench import postgres
-from bench.contenders import DBOS_WAITING, DECIDING
+from bench.contenders import DBOS_WAITING, DECIDING, REHEARSING
 from bench.deciding import MEASURES
 from bench.section import Figure, Section, Series, as_far_as_read
 
@@ -15,7 +16,7 @@ def authority() -> Section:
     """
     if unknown := set(MEASURES) - {series.measure for series in _OURS}:
         raise ValueError(f"bench.deciding has measures that authority does not know: {sorted(unknown)}")
-    ours = tuple(one for one in _OURS if one.measure in MEASURES)
+    ours = (*(one for one in _OURS if one.measure in MEASURES), _REHEARSED)
     if reason := postgres.why_not():
         return as_far_as_read("authority", ours, _FIGURES, {"grant_vs_dbos": reason})
     return as_far_as_read("authority", (_THEIRS, *ours), _FIGURES)
@@ -28,6 +29,8 @@ _OURS = (
     # Nine alternated pairs of readings on the same two ledgers, inside the one reading.
     Series(DECIDING, "cards_slowdown", "", runs=5_400, concurrency=_AT_ONCE, rounds_max=1),
 )
+
+_REHEARSED = Series(REHEARSING, "rehearse_share", "", runs=1_000, concurrency=_AT_ONCE, rounds_max=3)
 
 _FIGURES = (
     Figure(
@@ -53,5 +56,13 @@ _FIGURES = (
         aim=0.05,
         needs=("ours_cards_slowdown",),
         compute=lambda medians: medians["ours_cards_slowdown"],
+    ),
+    Figure(
+        "rehearse_share",
+        "lower",
+        must=0.10,
+        aim=0.05,
+        needs=("ours_rehearse_share",),
+        compute=lambda medians: medians["ours_rehearse_share"],
     ),
 )

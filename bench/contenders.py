@@ -42,6 +42,7 @@ class Reading:
 
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
 DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
+REHEARSING = Contender("ours", Path(sys.executable), "bench.rehearsing")
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from deputize import longlived
 from deputize.cli.event_file import read_events
 from deputize.cli.foretelling import report_of
 from deputize.clock import SystemClock
@@ -60,7 +61,9 @@ def main(argv: list[str]) -> int:
     wishes = Wishes(given.automation, given.event, given.last, given.as_refused)
     _tell(told, {"stage": "importing the project"})
     try:
-        report = examine(load_project(given.root), wishes, lambda stage: _tell(told, {"stage": stage}))
+        project = load_project(given.root)
+        longlived.settle()
+        report = examine(project, wishes, lambda stage: _tell(told, {"stage": stage}))
     except (ProjectError, StoreError) as error:
         report = {"problems": str(error).splitlines()}
     _tell(told, {"report": report})
