@@ -48,7 +48,7 @@ def write_files(page: Path, root: Path) -> list[str]:
 def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     kinds = {language for language, _ in BLOCK.findall(page.read_text())}
     assert kinds <= KNOWN
-    if page.name not in {"README.md", "benchmarks.md", "notifications.md", "operating.md"}:
+    if page.name not in {"README.md", "benchmarks.md", "notifications.md", "operating.md", "rehearsal.md"}:
         assert not kinds & {"sh", "console"}, "commands outside the README need a test of their own here"
 
 
@@ -145,6 +145,18 @@ def test_the_commands_of_the_operating_page_give_and_end_tokens(tmp_path: Path) 
     assert said.count("Commands here speak for maya now") == 2 and "Halted all" in said
     assert said.count("no longer speak for maya") == 2
     assert "dpt_" not in said
+
+
+def test_the_page_on_rehearsal_tells_what_would_come_of_the_readmes_events(tmp_path: Path) -> None:
+    write_files(ROOT / "README.md", tmp_path)
+    first, _ = blocks(ROOT / "README.md", "console")
+    page = ROOT / "docs" / "rehearsal.md"
+    (event,), (commands,) = blocks(page, "text"), blocks(page, "console")
+    (tmp_path / "event.json").write_text(event)
+    said = session(first + commands, tmp_path)
+    assert "would come to just what they did" in said
+    assert "wait for maya; as if approved: be done" in said and "derived" in said
+    assert "b1 from /bell: would end done(greeted)" in said
 
 
 def session(commands: str, cwd: Path) -> str:
