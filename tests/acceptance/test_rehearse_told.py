@@ -156,6 +156,13 @@ def test_what_rules_want_to_be_found_out_is_found_out(tmp_path: Path) -> None:
     assert unmet["asks"] == ["finance"] and "does not agree (now): id was expected" in unmet["checks"][0]
 
 
+def test_where_nobody_can_be_asked_it_is_refused(tmp_path: Path) -> None:
+    rules = VERIFY.replace('ask = "finance"\n', "")
+    report = rehearsed(project(tmp_path, 'await desk.note(item="odd")\nreturn done()', rules=rules, toml=""))
+    assert report["told"][0]["end"] == "failed" and report["asking"] == 0
+    assert "there is nobody to ask: add [people.NAME]" in report["told"][0]["actions"][0]["reason"]
+
+
 def test_what_was_found_out_then_is_not_asked_again(tmp_path: Path) -> None:
     root = project(tmp_path, TWO_NOTES, rules=VERIFY)
 

@@ -157,7 +157,7 @@ class Foresight:
         if not rules:
             return _Meeting(titles, checks)
         if not self._force.directory.people:
-            reason = f"{verdict.sentence()}, and there is nobody to ask"
+            reason = f"{verdict.sentence()}, and there is nobody to ask: add [people.NAME] to deputize.toml"
             return _Meeting(titles, checks, no=_refused(reason, when.at_us))
         asks = tuple(dict.fromkeys(map(_whom, demands_of(rules))))
         said, no = self._people(recalled, when)
