@@ -323,6 +323,18 @@ def test_an_answer_of_then_is_taken_where_people_were_asked(tmp_path: Path) -> N
     assert rehearsed_again(root)["differ"]["no_longer_asks"] == 3
 
 
+def test_an_event_that_came_before_is_rehearsed_and_said_to_count_once(tmp_path: Path) -> None:
+    root = project(tmp_path, 'await desk.note(item="a")\nreturn done()')
+
+    async def live() -> None:
+        async with running(root) as it:
+            await it.ended(await it.send("e1"))
+
+    asyncio.run(live())
+    report = rehearsed(root, event(1) | {"source": "test"}, event(2))
+    assert (report["events"], report["known"]) == (2, 1)
+
+
 def test_what_was_erased_cannot_be_rehearsed_and_is_counted(tmp_path: Path) -> None:
     root = project(tmp_path, 'await desk.note(item="a")\nreturn done()')
 

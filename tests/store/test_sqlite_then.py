@@ -49,13 +49,14 @@ def then(ledger: OfflineLedger, since: int, before: int | None, keys: Snapshot) 
 async def test_at_every_entry_the_books_are_what_they_were_then(tmp_path: Path, desk: Desk) -> None:  # noqa: F811
     write_project(tmp_path, desk.base, WORK, agents=AGENTS, rules=RULES)
     seen: list[tuple[int, Snapshot]] = []
-    labels = set()
+    labels, ids = set(), []
     async with running(tmp_path) as it:
         for number in range(12):
             if number in (2, 5):
                 # Started, counted, and then given back.
                 desk.faults.append(fault("status", 422))
-            labels.add(await it.label(await it.send(item=f"a{number % 2}", n=1 + number % 3)))
+            ids.append(await it.send(item=f"a{number % 2}", n=1 + number % 3))
+            labels.add(await it.label(ids[-1]))
             await it.gone()
             seen.append((it.read(lambda view: view.counts())["entries"], books(it)))
         with closing(OfflineLedger(tmp_path / "data" / "ledger.db")) as ledger:
@@ -65,6 +66,10 @@ async def test_at_every_entry_the_books_are_what_they_were_then(tmp_path: Path, 
                     if seq + 1 >= since:
                         got = then(ledger, since, seq + 1, last)
                         assert got == {key: was.get(key, 0) for key in last}, (since, seq)
+            # An entry is not before itself.
+            first = next(e for e in it.entries(ids[0]) if e.type == "intent")
+            assert set(then(ledger, 1, first.seq, last).values()) == {0}
+            assert sorted(then(ledger, 1, first.seq + 1, last).values())[-3:] == [1, 1, 100]
             # What the owner appends meanwhile changes nothing of what was before.
             old = ledger.then(1)
             budget, window = next((name, window) for name, kind, window in last if kind == "use")

@@ -10,8 +10,9 @@ from typing import Any
 from deputize.foretold import Difference, Foretold, Line, counted, differences
 
 
-def report_of(automation: str, told: Sequence[Foretold], erased: int) -> dict[str, Any]:
-    """The report of `deputize rehearse`. Money is in minor units by currency."""
+def report_of(automation: str, told: Sequence[Foretold], known: int, erased: int) -> dict[str, Any]:
+    """The report of `deputize rehearse`. Money is in minor units by currency. So many of the events were
+    accepted before (`known`), and so many others cannot be rehearsed (`erased`)."""
     compared = [(one, differences(one)) for one in told]
     ends = Counter(one.end if one.came == "ended" else one.came for one in told)
     money: Counter[str] = Counter()
@@ -24,6 +25,7 @@ def report_of(automation: str, told: Sequence[Foretold], erased: int) -> dict[st
         "problems": [],
         "automation": automation,
         "events": len(told),
+        "known": known,
         "erased": erased,
         "ends": dict(ends.most_common()),
         "money": dict(money),

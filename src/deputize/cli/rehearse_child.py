@@ -85,11 +85,19 @@ def examine(project: Project, wishes: Wishes, at: Callable[[str], None]) -> dict
         ledger = None
         if wishes.file is None or settings.ledger.is_file():
             ledger = stack.enter_context(closing(OfflineLedger(settings.ledger)))
+        known = erased = 0
         if wishes.file is not None or ledger is None:
-            told, erased = _of_file(project, wishes, ledger, foreseer, secrets, at), 0
+            told = _of_file(project, wishes, ledger, foreseer, secrets, at)
+            if ledger is not None:
+                known = sum(_is_known(ledger, one) for one in told)
         else:
             told, erased = _of_past(project, wishes, ledger, foreseer, at)
-    return report_of(wishes.automation, told, erased)
+    return report_of(wishes.automation, told, known, erased)
+
+
+def _is_known(ledger: OfflineLedger, told: Foretold) -> bool:
+    """Whether an event was accepted before."""
+    return ledger.read(lambda view: view.run(told.run)) is not None
 
 
 def _of_file(

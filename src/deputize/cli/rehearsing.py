@@ -164,6 +164,8 @@ def _sum_up(report: Mapping[str, Any]) -> None:
         say(f"Of these {', '.join(parts)}.")
     waiting = f" ({_money(report['money_asked'])} of it waits for people)" if report["money_asked"] else ""
     say(f"Money that would move: {_money(report['money']) or 'none'}{waiting}.")
+    if report["known"]:
+        say(f"{count(report['known'], 'event')} of these came before; live, an event counts once.")
     if report["erased"]:
         say(f"{count(report['erased'], 'event')} cannot be rehearsed: erased.")
     if report["differ"] is not None:
