@@ -386,3 +386,30 @@ def test_a_ledger_is_as_it_was_for_each_event_and_not_as_it_is_now(tmp_path: Pat
     project(tmp_path, body.replace('"a"', '"b"'), rules=rules.replace("times = 3", "times = 2"))
     report = rehearsed_again(root)
     assert report["ends"] == {"done(Note)": 2, "done(Refused)": 3}
+
+
+def test_what_is_new_in_the_code_comes_after_what_was_waited_for(tmp_path: Path) -> None:
+    rules = PERMIT + (
+        '\n[[rule]]\ntitle = "One note"\noperation = "desk.note"\nat_most = { times = 1, per = "ever" }\n'
+    )
+    first = 'await wait_for(Word, matching={"item": event.data.item}, within=days(1))\n'
+    body = first + 'if event.data.item == "b":\n    await desk.note(item="b")\nreturn done()'
+    root = project(tmp_path, body, rules=rules)
+
+    async def live() -> None:
+        async with running(root) as it:
+            waits = await it.send(item="a")
+            await it.state(waits, "waiting")
+            other = await it.send(item="b")
+            await it.send(type="test.word", item="b")
+            await it.ended(other)
+            await it.send(type="test.word", item="a")
+            await it.ended(waits)
+
+    asyncio.run(live())
+    assert rehearsed_again(root)["differ"] == {"same": 2}
+    # The other has taken the only note before this one comes to it.
+    project(tmp_path, first + "await attempt(desk.note(item=event.data.item))\nreturn done()", rules=rules)
+    report = rehearsed_again(root)
+    assert [one["actions"][1]["would"] for one in report["told"]] == ["refused", "done"]
+    assert report["differ"] == {"same": 1, "also": 1}

@@ -39,6 +39,8 @@ class Recalled:
     at_us: int
     takes: dict[Taken, int]
     findings: Findings
+    over: int
+    """The seq of its latest entry: what is new in the code comes after that."""
     used: bool = False
     """A rehearsed await stands in its place."""
 
@@ -94,7 +96,7 @@ class Past:
     def _use(self, found: Recalled | None) -> Recalled | None:
         if found is not None:
             found.used = True
-            self.reached = max(self.reached, found.seq)
+            self.reached = max(self.reached, found.over)
         return found
 
     def really(self) -> Really:
@@ -158,7 +160,9 @@ def _awaits(
             path in asked or known.what == _ASK,
             known.result.reason if known.result is not None else "",
         )
-        found[path] = Recalled(did, known, entry.seq, entry.at_us, takes.get(path, {}), _findings(entry))
+        found[path] = Recalled(
+            did, known, entry.seq, entry.at_us, takes.get(path, {}), _findings(entry), end.seq
+        )
     return found
 
 
