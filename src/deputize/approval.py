@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deputize import canonical
+from deputize.ledger import Entry
 from deputize.person import Directory
 
 Tier = Literal["approval", "rehearse", "verify"]
@@ -60,18 +61,27 @@ class Approval:
 
 @dataclass(frozen=True)
 class Asking:
-    """What is asked of people: who is behind it, since when, and which requesters may not grant it."""
+    """What is asked of people: who is behind it, since when, and which requesters may not grant it.
+
+    `handed_at_us` is when one of those who are asked handed it on to the automation's keeper.
+    """
 
     automation: str
     binding: str
     asked_at_us: int
     requesters: frozenset[str]
+    handed_at_us: int | None = None
+
+    def asks(self, demand: Demand, directory: Directory, at_us: int) -> frozenset[str]:
+        """Who may approve at this time: those whom a demand asks by then, and whoever it was handed on to."""
+        found = demand.asks(self.automation, directory, at_us - self.asked_at_us)
+        if self.handed_at_us is not None and at_us >= self.handed_at_us:
+            found |= directory.people.keys() & {directory.keeper_of(self.automation)}
+        return found
 
     def may_grant(self, demand: Demand, person: str, directory: Directory, at_us: int) -> bool:
         """Whether a person's approval at this time counts towards a demand."""
-        return person not in self.requesters and person in demand.asks(
-            self.automation, directory, at_us - self.asked_at_us
-        )
+        return person not in self.requesters and person in self.asks(demand, directory, at_us)
 
     def granted(
         self, demand: Demand, approvals: Iterable[Approval], directory: Directory
@@ -109,6 +119,13 @@ def binding_of(
     """What an approval is bound to: `contract` and `digest` are those of the contract and the arguments."""
     bound = [action_id, operation, contract, digest, agent, sorted(rules)]
     return canonical.digest(canonical.encode(bound))[:24]
+
+
+def handed_on(entries: Iterable[Entry], asked: Entry) -> Entry | None:
+    """The entry that says who handed on what was asked, among those after its own; None where nobody has."""
+    path = (asked.body or {}).get("path")
+    found = (e for e in entries if e.type == "handed" and e.body is not None and e.body["path"] == path)
+    return next(found, None)
 
 
 def demand_of_body(body: Mapping[str, Any]) -> Demand:

@@ -27,7 +27,8 @@ FORM_DEPTH_MAX = 4
 class Waiting:
     """A card with what is around it. `asked` is the entry that asked for its action, or None for a card
     about a whole run; `first_sent` is ledger time, 0 where nothing was sent with the idempotency `key`;
-    `rests_on` are the entries of what its run had been answered until it asked."""
+    `rests_on` are the entries of what its run had been answered until it asked, `handed` that of whoever
+    handed it on to the keeper."""
 
     id: str
     kind: str
@@ -40,6 +41,7 @@ class Waiting:
     first_sent: int = 0
     key: str = ""
     rests_on: Sequence[Mapping[str, Any]] = ()
+    handed: Mapping[str, Any] | None = None
 
 
 def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
@@ -59,14 +61,15 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         "evidence": _EVIDENCE[waiting.kind](waiting)
         if waiting.kind in _EVIDENCE
         else evidence_of(waiting.body),
-        **(_asks(waiting.body) if waiting.kind == "approval" else {}),
+        **(_asks(waiting.body, waiting.handed) if waiting.kind == "approval" else {}),
         **(_question(waiting.body) if waiting.kind == "question" else {}),
         "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
     }
 
 
-def _asks(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What an approval's card says besides: which rules ask whom, cost, deadline, what silence does."""
+def _asks(body: Mapping[str, Any], handed: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What an approval's card says besides: which rules ask whom, who handed it on, cost, deadline, what
+    silence does."""
     silence = "it is refused, and the automation goes on with that"
     if all(demand["otherwise"] == "expire" for demand in body["demands"]):
         silence = "it is not done, and the automation is told that nobody answered in time"
@@ -75,6 +78,7 @@ def _asks(body: Mapping[str, Any]) -> dict[str, Any]:
         "binding": body["binding"],
         "asks": [f"{quoted(demand['title'])} asks {asked_whom(demand)}" for demand in body["demands"]],
         "findings": [line for one in body.get("findings", ()) for line in told(one)],
+        "handed": handed_to(handed) if handed is not None else "",
         "cost": cost,
         "undo": "it can be undone" if body["undoable"] else "there is no undo for it",
         "due": iso(body["due"]),
@@ -93,6 +97,11 @@ def _question(body: Mapping[str, Any]) -> dict[str, Any]:
         "due": iso(body["due"]),
         "silence": silence,
     }
+
+
+def handed_to(body: Mapping[str, Any]) -> str:
+    """Who handed it on, to whom, and their words: `kim asks maya, who keeps it: "…"`."""
+    return f"{body['by']['person']} asks {body['keeper']}, who keeps it: {quoted(body['by']['reason'])}"
 
 
 def asked_whom(demand: Mapping[str, Any]) -> str:
@@ -162,6 +171,10 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
                 f"deputize change {card} --args '{{…}}'",
                 "it is asked for with these arguments in its place, and judged anew; who changes them cannot "
                 "approve them",
+            ),
+            _choice(
+                f'deputize ask-keeper {card} --reason "…"',
+                "the keeper of the automation is asked, too; it waits no longer for that",
             ),
         ]
     on = "" if run_ended else ", and the run goes on with it"

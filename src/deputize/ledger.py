@@ -33,6 +33,7 @@ EntryType = Literal[
     "read",
     "rehearsed",
     "asked",
+    "handed",
     "intent",
     "attempt",
     "receipt",

@@ -173,6 +173,8 @@ class System:
             )
         )
 
+        self.kernel.approving.handed = self.notifier.look_again
+
     @classmethod
     def open(cls, root: Path, **options: Any) -> System:
         """Load the project in a folder and take its ledger."""

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from deputize.budget import Budget
-from deputize.card import asked_whom, choices, raw_answer
+from deputize.card import asked_whom, choices, handed_to, raw_answer
 from deputize.clock import iso, to_datetime
 from deputize.finding import told
 from deputize.ledger import Entry
@@ -191,6 +191,8 @@ def _happened(entry: Entry, at: str) -> str:
             return f"{at} it waited for people: {asks}."
         case "rehearsed":
             return f"{at} it was rehearsed, without effect: {listed(told(body))}."
+        case "handed":
+            return f"{at} {handed_to(body)}."
         case "intent" if body["round"] == 1:
             by = [one["person"] for one in body.get("approvals", ())]
             approved = f"approved by {listed(by)}, " if by else ""
@@ -257,7 +259,7 @@ def _ways(telling: Telling, path: str, own: Sequence[Entry]) -> list[dict[str, s
 
 def _waits_as(own: Sequence[Entry]) -> str:
     """The kind of the card that waits for an action; empty where none does."""
-    last = next((entry.type for entry in reversed(own) if entry.type != "doubt"), "")
+    last = next((entry.type for entry in reversed(own) if entry.type not in ("doubt", "handed")), "")
     return {"card": "doubt", "drift": "drift", "asked": "approval"}.get(last, "")
 
 

@@ -15,6 +15,7 @@ LABELS = {
     "approve": "refunded",
     "both": "refunded",
     "refuse": "refused",
+    "hand": "refunded",
     "change": "refunded",
     "change-asked": "refunded",
     "too-much": "refused",
@@ -72,6 +73,7 @@ def said(card: Mapping[str, Any]) -> list[dict[str, Any]]:
         "approve": [yes("maya")],
         "both": [yes("maya"), yes("maya"), yes("kim")],
         "refuse": [{"what": "refuse", "person": "kim", "reason": "no"}, yes("maya")],
+        "hand": [yes("iris"), hand("kim"), hand("lena"), yes("iris")],
         "change": [other(card, 1_500, "kim"), yes("maya")],
         "change-asked": [yes("maya"), other(card, 6_500, "kim")],
         "too-much": [other(card, 200_000, "lena")],
@@ -85,6 +87,11 @@ def said(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 def yes(person: str) -> dict[str, Any]:
     """A person approves."""
     return {"what": "approve", "person": person}
+
+
+def hand(person: str) -> dict[str, Any]:
+    """A person hands the card on to the keeper."""
+    return {"what": "ask_keeper", "person": person, "reason": "I do not know this customer"}
 
 
 def other(card: Mapping[str, Any], minor: int, person: str) -> dict[str, Any]:
@@ -136,6 +143,9 @@ SCENES: tuple[tuple[str, int, Play], ...] = (
     ("refuse.after", 1, asked_before),
     ("change.before", 1, among_people),
     ("change.after", 2, asked_before),
+    ("hand.before", 1, among_people),
+    ("hand.in", 1, among_people),
+    ("hand.after", 1, asked_before),
     ("answer.in", 1, among_people),
     ("question.in", 1, among_people),
     ("question.after", 1, asked_before),

@@ -24,7 +24,7 @@ SEEDS_FULL = 3
 CALLS = ("boundary", "_boundary", "_reach")
 
 PEOPLES = {"t1.in", "t1.after", "answer.in"} | {
-    name for name in BOUNDARIES if name.startswith(("approve.", "refuse.", "change.", "question."))
+    name for name in BOUNDARIES if name.startswith(("approve.", "refuse.", "change.", "hand.", "question."))
 }
 """Reached by what waits for people alone: `test_people.py` dies there."""
 

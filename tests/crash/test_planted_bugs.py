@@ -184,6 +184,7 @@ HUNTS = (
     Hunt("approved_is_enough", "what_starts_is_allowed_by_the_rules", (),
          other_rules("approve", nothing_over_20_euros)),
     Hunt("rules_of_then", "what_rules_ask_for_is_granted", (), other_rules("approve", lena_is_asked)),
+    Hunt("keeper_always", "what_rules_ask_for_is_granted", (), among("hand")),
     Hunt("judged_once", "what_starts_is_allowed_by_the_rules", (), among("once once-more")),
     Hunt("changes_unjudged", "what_starts_is_allowed_by_the_rules", (), among("too-much")),
     Hunt("no_deadline", "what_rules_ask_for_is_granted", (), too_late),

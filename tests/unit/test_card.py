@@ -163,7 +163,10 @@ def test_what_waits_for_approval_says_what_it_rests_on_whom_it_asks_and_what_sil
     assert card["silence"] == "it is not done, and the automation is told that nobody answered in time"
     assert card["undo"] == "there is no undo for it"
     said = [way["command"].split()[1] for way in card["answers"]]
-    assert said == ["approve", "refuse", "change"]
+    assert said == ["approve", "refuse", "change", "ask-keeper"]
+    assert card["handed"] == ""
+    handed = {"keeper": "ines", "by": {"person": "kim", "reason": "so much?"}}
+    assert told("approval", WAITS, handed=handed)["handed"] == 'kim asks ines, who keeps it: "so much?"'
 
 
 def test_silence_that_refuses_says_so() -> None:

@@ -145,9 +145,11 @@ def approval(**demand: Any) -> dict[str, Any]:
     return {"binding": "b", "requesters": ["worker"], "demands": [usual | demand]}
 
 
-def asked(kind: str, body: dict[str, Any], *approvals: str, automation: str = "pays") -> dict[str, int]:
+def asked(
+    kind: str, body: dict[str, Any], *approvals: str, automation: str = "pays", handed_at: int | None = None
+) -> dict[str, int]:
     granted = [Approval(n, "b", person, 5) for n, person in enumerate(approvals)]
-    return asked_of(kind, body, 5, automation, PEOPLE, set(PEOPLE.people), granted)
+    return asked_of(kind, body, 5, automation, PEOPLE, set(PEOPLE.people), granted, handed_at)
 
 
 def test_an_approval_waits_for_those_whom_its_rule_asks_but_for_its_requesters() -> None:
@@ -155,6 +157,14 @@ def test_an_approval_waits_for_those_whom_its_rule_asks_but_for_its_requesters()
     body = approval(then=["ines"], then_after_s=60.0) | {"requesters": ["maya"]}
     assert asked("approval", body) == {"kim": 5, "ines": 5 + MINUTE}
     assert asked("approval", approval(whom=[])) == {"ines": 5}
+
+
+def test_an_approval_that_was_handed_on_waits_for_the_keeper_from_then_on_but_not_for_a_requester() -> None:
+    assert asked("approval", approval(), handed_at=9) == {"maya": 5, "kim": 5, "ines": 9}
+    own = approval() | {"requesters": ["ines"]}
+    assert asked("approval", own, handed_at=9) == {"maya": 5, "kim": 5}
+    assert asked("approval", approval(), "maya", handed_at=9) == {}
+    assert asked("approval", approval(), automation="other", handed_at=9) == {"maya": 5, "kim": 5}
 
 
 def test_an_approval_that_wants_two_waits_for_the_other_one_alone() -> None:

@@ -16,7 +16,7 @@ from deputize.kernel.people import AnswerKind
 from deputize.store.telling import read_waiting
 from deputize.system import System
 
-Word = Literal["approve", "refuse", "change", "answer", "noted"]
+Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted"]
 """What people say of an action that waits for them, to a question, and of an undo that came to its end."""
 
 router = APIRouter(prefix="/v1/inbox")
@@ -49,8 +49,9 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
-    people it is `approve`, `refuse` or `change` (with other `args`), each with the card's `binding`; for a
-    question it is `answer`, with the `answer`; for an undo that could not undo everything, `noted`.
+    people it is `approve`, `refuse`, `change` (with other `args`) or `ask_keeper` (with a `reason`), each
+    with the card's `binding`; for a question it is `answer`, with the `answer`; for an undo that could not
+    undo everything, `noted`.
     """
     body = await read_decision(request)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
@@ -86,6 +87,9 @@ async def _say(system: System, card: str, word: Word, body: dict[str, Any], reas
         return await approving.approve(card, binding=binding, person=person)
     if word == "refuse":
         return await approving.refuse(card, binding=binding, reason=reason, person=person)
+    if word == "ask_keeper":
+        words = text_of(body, "reason")
+        return await approving.ask_keeper(card, binding=binding, reason=words, person=person)
     if "args" not in body:
         raise Problem(422, "say what it is to be instead: args", field="args")
     return await approving.change(card, binding=binding, args=body["args"], reason=reason, person=person)

@@ -48,7 +48,14 @@ def _elsewhere(name: str, about: str) -> None:
 
 _READING = (asking.runs, asking.show, asking.why, asking.events, asking.inbox, asking.connectors)
 _ACTING = (acting.send, acting.pause, acting.resume, acting.cancel, acting.undo, acting.halt)
-_ANSWERING = (approving.approve, approving.refuse, approving.change, approving.answer, acting.resolve)
+_ANSWERING = (
+    approving.approve,
+    approving.refuse,
+    approving.change,
+    approving.ask_keeper,
+    approving.answer,
+    acting.resolve,
+)
 _PEOPLE = (people.people, people.login, people.logout, people.token, notifying.notify)
 _KEEPING = (keeping.check, rehearsing.rehearse, keeping.doctor, keeping.backup, keeping.restore)
 

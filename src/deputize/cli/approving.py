@@ -38,6 +38,15 @@ def change(
     _answer(ctx.obj, card, "change", {"args": read_json(args, "--args"), "reason": reason})
 
 
+def ask_keeper(
+    ctx: typer.Context,
+    card: Card,
+    reason: Annotated[str, typer.Option(help="What you want the keeper to look at.")],
+) -> None:
+    """Hand an action that waits for people on to its automation's keeper, who is asked from then on, too."""
+    _answer(ctx.obj, card, "ask_keeper", {"reason": reason})
+
+
 def answer(ctx: typer.Context, card: Card, value: Annotated[str, typer.Argument(help="The answer.")]) -> None:
     """Answer the question of an automation; the first answer counts."""
     here: Here = ctx.obj

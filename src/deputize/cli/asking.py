@@ -198,6 +198,7 @@ def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
         ("known", card["evidence"]),
         *(("rule" if card["kind"] == "approval" else "who", asks) for asks in card.get("asks", ())),
         *(("found", found) for found in card.get("findings", ())),
+        ("handed", card.get("handed", "")),
         ("takes", card.get("answer", "")),
         ("cost", card.get("cost", "")),
         ("undo", card.get("undo", "")),

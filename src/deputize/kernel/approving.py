@@ -6,7 +6,7 @@ refusal and a change end what was asked, in the transaction in which they are re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from deputize.operation import Operation
 from deputize.sentence import listed
 from deputize.store.protocol import ActionRow, RunRow, Tx
 from deputize.undo import UNDO
+
+HANDED = "ask_keeper"
+"""What the record of whoever hands a card on is called."""
 
 CHANGES_MAX = 20
 """How often the arguments of one action may be changed."""
@@ -49,6 +52,8 @@ class Approving:
         self._append = append
         self._runner = runner
         self._operations = operations
+        self.handed: Callable[[int], None] = lambda seq: None
+        """Told of each card (by its seq) that was handed on."""
 
     async def approve(self, card: str, *, binding: str, person: str) -> str:
         """Approve it once. Returns a sentence; a second click is one approval."""
@@ -108,6 +113,28 @@ class Approving:
         self._runner.retry(no, path, changed)
         return f"changed; it goes on as {card.partition('/')[0]}/{changed.path}"
 
+    async def ask_keeper(self, card: str, *, binding: str, reason: str, person: str) -> str:
+        """Hand it on: from now on the automation's keeper is asked, too. It waits no longer for that."""
+
+        def work(tx: Tx) -> tuple[int, str]:
+            asked = self._find(tx, card, binding)
+            self._check(asked, person, tx.at_us)
+            said = {"reason": reason, "person": person}
+            if asked.open.handed is not None:
+                return asked.open.entry.seq, "the keeper is asked already"
+            keeper = self._keeper(asked, person, tx.at_us)
+            no, path = asked.run.no, asked.row.path
+            tx.answer(no, path, HANDED, {"binding": binding, "reason": reason}, person, taken=True)
+            self._append(tx, no, [Draft("handed", {"path": path, "keeper": keeper, "by": said})])
+            self._parts.boundary("hand.in")
+            return asked.open.entry.seq, f"handed on: {keeper} is asked, too"
+
+        self._parts.boundary("hand.before")
+        seq, said = await self._parts.store.write(work)
+        self._parts.boundary("hand.after")
+        self.handed(seq)
+        return said
+
     # -- what they have in common ----------------------------------------------------------------------
 
     def _find(self, tx: Tx, card: str, binding: str) -> _Asked:
@@ -136,12 +163,26 @@ class Approving:
         if person in open.asking.requesters:
             raise NotAnswerable(f"{person} asked for it; nobody approves their own request")
         if not any(open.asking.may_grant(demand, person, directory, at_us) for demand in open.demands):
-            waited = at_us - open.entry.at_us
-            named = sorted(
-                {name for d in open.demands for name in d.asks(asked.run.automation, directory, waited)}
-            )
+            named = sorted({name for d in open.demands for name in open.asking.asks(d, directory, at_us)})
             ones = listed(named) if named else "nobody"
             raise NotAnswerable(f"{person} is not asked for this; it asks {ones}")
+
+    def _keeper(self, asked: _Asked, person: str, at_us: int) -> str:
+        """Whom it can be handed on to. Raises `NotAnswerable`, saying what to do instead."""
+        directory, open, automation = self._parts.force.directory, asked.open, asked.run.automation
+        keeper = directory.keeper_of(automation)
+        if not keeper:
+            raise NotAnswerable(
+                f"nobody keeps {automation}: approve or refuse it yourself, or name its keeper in "
+                f'deputize.toml ([keepers] {automation} = "NAME") and start `deputize up` again'
+            )
+        if keeper == person:
+            raise NotAnswerable(f"{person} keeps {automation}: it is for you to approve or refuse")
+        if keeper in open.asking.requesters:
+            raise NotAnswerable(f"{keeper}, who keeps {automation}, asked for it and cannot approve it")
+        if all(open.asking.may_grant(demand, keeper, directory, at_us) for demand in open.demands):
+            raise NotAnswerable(f"{keeper}, who keeps {automation}, is asked for it as it is")
+        return keeper
 
     def _said(self, tx: Tx, asked: _Asked, fresh: bool) -> str:
         directory, open = self._parts.force.directory, asked.open

@@ -10,11 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from deputize.approval import Approval, Asking, Demand, binding_of, demand_of_body, used_for
+from deputize.approval import (
+    Approval,
+    Asking,
+    Demand,
+    binding_of,
+    demand_of_body,
+    handed_on,
+    used_for,
+)
 from deputize.finding import Finding, Findings, finding_of_body, inquiry_of
 from deputize.kernel.judging import InForce, Request
 from deputize.kernel.result import CHANGED
 from deputize.ledger import Draft, Entry
+from deputize.person import KEEPER
 from deputize.rule import RuleLine, Verdict
 from deputize.sentence import listed
 from deputize.store.protocol import ActionRow, Tx, View
@@ -29,11 +38,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What is asked of people for an action, as its entry has it."""
+    """What is asked of people for an action, as its entry has it; `handed` is the entry that says who handed
+    it on to the keeper."""
 
     entry: Entry
     body: Mapping[str, Any]
     asking: Asking
+    handed: Entry | None = None
 
     @property
     def due(self) -> int:
@@ -61,8 +72,10 @@ def open_of(view: View, row: ActionRow | None, automation: str) -> Open | None:
     entry = view.entry(row.intent) if row is not None and row.state == "asking" else None
     if entry is None or entry.body is None:
         return None
-    requesters = frozenset(entry.body["requesters"])
-    return Open(entry, entry.body, Asking(automation, entry.body["binding"], entry.at_us, requesters))
+    body, handed = entry.body, handed_on(view.entries(entry.stream, entry.version), entry)
+    handed_at = handed.at_us if handed is not None else None
+    requesters = frozenset(body["requesters"])
+    return Open(entry, body, Asking(automation, body["binding"], entry.at_us, requesters, handed_at), handed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +204,9 @@ def unanswered(asked: Open, approvals: Sequence[Approval]) -> str:
     if approvals:
         who = listed(sorted({one.person for one in approvals}))
         return f"{who} approved it, and it could not start in its time"
-    whom = " or ".join(sorted({name for demand in asked.demands for name in demand.whom})) or "the keeper"
+    keeper = {KEEPER} if asked.handed is not None else set()
+    named = sorted({name for demand in asked.demands for name in demand.whom} | keeper)
+    whom = " or ".join("the keeper" if name == KEEPER else name for name in named) or "the keeper"
     return f"it waited for the approval of {whom}, and had not got it in time"
 
 

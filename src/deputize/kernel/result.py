@@ -56,7 +56,7 @@ def read_record(entries: Iterable[Entry], event_data: Mapping[int, bytes]) -> Re
     record: Record = {}
     for entry in entries:
         body = entry.body
-        if body is None or "path" not in body or entry.type == "card":
+        if body is None or "path" not in body or entry.type in ("card", "handed"):
             continue
         path = body["path"]
         if path.startswith(UNDO) or entry.type == "rehearsed":

@@ -55,14 +55,16 @@ def asked_of(
     directory: Directory,
     reached: Collection[str],
     approvals: Collection[Approval] = (),
+    handed_at: int | None = None,
 ) -> dict[str, int]:
     """Whom a card waits for, each with the time from which on it does.
 
-    Of an approval those whom a demand asks that is not met yet, and who have not granted it; of a question
+    Of an approval those whom a demand asks that is not met yet, and who have not granted it, and the keeper
+    from `handed_at` on; of a question
     those whom it asks; of everything else the keeper, or where nobody reaches one, everybody who is reached.
     """
     if kind == "approval":
-        return _asked_to_approve(body, at, automation, directory, approvals)
+        return _asked_to_approve(body, at, automation, directory, approvals, handed_at)
     if kind == "question":
         return dict.fromkeys(directory.among(body.get("whom", ()), automation), at)
     keeper = directory.keeper_of(automation)
@@ -70,17 +72,22 @@ def asked_of(
 
 
 def _asked_to_approve(
-    body: Mapping[str, Any], at: int, automation: str, directory: Directory, approvals: Collection[Approval]
+    body: Mapping[str, Any],
+    at: int,
+    automation: str,
+    directory: Directory,
+    approvals: Collection[Approval],
+    handed_at: int | None,
 ) -> dict[str, int]:
-    asking = Asking(automation, body["binding"], at, frozenset(body["requesters"]))
+    asking = Asking(automation, body["binding"], at, frozenset(body["requesters"]), handed_at)
     have = {one.person for one in approvals if one.binding == asking.binding}
     asked: dict[str, int] = {}
     for demand in map(demand_of_body, body["demands"]):
         if demand.tier != "approval" or len(asking.granted(demand, approvals, directory)) >= demand.people:
             continue
-        for waited_us in (0, int(demand.then_after_s * 1_000_000)):
-            for person in demand.asks(automation, directory, waited_us) - asking.requesters - have:
-                asked[person] = min(asked.get(person, at + waited_us), at + waited_us)
+        for since in {at, at + int(demand.then_after_s * 1_000_000), handed_at or at}:
+            for person in asking.asks(demand, directory, since) - asking.requesters - have:
+                asked[person] = min(asked.get(person, since), since)
     return asked
 
 

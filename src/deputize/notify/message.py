@@ -81,6 +81,7 @@ def _lines(item: Item, zone: ZoneInfo) -> list[tuple[str, str]]:
     lines = [("Why", _line(card["title"]))] if card["about"] else []
     lines += [("Rule", _line(rule)) for rule in card.get("asks", ())]
     lines += [("Found", _line(found)) for found in card.get("findings", ())]
+    lines += [("Handed", _line(card["handed"]))] if card.get("handed") else []
     lines += [("In", _line(card["of"]))]
     if card.get("due"):
         lines.append(("Until", f"{_moment(card['due'], zone)}; after that {card['silence']}"))

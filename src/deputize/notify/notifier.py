@@ -79,6 +79,7 @@ class Notifier:
         self._standing = {name: Standing(name) for name in given.channels}
         self._cards: dict[int, Card] = {}
         self._after = 0
+        self._changed: set[int] = set()
         self._told: dict[Told, int] | None = None
         self._unwritten: dict[Told, int] = {}
         self._sweep_at = SWEEP_MIN
@@ -109,6 +110,11 @@ class Notifier:
             await asyncio.gather(self._task, return_exceptions=True)
         for channel in self._given.channels.values():
             await channel.aclose()
+
+    def look_again(self, seq: int) -> None:
+        """A card that is known waits for somebody else, too."""
+        self._changed.add(seq)
+        self.wake()
 
     def wake(self) -> None:
         """Look now, and not only in a moment."""
@@ -141,7 +147,9 @@ class Notifier:
         """
         async with self._turning:
             await self._write_told()
-            plan = await asyncio.to_thread(self._plan, self._given.now())
+            changed = frozenset(self._changed)
+            plan = await asyncio.to_thread(self._plan, self._given.now(), changed)
+            self._changed -= changed
             self._let_go(plan)
             for message in plan.messages:
                 # Asked for each: the one before may have shown that nobody can be told.
@@ -155,7 +163,7 @@ class Notifier:
 
     # -- what is due ----------------------------------------------------------------------------------
 
-    def _plan(self, now: int) -> Plan:
+    def _plan(self, now: int, changed: frozenset[int]) -> Plan:
         """What is due, of cards that are open now; those who are left alone for a while are among it."""
         given = self._given
         directory = given.people()
@@ -163,7 +171,8 @@ class Notifier:
         while page := given.store.read(lambda view: new_cards(view, self._after, reach)):
             self._cards |= {card.seq: card for card in page}
             self._after = page[-1].seq
-        for seq in {card.seq for message in self._due(now).messages for card in message.cards}:
+        seqs = {card.seq for message in self._due(now).messages for card in message.cards}
+        for seq in seqs | (changed & self._cards.keys()):
             card = self._again(seq, reach)
             if card is None:
                 del self._cards[seq]

@@ -10,7 +10,7 @@ from deputize.notify.deciding import Card, asked_of
 from deputize.notify.message import Item
 from deputize.person import Directory
 from deputize.store.protocol import CardRow, View
-from deputize.store.telling import read_waiting
+from deputize.store.telling import read_handed, read_waiting
 
 PAGE = 200
 
@@ -65,6 +65,7 @@ def _card(view: View, row: CardRow, reach: Reach) -> Card:
         reach.directory,
         reach.reached,
         approvals,
+        handed.at_us if (handed := read_handed(view, row)) is not None else None,
     )
     due = row.body.get("due") if row.kind in ("approval", "question") else None
     return Card(row.seq, row.id, row.at, due, asked)

@@ -8,11 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from deputize import canonical
+from deputize.approval import handed_on
 from deputize.budget import Budget
 from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.finding import is_child
-from deputize.ledger import SYSTEM
+from deputize.ledger import SYSTEM, Entry
 from deputize.store.protocol import CardRow, RunRow, View
 from deputize.why import RuleText, RuleTexts, Telling
 
@@ -53,7 +54,14 @@ def read_waiting(view: View, card: CardRow) -> Waiting:
         action.first_sent if action is not None else 0,
         action.key if action is not None else "",
         _answers_before(view, card) if card.kind == "approval" else (),
+        handed.body if (handed := read_handed(view, card)) is not None else None,
     )
+
+
+def read_handed(view: View, card: CardRow) -> Entry | None:
+    """The entry of whoever handed an approval's card on; None where nobody has."""
+    asked = view.entry(card.seq) if card.kind == "approval" else None
+    return handed_on(view.entries(asked.stream, asked.version), asked) if asked is not None else None
 
 
 def _answers_before(view: View, card: CardRow) -> list[dict[str, Any]]:

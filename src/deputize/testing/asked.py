@@ -23,6 +23,7 @@ from deputize.testing.judged import Judged
 from deputize.undo import UNDO
 
 CHANGED = "~"
+HANDED = "ask_keeper"
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,31 @@ def no_is_said_by_people_or_time(case: Case) -> Iterator[str]:
             yield f"{place}: its time was not over"
 
 
+def what_is_handed_on_is_by_those_asked(case: Case) -> Iterator[str]:
+    """Whoever hands a card on is asked for it, has said so in a record of their own, and does it once; the
+    keeper of the automation is told of it, and nobody else."""
+    said = Counter((a.run, a.path, a.person) for a in case.ledger.answers if a.what == HANDED)
+    told = [(entry, entry.body or {}) for entry in _entries(case.ledger, "handed")]
+    written = Counter((entry.stream, body["path"], body["by"]["person"]) for entry, body in told)
+    for place in sorted(said.keys() | written.keys()):
+        if said[place] != written[place]:
+            yield f"{place}: people handed it on {said[place]} times, and entries say {written[place]}"
+    for entry, body in told:
+        before = [j for j in case.judged if (j.run.no, j.path) == (entry.stream, body["path"])]
+        asked = [j for j in before if j.entry.type == "asked" and j.entry.seq < entry.seq][-1:]
+        if not asked:
+            continue
+        one, who, directory = asked[0], body["by"]["person"], case.directory
+        waited_us = entry.at_us - one.entry.at_us
+        whom = {
+            w for d in _demands(one) for w in _asked_of(d, one.run.automation, directory, waited_us)
+        } - requesters_of(case.ledger, one)
+        if who not in whom or entry.at_us >= due_of(one):
+            yield f"{one.place}: {who} handed it on, and was not asked"
+        if body["keeper"] != directory.keepers.get(one.run.automation, directory.keepers.get("")):
+            yield f"{one.place}: it was handed on to {body['keeper']}, who does not keep it"
+
+
 def changes_follow_what_they_change(case: Case) -> Iterator[str]:
     """`3~1` stands where a person changed `3`, which is refused: with their arguments, and after it."""
     changes = {(e.stream, (e.body or {})["changed"]["path"]): e for e in _changes(case.ledger)}
@@ -175,6 +201,7 @@ ASKED: tuple[Callable[[Case], Iterator[str]], ...] = (
     what_waits_for_people_holds_nothing,
     what_people_did_not_grant_is_never_sent,
     no_is_said_by_people_or_time,
+    what_is_handed_on_is_by_those_asked,
     changes_follow_what_they_change,
     what_is_granted_starts,
 )
@@ -223,13 +250,17 @@ def before_of(path: str) -> str:
 
 def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) -> Iterator[str]:
     """A line for each rule of which too few people have said yes."""
-    requesters = requesters_of(case.ledger, one)
+    requesters, automation = requesters_of(case.ledger, one), one.run.automation
+    directory, handed_us = case.directory, _handed_at(case.ledger, one, asked_us)
+    keeper = _meant({KEEPER}, automation, directory) if directory.keeper_of(automation) else set()
     for rule, demand in zip(_asking_rules(one), _demands(one), strict=True):
         granted = {
             word.person
             for word in words
             if word.person not in requesters
-            and word.person in _asked_of(demand, one.run.automation, case.directory, word.at_us - asked_us)
+            and word.person
+            in _asked_of(demand, automation, directory, word.at_us - asked_us)
+            | (keeper if handed_us is not None and word.at_us >= handed_us else set())
         }
         if len(granted) < demand.people:
             by = ", ".join(sorted(granted)) or "nobody"
@@ -262,6 +293,12 @@ def _meant(whom: Collection[str], automation: str, directory: Directory) -> set[
         return set(directory.people)
     meant = {keeper if name == KEEPER else name for name in names}
     return {p.name for p in directory.people.values() if meant & {p.name, *p.roles, *p.groups}}
+
+
+def _handed_at(ledger: LedgerEvidence, one: Judged, asked_us: int) -> int | None:
+    """When a person handed on what was asked then; None where nobody did."""
+    rows = (a for a in ledger.answers if (a.run, a.path, a.what) == (one.run.no, one.path, HANDED))
+    return next((row.at for row in rows if row.at >= asked_us), None)
 
 
 def _in_time(case: Case, one: Judged, given: Collection[ApprovalRow], binding: str) -> list[Word]:

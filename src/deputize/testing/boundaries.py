@@ -29,6 +29,9 @@ BOUNDARIES: dict[str, str] = {
     "refuse.after": "the refusal is durable, and its run does not know",
     "change.before": "a person changes the arguments, and nothing of it is written",
     "change.after": "the change is durable, and its run does not know",
+    "hand.before": "a person hands a card on to the keeper, and nothing of it is written",
+    "hand.in": "that a card is handed on is written, and not committed",
+    "hand.after": "that a card is handed on is durable, and nobody was told",
     "answer.in": "a refusal or a change is written, and not committed",
     # the start
     "ask": "an action has come to the gate",

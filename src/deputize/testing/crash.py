@@ -39,7 +39,7 @@ ROUNDS_MAX = 8
 Answering = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 Saying = Callable[[Mapping[str, Any]], Sequence[dict[str, Any]]]
 """What people say, one after another, of an action that waits for them: `what` (`approve`, `refuse` or
-`change`), `person` and whatever else that takes. The `binding` is the card's, unless it says another. To a
+`change` …), `person` and whatever else that takes. The `binding` is the card's, unless it says another. To a
 question: `do` is `reply`, with a `value`."""
 
 

@@ -52,6 +52,16 @@ def _nobody_requests() -> None:
     set_in(Request, "requesters", property(lambda request: frozenset()))
 
 
+def _keeper_always() -> None:
+    """Whoever keeps an automation may grant, though nobody has asked them."""
+    asks = Asking.asks
+
+    def all_along(asking: Asking, demand: Demand, directory: Directory, at_us: int) -> frozenset[str]:
+        return asks(replace(asking, handed_at_us=0), demand, directory, at_us)
+
+    set_in(Asking, "asks", all_along)
+
+
 def _judged_once() -> None:
     def verdict(tx: Any, request: Request, force: Any, at_us: int) -> Any:
         return verdict_of(None if request.asking else tx, request, force, at_us)
@@ -170,6 +180,7 @@ PEOPLES: dict[str, Plant] = {
         "what was approved starts though it is forbidden by then", _approved_is_enough
     ),
     "rules_of_then": Plant("an approval counts by the rules of when it was asked for", _rules_of_then),
+    "keeper_always": Plant("the keeper may grant what nobody has handed on", _keeper_always),
     "judged_once": Plant("what was approved starts on the facts of when it was asked", _judged_once),
     "changes_unjudged": Plant("arguments that a person gave are not judged", _changes_unjudged),
     "no_deadline": Plant("an approval counts after its time", _no_deadline),
