@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 
 from deputize.budget import Budget
 from deputize.card import asked_whom, choices, handed_to, raw_answer
-from deputize.clock import iso, to_datetime
+from deputize.clock import iso
 from deputize.finding import told
 from deputize.ledger import Entry
 from deputize.money import Money
 from deputize.sentence import asked_for, because, for_event, in_words, listed, pairs, quoted, reason_of
+from deputize.standing import WaitsFor, moment
 
 Body = Mapping[str, Any]
 
@@ -41,7 +42,7 @@ class RuleTexts:
 @dataclass(frozen=True)
 class Telling:
     """What a story is told from. `event` is the run's, as the API shows it, or None; `schemas` are those
-    of results by operation, where the project is at hand."""
+    of results by operation, where the project is at hand; `waits_for` is what its run waits for now."""
 
     run: str
     automation: str
@@ -52,10 +53,11 @@ class Telling:
     zone: ZoneInfo
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     schemas: Mapping[str, str] = field(default_factory=dict)
+    waits_for: Sequence[WaitsFor] = ()
 
     def when(self, at_us: int) -> str:
         """A moment in the project's zone."""
-        return f"{to_datetime(at_us).astimezone(self.zone):%d %b %Y, %H:%M:%S}"
+        return moment(at_us, self.zone)
 
     def held(self, budget: str, amount: int, of: str = "of") -> str:
         """What a budget, by its key, holds: with its name and in its own form where it is still there."""
@@ -98,6 +100,7 @@ def why_run(telling: Telling) -> dict[str, Any]:
     sentences = [line for entry in telling.entries if (line := _told(telling, entry))]
     if any(entry.body is None for entry in telling.entries):
         sentences.append("Some of what happened has been erased.")
+    sentences += [f"It waits for {wait.sentence(telling.when)}." for wait in telling.waits_for]
     sentences += _to_answer_in(telling)
     steps = [
         {"at": iso(e.at_us), "type": e.type, "path": (e.body or {}).get("path")} for e in telling.entries
@@ -108,6 +111,7 @@ def why_run(telling: Telling) -> dict[str, Any]:
         "agent": telling.agent,
         "event": telling.event,
         "steps": steps,
+        "waits_for": [wait.shown(telling.when) for wait in telling.waits_for],
     }
     return {"sentences": sentences, "facts": facts}
 

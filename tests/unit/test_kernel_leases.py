@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from deputize.kernel.stops import LeaseLine, Place, Stops
+from deputize.standing import Stand
 
 LONG_S = 30.0
 
 
 async def standing(place: Place, resource: str) -> asyncio.Task[bool]:
     """A task in which this place waits, already in its line."""
-    return asyncio.ensure_future(Stops().stand_by("run:x", place.stand(resource), LONG_S))
+    return asyncio.ensure_future(
+        Stops().stand_by("run:x", place.stand(resource), LONG_S, Stand("resource", resource))
+    )
 
 
 async def test_whoever_comes_new_is_behind_those_who_wait() -> None:
@@ -66,7 +69,7 @@ async def test_who_goes_to_another_line_wakes_the_next_and_stands_there_by_its_o
 async def test_a_time_that_is_up_is_told_and_nothing_is_left_behind() -> None:
     line = LeaseLine()
     place = line.place()
-    assert await Stops().stand_by("run:x", place.stand("a"), 0.001) is False
+    assert await Stops().stand_by("run:x", place.stand("a"), 0.001, Stand("resource", "a")) is False
     assert line.waiting
     place.leave()
     assert not line.waiting

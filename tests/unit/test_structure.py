@@ -16,8 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "cron",
     "duration", "event", "finding", "foretold", "headers", "ledger", "loopback", "money", "operation",
-    "person", "question", "rehearsal", "rule", "sentence", "signature", "sources", "suggest", "taking",
-    "token", "undo", "verification", "waits", "why", "window",
+    "person", "question", "rehearsal", "rule", "sentence", "signature", "sources", "standing", "suggest",
+    "taking", "token", "undo", "verification", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

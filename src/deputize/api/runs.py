@@ -10,8 +10,11 @@ from starlette.responses import Response
 from deputize.api.body import text_of
 from deputize.api.here import After, Before, Here, Limit, find_run
 from deputize.api.problem import Problem, answer
-from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait
+from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait, show_waits_for
 from deputize.api.who import Decider, read_decision
+from deputize.standing import WaitsFor
+from deputize.store.protocol import RunRow, View
+from deputize.store.standing import Standings
 
 NEWEST = 2**63 - 1
 States = Annotated[tuple[str, ...], Query(max_length=20)]
@@ -28,27 +31,40 @@ async def list_runs(
     before: Before = None,
     limit: Limit = 100,
 ) -> Response:
-    """Runs, newest first, going on with `before`; oldest first with `after` (both are run numbers)."""
+    """Runs, newest first, going on with `before`; oldest first with `after` (both are run numbers). Each says
+    what it `waits_for`, and who is in its way."""
     if after == 0 and before is None:
         before = NEWEST
-    rows = system.store.read(
-        lambda view: view.runs(states=state, automation=automation, before=before, after=after, limit=limit)
-    )
-    following = rows[-1].no if len(rows) == limit else None
-    return answer(system, {"runs": [show_run(row) for row in rows], "next": following})
+    standing, zone = system.kernel.standing, system.project.settings.zone
+
+    def read(view: View) -> list[tuple[RunRow, list[WaitsFor]]]:
+        rows = view.runs(states=state, automation=automation, before=before, after=after, limit=limit)
+        standings = Standings(view)
+        return [(row, standings.of(row, standing.of(row))) for row in rows]
+
+    found = system.store.read(read)
+    following = found[-1][0].no if len(found) == limit else None
+    shown = [show_run(row) | show_waits_for(waits_for, zone) for row, waits_for in found]
+    return answer(system, {"runs": shown, "next": following})
 
 
 @router.get("/runs/{run_id}")
 async def get_run(system: Here, run_id: str) -> Response:
     """One run with its actions, what it waits for, and its event."""
     run = find_run(system, run_id)
-    actions, waits, event = system.store.read(
-        lambda view: (view.actions(run.no), view.waits(run.no), view.event(run.event))
+    stands, zone = system.kernel.standing.of(run), system.project.settings.zone
+    actions, waits, event, waits_for = system.store.read(
+        lambda view: (
+            view.actions(run.no),
+            view.waits(run.no),
+            view.event(run.event),
+            Standings(view).of(run, stands),
+        )
     )
     return answer(
         system,
         {
-            "run": show_run(run),
+            "run": show_run(run) | show_waits_for(waits_for, zone),
             "actions": [show_action(action) for action in actions],
             "waits": [show_wait(wait) for wait in waits],
             "event": show_event(event) if event is not None else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from deputize import canonical
 from deputize.card import Waiting, told_card
@@ -12,6 +13,7 @@ from deputize.kernel.sources import Standing
 from deputize.ledger import Entry
 from deputize.notify.notifier import Standing as Telling
 from deputize.person import Directory, Person
+from deputize.standing import WaitsFor, moment
 from deputize.store.protocol import ActionRow, CardRow, EventRow, RunRow, WaitRow
 from deputize.token import Token
 
@@ -33,6 +35,11 @@ def show_run(run: RunRow) -> dict[str, Any]:
         "ended_at": _time(run.ended_at),
         "version": run.version,
     }
+
+
+def show_waits_for(waits_for: Sequence[WaitsFor], zone: ZoneInfo) -> dict[str, Any]:
+    """What a run waits for: what each is, who is in its way, and the sentence that says so."""
+    return {"waits_for": [wait.shown(lambda at_us: moment(at_us, zone)) for wait in waits_for]}
 
 
 def show_action(action: ActionRow) -> dict[str, Any]:

@@ -36,5 +36,5 @@ def _telling(system: System, run_id: str) -> Telling:
     run = find_run(system, run_id)
     budgets = {budget.key: budget for budget in system.kernel.parts.force.budgets}
     zone = system.project.settings.zone
-    schemas = result_schemas(system)
-    return system.store.read(lambda view: read_telling(view, run, zone, budgets, schemas))
+    schemas, stands = result_schemas(system), system.kernel.standing.of(run)
+    return system.store.read(lambda view: read_telling(view, run, zone, budgets, schemas, stands))

@@ -14,7 +14,7 @@ from rich.table import Table
 from deputize.cli.books import open_books
 from deputize.cli.here import Here
 from deputize.cli.says import count, made_table, moment, one_line, plain, say, say_json, source_line, table
-from deputize.cli.stopped import Stops, stop_line, stop_of_run
+from deputize.cli.stopped import Stops, stop_line, stop_of_run, waits_of
 
 WATCH_EVERY_S = 1.0
 
@@ -50,7 +50,7 @@ def runs(
                 r["state"],
                 r["label"],
                 moment(r["began_at"], zone),
-                stop_of_run(r, stops) or r["reason"],
+                stop_of_run(r, stops) or r["reason"] or waits_of(r),
             )
             for r in found
         ]
@@ -98,7 +98,7 @@ def _show_run(here: Here, found: dict[str, Any], stops: Stops) -> None:
     ended = f", ended {moment(run['ended_at'], zone)}" if run["ended_at"] else ""
     say(f"Run {run['id']}: {run['automation']} by {run['agent']}")
     say(f"  {run['state']} {run['label']}".rstrip() + f"; began {moment(run['began_at'], zone)}{ended}")
-    for told in (stop_of_run(run, stops), run["reason"]):
+    for told in (stop_of_run(run, stops), run["reason"], waits_of(run)):
         if told:
             say(f"  {told}")
     if event is not None:

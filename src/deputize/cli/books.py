@@ -8,12 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from deputize.api.show import show_action, show_card, show_entry, show_event, show_person, show_run, show_wait
+from deputize.api.show import (
+    show_action,
+    show_card,
+    show_entry,
+    show_event,
+    show_person,
+    show_run,
+    show_wait,
+    show_waits_for,
+)
 from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
 from deputize.kernel.tokens import TOKEN_SETTING, tokens_of_settings
-from deputize.store.protocol import RunRow
+from deputize.standing import WaitsFor
+from deputize.store.protocol import RunRow, View
 from deputize.store.sqlite.offline import OfflineLedger
+from deputize.store.standing import Standings
 from deputize.store.telling import read_telling, read_waiting
 from deputize.why import why_action, why_run
 
@@ -92,18 +103,27 @@ class FileBooks:
         self._ledger = OfflineLedger(here.settings.ledger)
 
     def runs(self, states: Sequence[str], automation: str, limit: int) -> dict[str, Any]:
-        rows = self._ledger.read(
-            lambda view: view.runs(states=states, automation=automation, before=NEWEST, limit=limit)
-        )
-        return {"runs": [show_run(row) for row in rows], "next": rows[-1].no if len(rows) == limit else None}
+        def read(view: View) -> list[tuple[RunRow, list[WaitsFor]]]:
+            rows = view.runs(states=states, automation=automation, before=NEWEST, limit=limit)
+            standings = Standings(view)
+            return [(row, standings.of(row)) for row in rows]
+
+        found, zone = self._ledger.read(read), self._here.settings.zone
+        shown = [show_run(row) | show_waits_for(waits_for, zone) for row, waits_for in found]
+        return {"runs": shown, "next": found[-1][0].no if len(found) == limit else None}
 
     def run(self, run: str) -> dict[str, Any]:
         row = self._find(run)
-        actions, waits, event = self._ledger.read(
-            lambda view: (view.actions(row.no), view.waits(row.no), view.event(row.event))
+        actions, waits, event, waits_for = self._ledger.read(
+            lambda view: (
+                view.actions(row.no),
+                view.waits(row.no),
+                view.event(row.event),
+                Standings(view).of(row),
+            )
         )
         return {
-            "run": show_run(row),
+            "run": show_run(row) | show_waits_for(waits_for, self._here.settings.zone),
             "actions": [show_action(action) for action in actions],
             "waits": [show_wait(wait) for wait in waits],
             "event": show_event(event) if event is not None else None,

@@ -33,5 +33,11 @@ def stop_of_run(run: Mapping[str, Any], stops: Stops) -> str:
     )
 
 
+def waits_of(run: Mapping[str, Any]) -> str:
+    """What a run (as the API shows it) waits for, in one line; stops are told by `stop_of_run`."""
+    said = [wait["said"].removeprefix("waits for ") for wait in run["waits_for"] if wait["kind"] != "stop"]
+    return f"waits for {'; '.join(said)}" if said else ""
+
+
 def _because(reason: str, word: str) -> str:
     return f" ({reason})" if reason not in ("", word) else ""

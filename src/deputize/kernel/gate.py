@@ -39,6 +39,7 @@ from deputize.kernel.start import (
 from deputize.kernel.stops import Place
 from deputize.kernel.turns import Turn, scopes_of
 from deputize.operation import Operation
+from deputize.standing import Stand
 from deputize.store.protocol import Tx
 
 LEASE_WAIT_S = 5.0
@@ -189,7 +190,7 @@ class Gate:
                     return CallFailed(f"no answer after {attempt} attempts; the last: {error.reason}")
                 wait_s = self._back_off_s(operation, attempt, error)
                 turn.leave()
-                await self._stand_by(request.run, asyncio.get_running_loop().create_future(), wait_s)
+                await self._pause(request.run, operation.contract.connector, wait_s)
                 if not await self._may_go_on(request.run, turn):
                     return None
                 attempt += 1
@@ -239,7 +240,8 @@ class Gate:
                     continue
                 if isinstance(started, Busy):
                     # Whoever is first may be kept back by a halt or a slow lane: that is waited for once.
-                    patient = await self._stand_by(run, place.stand(started.resource), LEASE_WAIT_S)
+                    what = Stand("resource", started.resource)
+                    patient = await self._stand_by(run, place.stand(what.name), LEASE_WAIT_S, what)
         except StoreError:
             self._on_lost(run)
             return None
@@ -366,13 +368,20 @@ class Gate:
     async def _may_go_on(self, run: LiveRun, turn: Turn) -> bool:
         """Take the turn for something new. False where the run is over, or parked at a stop."""
         if not run.is_over() and not await turn.enter_unless_stopped():
-            self.parts.stops.parked.add(run.no)
+            self.parts.stops.park(run.no, *turn.scopes)
             return False
         return not run.is_over()
 
-    async def _stand_by(self, run: LiveRun, place: asyncio.Future[bool], timeout_s: float) -> bool:
+    async def _stand_by(
+        self, run: LiveRun, place: asyncio.Future[bool], timeout_s: float, what: Stand
+    ) -> bool:
         """Let something new wait for its turn, so long at most, and no longer than its run goes on."""
-        return not run.is_over() and await self.parts.stops.stand_by(f"run:{run.id}", place, timeout_s)
+        return not run.is_over() and await self.parts.stops.stand_by(f"run:{run.id}", place, timeout_s, what)
+
+    async def _pause(self, run: LiveRun, connector: str, for_s: float) -> None:
+        """Between two tries, and no longer than the run goes on."""
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        await self._stand_by(run, place, for_s, Stand("pause", connector))
 
     def _turn(self, request: Request) -> Turn:
         automation = request.run.automation

@@ -30,6 +30,7 @@ from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubt
 from deputize.kernel.runner import Runner, tell_error
 from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
+from deputize.kernel.standing import Standing
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
 from deputize.kernel.tokens import Opener, Tokens
@@ -141,6 +142,7 @@ class Kernel:
             self.parts, self.recording, self.gate, given.operations, self.intake.stand_in
         )
         self.runner.known, self.runner.unwind = self.unwinding.go_on, self.unwinding.begin
+        self.standing = Standing(self.parts, self.scheduler)
         self.tokens = Tokens(self.parts)
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.answering = Answering(self.parts, self.recording.append, self.runner.deliver)
@@ -249,7 +251,7 @@ class Kernel:
 
     def _unbegun(self, run: LiveRun) -> None:
         self.scheduler.unbegun(run)
-        self.parts.stops.parked.discard(run.no)
+        self.parts.stops.parked.pop(run.no, None)
         self._known.pop(run.no, None)
 
     def _left(self, run: LiveRun) -> None:

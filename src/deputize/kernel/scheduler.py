@@ -49,6 +49,10 @@ class Scheduler:
         """Runs that wait for a place."""
         return len(self._queued)
 
+    def is_in_line(self, no: int) -> bool:
+        """Whether a run waits for a place."""
+        return no in self._queued
+
     def fresh(self, run: LiveRun) -> None:
         """A run that has just begun; it needs no loading if its turn comes."""
         self._push(run.no, run.priority, run.automation.name, run)

@@ -40,6 +40,7 @@ from deputize.kernel.live import LiveRun
 from deputize.ledger import Draft
 from deputize.operation import Contract
 from deputize.rule import Verdict
+from deputize.standing import line_of
 from deputize.store.protocol import Count, Hold, Tx
 
 START_WITHIN_S = 10.0

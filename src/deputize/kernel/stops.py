@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from deputize.standing import Stand
+
 ALL = "all"
 
 
@@ -12,10 +14,11 @@ class Stops:
 
     def __init__(self) -> None:
         self.scopes: dict[str, str] = {}
-        self.parked: set[int] = set()
-        """Runs that wanted to start something and left memory; they are ready once a stop is lifted."""
+        self.parked: dict[int, str] = {}
+        """Runs that wanted to start something and left memory, each with the stop that was in its way; they
+        are ready once a stop is lifted."""
         self._changed: asyncio.Event | None = None
-        self._in_line: dict[str, set[asyncio.Future[bool]]] = {}
+        self._in_line: dict[str, dict[asyncio.Future[bool], Stand]] = {}
 
     def stop(self, scope: str, reason: str) -> None:
         """From now on nothing starts in this scope."""
@@ -34,6 +37,10 @@ class Stops:
             return None
         return next((s for s in (ALL, *scopes) if s in self.scopes), None)
 
+    def park(self, run: int, *scopes: str) -> None:
+        """A run leaves memory because one of these is stopped."""
+        self.parked[run] = self.in_way(*scopes) or ALL
+
     async def wait(self, *scopes: str) -> None:
         """Wait until none of these is stopped."""
         while self.in_way(*scopes) is not None:
@@ -43,28 +50,32 @@ class Stops:
 
     # -- calling off: a run that is to be cancelled need not wait for turns it will not use ------------
 
-    async def stand_by(self, run: str, place: asyncio.Future[bool], timeout_s: float) -> bool:
-        """Let a run (`run:x`) wait for the turn of something new, so long at most.
+    async def stand_by(self, run: str, place: asyncio.Future[bool], timeout_s: float, what: Stand) -> bool:
+        """Let a run (`run:x`) wait for the turn of something new, so long at most; `what` says for what.
 
         False where its turn did not come: the time was up, or it was called off.
         """
-        self.stand(run, place)
+        self.stand(run, place, what)
         try:
             await asyncio.wait((place,), timeout=timeout_s)
         finally:
             self.step_out(run, place)
         return place.done() and place.result()
 
-    def stand(self, run: str, place: asyncio.Future[bool]) -> None:
+    def stand(self, run: str, place: asyncio.Future[bool], what: Stand) -> None:
         """A run waits for the turn of something new; pair it with `step_out`."""
-        self._in_line.setdefault(run, set()).add(place)
+        self._in_line.setdefault(run, {})[place] = what
+
+    def standing(self, run: str) -> list[Stand]:
+        """What a run stands in line for."""
+        return list(self._in_line.get(run, {}).values())
 
     def step_out(self, run: str, place: asyncio.Future[bool]) -> bool:
         """It waits there no more. False where it was called off, though its turn may have come too."""
         places = self._in_line.get(run)
         if places is None or place not in places:
             return False
-        places.discard(place)
+        del places[place]
         if not places:
             del self._in_line[run]
         return True

@@ -6,6 +6,7 @@ import asyncio
 
 from deputize.kernel.lanes import Lane
 from deputize.kernel.stops import Stops
+from deputize.standing import Stand
 
 
 def scopes_of(agent: str, connector: str, automation: str, run_id: str) -> tuple[str, ...]:
@@ -43,8 +44,8 @@ class Turn:
     async def _enter(self, *, may_be_called_off: bool) -> bool:
         if self._stops.in_way(*self.scopes) is not None:
             return False
-        for lane in self._lanes:
-            if not lane.take() and not await self._wait(lane, may_be_called_off):
+        for lane, scope in zip(self._lanes, self.scopes, strict=False):
+            if not lane.take() and not await self._wait(lane, scope, may_be_called_off):
                 self.leave()
                 return True
             self._held.append(lane)
@@ -53,10 +54,10 @@ class Turn:
         self.leave()
         return False
 
-    async def _wait(self, lane: Lane, may_be_called_off: bool) -> bool:
+    async def _wait(self, lane: Lane, scope: str, may_be_called_off: bool) -> bool:
         place, run = lane.stand(self._priority, self._group), self.scopes[-1]
         if may_be_called_off:
-            self._stops.stand(run, place)
+            self._stops.stand(run, place, Stand("turn", scope))
         try:
             got = await lane.wait(place)
         except asyncio.CancelledError:

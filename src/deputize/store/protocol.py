@@ -8,111 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
+from deputize.store.rows import ActionRow as ActionRow
+from deputize.store.rows import AnswerRow as AnswerRow
+from deputize.store.rows import CardRow as CardRow
+from deputize.store.rows import Count as Count
+from deputize.store.rows import EventRow as EventRow
+from deputize.store.rows import Hold as Hold
+from deputize.store.rows import RunRow as RunRow
+from deputize.store.rows import WaitRow as WaitRow
 
 T = TypeVar("T")
-
-Count = tuple[str, str, int, int]
-"""A counted fact: counter, subject, start of its window (ledger time), weight."""
-
-Hold = tuple[str, int, int]
-"""A reservation: budget, start of its window (ledger time), amount."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run as the projections have it."""
-
-    no: int
-    id: str
-    automation: str
-    agent: str
-    event: int
-    key: str | None
-    priority: int
-    state: str
-    label: str
-    reason: str
-    began_at: int
-    ended_at: int | None
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class ActionRow:
-    """An action as the projections have it. `intent` is the seq of its latest intent, 0 for none."""
-
-    run: int
-    run_id: str
-    path: str
-    operation: str
-    state: str
-    digest: str
-    key: str
-    round: int
-    attempts: int
-    first_sent: int
-    give_up_at: int
-    connector_version: str
-    agent: str
-    intent: int
-    at: int
-    ended_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class WaitRow:
-    """What a waiting run waits for. `due` is ledger time, None for no end."""
-
-    run: int
-    path: str
-    kind: str
-    due: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """A kept event. `state` is `answered`, `waiting` (some run waits for its kind) or `unanswered`."""
-
-    seq: int
-    occurrence: Occurrence
-    received_at: int
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class CardRow:
-    """Something that waits for a person."""
-
-    seq: int
-    id: str
-    kind: str
-    run: int
-    run_id: str
-    path: str
-    title: str
-    body: Mapping[str, Any]
-    at: int
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerRow:
-    """A person's own record about a card, a run or an action; the owner takes it in."""
-
-    no: int
-    run: int
-    path: str
-    what: str
-    body: Mapping[str, Any]
-    person: str
-    at: int
 
 
 class View(Protocol):
@@ -229,6 +140,14 @@ class View(Protocol):
         """Every lease: resource, run id, path."""
         ...
 
+    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
+        """A lease that is in the way: resource, run, path."""
+        ...
+
+    def run_before(self, run: RunRow) -> RunRow | None:
+        """The nearest unfinished run before one that has its key: the one that it is behind."""
+        ...
+
     def to_cancel(self) -> list[int]:
         """Runs that wait or can go on, and that a person has asked to cancel."""
         ...
@@ -254,10 +173,6 @@ class Tx(View, Protocol):
 
     def flaw(self, stream: int) -> Flaw | None:
         """The first thing that is wrong with one stream's chain; erased bodies are not looked for."""
-        ...
-
-    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
-        """A lease that is in the way: resource, run, path."""
         ...
 
     def used(self, budget: str, window: int) -> tuple[int, int]:

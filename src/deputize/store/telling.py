@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,9 @@ from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.finding import is_child
 from deputize.ledger import SYSTEM, Entry
+from deputize.standing import Stand
 from deputize.store.protocol import CardRow, RunRow, View
+from deputize.store.standing import Standings
 from deputize.why import RuleText, RuleTexts, Telling
 
 ANSWERS_SHOWN = 5
@@ -28,11 +30,15 @@ def read_telling(
     zone: ZoneInfo,
     budgets: Mapping[str, Budget],
     schemas: Mapping[str, str] | None = None,
+    stands: Sequence[Stand] = (),
 ) -> Telling:
     """A run's entries, its event, and the rules that were in force at the time. `budgets` by key;
-    `schemas` of results by operation, where the project is at hand."""
+    `schemas` of results by operation, where the project is at hand; `stands` as memory has them."""
     event, entries, rulesets = _event(view, run), view.entries(run.no), _rulesets(view)
-    return Telling(run.id, run.automation, run.agent, event, entries, rulesets, zone, budgets, schemas or {})
+    waits_for, schemas = Standings(view).of(run, stands), schemas or {}
+    return Telling(
+        run.id, run.automation, run.agent, event, entries, rulesets, zone, budgets, schemas, waits_for
+    )
 
 
 def read_waiting(view: View, card: CardRow) -> Waiting:

@@ -141,13 +141,6 @@ class SqliteTx(SqliteView):
             before = hash
         return None
 
-    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
-        for resource in resources:
-            row = self._sql("SELECT resource, run, path FROM lease WHERE resource=?", (resource,)).fetchone()
-            if row is not None:
-                return (row[0], row[1], row[2])
-        return None
-
     def used(self, budget: str, window: int) -> tuple[int, int]:
         return self._sums.used(budget, window)
 

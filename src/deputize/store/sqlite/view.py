@@ -211,6 +211,18 @@ class SqliteView:
         sql = "SELECT l.resource, r.id, l.path FROM lease l JOIN run r ON r.no = l.run ORDER BY l.resource"
         return self.db.execute(sql).fetchall()
 
+    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
+        for resource in resources:
+            row = self.db.execute("SELECT resource, run, path FROM lease WHERE resource=?", (resource,))
+            if (found := row.fetchone()) is not None:
+                return (found[0], found[1], found[2])
+        return None
+
+    def run_before(self, run: RunRow) -> RunRow | None:
+        sql = _RUN + " WHERE automation=? AND key=? AND state<>'ended' AND no<? ORDER BY no DESC LIMIT 1"
+        row = self.db.execute(sql, (run.automation, run.key, run.no)).fetchone()
+        return RunRow(*row) if row else None
+
     def to_cancel(self) -> list[int]:
         sql = (
             "SELECT w.run FROM wish w JOIN run r ON r.no=w.run"
