@@ -9,9 +9,11 @@
     ├── StoreError
     │   ├── Conflict          a stream is not at the version that its owner expects
     │   ├── LedgerOwned       another process owns this ledger
+    │   ├── LedgerMoved       the ledger was moved elsewhere; this copy starts no more
     │   ├── SchemaTooNew      the ledger was written by a newer Deputize
     │   ├── StoreFull         the disk is full or the file is busy: nothing was written
     │   └── StoreLost         the ledger's file is gone, or a COMMIT failed: stop and recover
+    ├── MoveError             a project that cannot be packed, or an archive that cannot be unpacked
     └── ActionError           what a plain `await` raises when an action is not a success
         ├── Refused           rules, a budget or an exhausted attempt said no: nothing was done
         ├── Declined          the service said no, for good
@@ -63,6 +65,10 @@ class LedgerOwned(StoreError):
     """Another process owns this ledger."""
 
 
+class LedgerMoved(StoreError):
+    """This ledger was moved elsewhere, and starts no more."""
+
+
 class SchemaTooNew(StoreError):
     """This ledger was written by a newer version of Deputize; upgrade, or restore an older backup."""
 
@@ -73,6 +79,10 @@ class StoreFull(StoreError):
 
 class StoreLost(StoreError):
     """The ledger's file is gone, or a commit has an unknown outcome; this process must stop and recover."""
+
+
+class MoveError(DeputizeError):
+    """The move cannot be done; nothing was moved."""
 
 
 class ActionError(DeputizeError):

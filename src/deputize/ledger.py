@@ -58,6 +58,7 @@ EntryType = Literal[
     "resumed",
     "erased",
     "restored",
+    "moved",
     "clock_back",
     "person",
 ]

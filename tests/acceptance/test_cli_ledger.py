@@ -182,7 +182,14 @@ def test_an_unfinished_write_of_a_restored_copy_waits_for_a_person(project: Path
         run = send(project, "item.asked", item="lamp")
         deputize(project, "send", "visitor.arrived", "--data", '{"name": "x"}', "--wait")
         assert deputize(project, "backup", str(copy)).code == 0
-    assert deputize(project, "restore", str(copy), "--force").code == 0
+    restored = deputize(project, "restore", str(copy), "--force")
+    assert restored.code == 0 and "1 write is unfinished from before this ledger was restored" in restored.out
+    assert f'{run}/1  desk.sell with item "lamp"' in restored.out
+    assert "first sent 2" in restored.out and ", key " in restored.out
+    assert "a person says whether it happened: its " in restored.out
+    doctor = deputize(project, "doctor").out
+    assert "1 unfinished write from before this ledger was restored" in doctor
+    assert f"{run}/1  desk.sell" in deputize(project, "inbox").out
     with served(project):
         for _ in range(60):
             cards = deputize(project, "inbox", "--json").json()["cards"]

@@ -111,6 +111,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
         "demo",
         "latency",
         "longlived",
+        "moving",
         "processor",
         "project",
         "system",

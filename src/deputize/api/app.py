@@ -11,6 +11,7 @@ from deputize.api import (
     inbox,
     ledger,
     metrics,
+    moving,
     notify,
     people,
     runs,
@@ -23,7 +24,21 @@ from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
 from deputize.system import System
 
-_ROUTES = (health, metrics, events, webhooks, runs, why, inbox, notify, stops, people, books, ledger)
+_ROUTES = (
+    health,
+    metrics,
+    events,
+    webhooks,
+    runs,
+    why,
+    inbox,
+    notify,
+    stops,
+    people,
+    books,
+    ledger,
+    moving,
+)
 
 
 def build_app(system: System, readiness: Readiness, *, operator: str, token: str | None = None) -> FastAPI:

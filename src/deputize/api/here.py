@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -16,9 +17,11 @@ LIMIT_MAX = 1_000
 
 @dataclass
 class Readiness:
-    """Whether events and decisions are taken. `state` is `starting`, `ready` or `stopping`."""
+    """Whether events and decisions are taken. `state` is `starting`, `ready`, `moving` or `stopping`; the
+    process ends once `stopping` is set."""
 
     state: str = "starting"
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def _system(request: Request) -> System:

@@ -29,7 +29,8 @@ async def list_cards(
     """Cards, oldest first; each says what it is about, and by which commands it is answered.
 
     `sources` are the polls, schedules and channels with trouble: they need a person as well, and no answer
-    ends it.
+    ends it. `unfinished` are the writes from before this ledger was restored of which nobody knows the
+    outcome.
     """
     schemas = result_schemas(system)
     rows = system.store.read(
@@ -41,7 +42,9 @@ async def list_cards(
     shown = [show_card(row, waiting, schemas) for row, waiting in rows]
     troubled = [show_source(source) for source in system.sources.standing() if source.trouble]
     troubled += [show_channel(channel) for channel in system.notifier.standing() if channel.trouble]
-    return answer(system, {"cards": shown, "next": following, "sources": troubled})
+    unfinished = [one.shown() for one in system.kernel.unfinished()]
+    found = {"cards": shown, "next": following, "sources": troubled, "unfinished": unfinished}
+    return answer(system, found)
 
 
 @router.post("/{card:path}/answer")

@@ -55,8 +55,8 @@ async def _serve(
 ) -> None:
     settings = system.project.settings
     token = system.secrets.resolve(settings.token).reveal() if settings.token is not None else None
-    readiness = Readiness()
     stopping = stop or asyncio.Event()
+    readiness = Readiness(stopping=stopping)
     app = build_app(system, readiness, operator=operator_key(settings.data), token=token)
     server = _Server(_config(app), stopping)
     system.sources.on_trouble = lambda name, what: complain(

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from deputize.cli import acting, approving, asking, keeping, notifying, people, rehearsing
+from deputize.cli import acting, approving, asking, keeping, moving, notifying, people, rehearsing
 from deputize.cli.here import USAGE, Here, Said
 
 EVERYWHERE = "With every command: --project DIR (else this folder), --json, --debug."
@@ -57,7 +57,14 @@ _ANSWERING = (
     acting.resolve,
 )
 _PEOPLE = (people.people, people.login, people.logout, people.token, notifying.notify)
-_KEEPING = (keeping.check, rehearsing.rehearse, keeping.doctor, keeping.backup, keeping.restore)
+_KEEPING = (
+    keeping.check,
+    rehearsing.rehearse,
+    keeping.doctor,
+    keeping.backup,
+    keeping.restore,
+    moving.move,
+)
 
 app.command(epilog=EVERYWHERE)(keeping.init)
 _elsewhere("up", "Serve the project in this folder.")

@@ -13,7 +13,18 @@ from rich.table import Table
 
 from deputize.cli.books import open_books
 from deputize.cli.here import Here
-from deputize.cli.says import count, made_table, moment, one_line, plain, say, say_json, source_line, table
+from deputize.cli.says import (
+    count,
+    made_table,
+    moment,
+    one_line,
+    plain,
+    say,
+    say_json,
+    say_unfinished,
+    source_line,
+    table,
+)
 from deputize.cli.stopped import Stops, stop_line, stop_of_run, waits_of
 
 WATCH_EVERY_S = 1.0
@@ -178,7 +189,8 @@ def inbox(ctx: typer.Context, limit: Limit = 100) -> None:
         say(stop_line(scope, reason))
     for source in found["sources"]:
         say(f"failing: {source_line(source, here.settings.zone)}")
-    if not found["cards"]:
+    say_unfinished(found["unfinished"], here.settings.zone)
+    if not found["cards"] and not found["unfinished"]:
         say("Nothing waits for a person.")
     for card in found["cards"]:
         _say_card(card, here.settings.zone)

@@ -20,6 +20,7 @@ from deputize.api.show import (
 )
 from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
+from deputize.kernel.restored import restored_of, unfinished
 from deputize.kernel.tokens import TOKEN_SETTING, tokens_of_settings
 from deputize.standing import WaitsFor
 from deputize.store.protocol import RunRow, View
@@ -160,6 +161,9 @@ class FileBooks:
             "cards": [show_card(row, waiting, {}) for row, waiting in rows],
             "next": rows[-1][0].seq if len(rows) == limit else None,
             "sources": [],
+            "unfinished": [
+                one.shown() for one in self._ledger.read(lambda v: unfinished(v, None, restored_of(v)))
+            ],
         }
 
     def stops(self) -> dict[str, str]:

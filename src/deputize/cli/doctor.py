@@ -26,6 +26,8 @@ from deputize.config import Settings
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import ConnectorSettings
 from deputize.errors import DeputizeError, ProjectError
+from deputize.kernel.moved import MOVED, moved_to
+from deputize.kernel.restored import restored_of, unfinished
 from deputize.store.sqlite.file import FREE_BYTES_MIN
 from deputize.store.sqlite.offline import OfflineLedger, owner_of
 from deputize.store.sqlite.schema import VERSION
@@ -138,12 +140,21 @@ def _ledger(_here: Here, settings: Settings) -> Iterator[Finding]:
     ledger = OfflineLedger(path)
     try:
         counts, stops = ledger.read(lambda view: view.counts()), ledger.stops("stop:")
+        moved = moved_to(ledger.stops(MOVED).get(""))
+        left = ledger.read(lambda view: unfinished(view, None, restored_of(view)))
     finally:
         ledger.close()
     schema = (
         "" if ledger.schema == VERSION else f", schema {ledger.schema} (`deputize up` brings it to {VERSION})"
     )
     yield Finding("ok", f"the ledger has {counts['entries']:,} entries{schema}")
+    if moved is not None:
+        yield Finding(
+            "bad", f"this ledger was moved to {moved['to']}", "start the copy that was unpacked there"
+        )
+    if left:
+        said = f"{count(len(left), 'unfinished write')} from before this ledger was restored"
+        yield Finding("warn", said, "nothing new starts until each is known: `deputize inbox` lists them")
     if counts["cards"]:
         yield Finding("warn", f"{count(counts['cards'], 'card')} for a person", "`deputize inbox` lists them")
     if counts.get("runs.stuck"):

@@ -10,7 +10,7 @@ import typer
 
 from deputize.cli.here import NO, Here, Said
 from deputize.cli.process import find_process
-from deputize.cli.says import count, progress, say, say_json, table
+from deputize.cli.says import count, progress, say, say_json, say_unfinished, table
 
 FLAWS_SHOWN = 50
 FLAWS_MAX = 1_000
@@ -110,6 +110,7 @@ def restore(
     say(f"Restored {restored['ledger']} from {file}: {restored['entries']:,} entries.")
     if restored["kept"]:
         say(f"The ledger that was there is kept as {restored['kept']}.")
+    say_unfinished(restored["unfinished"], here.settings.zone)
     say("It is halted, and no token of before is known to it: `deputize up`, `deputize login NAME`, look at")
     say("`deputize inbox`, then `deputize resume all`.")
 

@@ -8,14 +8,12 @@ from typing import Any
 
 from deputize.cli.here import Here, Said
 from deputize.cli.says import progress
-from deputize.clock import SystemClock
-from deputize.kernel.people import STOP_SETTING
+from deputize.errors import DeputizeError
+from deputize.kernel.restored import restored_of, unfinished
 from deputize.kernel.stops import ALL
-from deputize.kernel.tokens import TOKEN_SETTING
-from deputize.ledger import SYSTEM, Draft
-from deputize.store.protocol import Tx
+from deputize.moving.copies import mark_copy
+from deputize.project import load_project
 from deputize.store.sqlite.offline import OfflineLedger, copy_of, drop_copy, owner_of, put_in_place
-from deputize.store.sqlite.store import SqliteStore
 
 
 def restore_ledger(here: Here, copy: Path, *, force: bool) -> dict[str, Any]:
@@ -35,11 +33,32 @@ def restore_ledger(here: Here, copy: Path, *, force: bool) -> dict[str, Any]:
     with progress("restoring"):
         staged = copy_of(copy, path)
         try:
-            entries = asyncio.run(_mark(staged, reason))
+            entries = asyncio.run(mark_copy(staged, reason, "deputize restore", void=True))
             kept = put_in_place(staged, path)
         finally:
             drop_copy(staged)
-    return {"ledger": str(path), "entries": entries, "kept": str(kept) if kept else None, "halted": ALL}
+    return {
+        "ledger": str(path),
+        "entries": entries,
+        "kept": str(kept) if kept else None,
+        "halted": ALL,
+        "unfinished": unfinished_of(here),
+    }
+
+
+def unfinished_of(here: Here) -> list[dict[str, Any]]:
+    """The unfinished writes of the ledger of a project, each with how its outcome comes to be known."""
+    try:
+        operations = load_project(here.root).operations
+    except DeputizeError:
+        # Its code does not load here (yet): what is told is told without it.
+        operations = None
+    ledger = OfflineLedger(here.settings.ledger)
+    try:
+        found = ledger.read(lambda view: unfinished(view, operations, restored_of(view)))
+    finally:
+        ledger.close()
+    return [one.shown() for one in found]
 
 
 def _refuse_damaged(copy: Path) -> None:
@@ -54,25 +73,3 @@ def _refuse_damaged(copy: Path) -> None:
         raise Said(
             f"{copy} is damaged ({flaw.stream} at version {flaw.version}: {flaw.what}): take another copy"
         )
-
-
-async def _mark(staged: Path, reason: str) -> int:
-    """Open the copy as its owner, which takes a new epoch, and halt it. Returns its last entry's number."""
-    store = SqliteStore(staged, SystemClock())
-
-    def work(tx: Tx) -> int:
-        restored = Draft("restored", {"epoch": store.epoch, "reason": reason})
-        halted = Draft("halted", {"scope": ALL, "reason": reason, "person": "deputize restore"})
-        tx.append(SYSTEM, tx.version(SYSTEM), [restored, halted])
-        tx.set_setting(STOP_SETTING + ALL, reason)
-        # Since the copy was made they may have been used in the ledger that it is a copy of.
-        tx.void_approvals()
-        # A token that was taken back since the copy was made must not come back with it.
-        for name in tx.settings(TOKEN_SETTING):
-            tx.set_setting(name, None)
-        return tx.counts()["entries"]
-
-    try:
-        return await store.write(work)
-    finally:
-        store.close()

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 FREE_WIDTH_MIN = 30
+UNFINISHED_SHOWN = 50
 CELL_CHARS_MAX = 2_000
 """Of a cell in a terminal: a megabyte would push everything else out of sight."""
 
@@ -136,6 +137,18 @@ def source_line(source: Mapping[str, Any], zone: ZoneInfo) -> str:
     failures = source["failures"]
     often = f" (failed {count(failures, 'time')}{again})" if failures else ""
     return f"{source['kind']} {source['name']}: {one_line(source['trouble'])}{often}"
+
+
+def say_unfinished(unfinished: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> None:
+    """The writes from before a restore, each with how its outcome comes to be known."""
+    if unfinished:
+        are = "1 write is" if len(unfinished) == 1 else f"{len(unfinished):,} writes are"
+        say(f"{are} unfinished from before this ledger was restored; nothing new starts until each is known:")
+    for one in unfinished[:UNFINISHED_SHOWN]:
+        say(f"  {one['id']}  {one_line(one['about'])}")
+        say(f"      first sent {moment(one['first_sent_at'], zone)}, key {one['key']}; {one['how']}")
+    if len(unfinished) > UNFINISHED_SHOWN:
+        say(f"  … and {len(unfinished) - UNFINISHED_SHOWN:,} more (--json has all of them)")
 
 
 @contextmanager

@@ -33,6 +33,7 @@ def up(here: Here, words: list[str]) -> int:
     from deputize.project import load_project
     from deputize.system import System, restart_process
 
+    _look_whether_moved(here.settings)
     project = load_project(here.root)
     # The address first: a start that cannot be served must not make a ledger, or bring it to a new epoch.
     with _address(project.settings) as listener:
@@ -61,6 +62,25 @@ def _opener(settings: Settings) -> Opener:
         # An account without a name, as in some containers.
         account = str(os.getuid())
     return Opener(token.encode(), account)
+
+
+def _look_whether_moved(settings: Settings) -> None:
+    """Raises `LedgerMoved` for what stayed behind of a move; one not finished is taken back."""
+    from deputize.kernel.moved import MOVED
+    from deputize.store.sqlite.offline import OfflineLedger
+
+    if not settings.ledger.is_file():
+        return
+    ledger = OfflineLedger(settings.ledger)
+    try:
+        marked = bool(ledger.stops(MOVED))
+    finally:
+        ledger.close()
+    if marked:
+        from deputize.moving.leaving import settle_move
+
+        settle_move(settings)
+        sys.stderr.write("deputize: a move that had not come to its end was taken back; this copy goes on\n")
 
 
 def _address(settings: Settings) -> socket:

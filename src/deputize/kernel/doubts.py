@@ -23,6 +23,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
 from deputize.kernel.repeating import may_repeat
+from deputize.kernel.restored import Restored
 from deputize.kernel.result import Result
 from deputize.kernel.rounds import start_again
 from deputize.kernel.settling import Settling, has_ended
@@ -58,6 +59,10 @@ class Doubts:
         self._deliver = deliver
         self._stand_in = stand_in
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+        self.restored = Restored()
+        """What was sent before that is not repeated by itself while all is halted."""
+        self.absent: set[tuple[int, str]] = set()
+        """What a service has said did not happen, and is sent again once no stop is in the way."""
 
     def watch(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
         """Take up a doubt."""
@@ -137,6 +142,8 @@ class Doubts:
 
     def may_repeat(self, operation: Operation[..., Any], begun: Begun) -> bool:
         """Whether the same key and bytes may be sent again now."""
+        if begun.first_sent < self.restored.at_us and self._parts.stops.in_way() is not None:
+            return False
         return may_repeat(operation, begun, self._parts.time) and not self._ended(begun)
 
     def _may_repeat_later(self, operation: Operation[..., Any], begun: Begun, repeat_at: int) -> bool:
@@ -173,7 +180,11 @@ class Doubts:
         self._parts.boundary("resolve.absent")
         if begun.attempt < operation.contract.attempts_max and not self._ended(begun):
             because = "the look-up found nothing, which proves it was not done"
-            await self._repeat(operation, begun, because, proved=True)
+            self.absent.add((begun.run_no, begun.path))
+            try:
+                await self._repeat(operation, begun, because, proved=True)
+            finally:
+                self.absent.discard((begun.run_no, begun.path))
             return
         reason = f"not done after {begun.attempt} attempts, as the service says when asked"
         result = await self._settling.absent(begun, reason)

@@ -22,11 +22,13 @@ from deputize.kernel.intake import Intake
 from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
+from deputize.kernel.moved import refuse_moved
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import STOP_SETTING, People
 from deputize.kernel.ports import Boundary, Performer
 from deputize.kernel.recording import Recording
 from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubts
+from deputize.kernel.restored import Unfinished, restored_of, unfinished
 from deputize.kernel.runner import Runner, tell_error
 from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
@@ -196,13 +198,22 @@ class Kernel:
         await self.runner.stop()
         await self.driver.stop()
 
+    def unfinished(self) -> list[Unfinished]:
+        """The writes from before this ledger was restored that are neither looked up nor answered."""
+        restored, operations = self.doubts.restored, self.given.operations
+        if not restored.seq:
+            return []
+        return self.parts.store.read(lambda view: unfinished(view, operations, restored))
+
     def idle(self) -> bool:
         """Whether no run is in memory or in line, and none is being undone."""
         return not self.parts.live and not self.scheduler.backlog and self.unwinding.idle()
 
     def _opened(self, tx: Tx) -> None:
+        refuse_moved(tx)
         for name, reason in tx.settings(STOP_SETTING).items():
             self.parts.stops.stop(name.removeprefix(STOP_SETTING), reason)
+        self.doubts.restored = restored_of(tx)
         before = tx.setting("clock_back")
         self.parts.time.no_repeat_before = max(self.parts.time.no_repeat_before, int(before or 0))
         self.tokens.take_in(tx)

@@ -17,7 +17,7 @@ from deputize.errors import DeputizeError
 from deputize.kernel.doubts import Doubts, begun_of
 from deputize.kernel.ending import Append, Ended
 from deputize.kernel.parts import Parts
-from deputize.kernel.restored import put_before_people, unsettled_from_before
+from deputize.kernel.restored import put_before_people, restored_of, unsettled_from_before
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.runner import Runner
 from deputize.kernel.settling import settled_part
@@ -290,7 +290,7 @@ class People:
         """
 
         def work(tx: Tx) -> int:
-            unsettled = unsettled_from_before(tx, self._operations) if scope == ALL else []
+            unsettled = self._unsettled(tx) if scope == ALL else []
             for row in unsettled:
                 put_before_people(tx, row, self._append)
             if not unsettled:
@@ -307,3 +307,9 @@ class People:
             )
         self._parts.stops.lift(scope)
         self._lifted()
+
+    def _unsettled(self, tx: Tx) -> list[ActionRow]:
+        """The writes from before a restore that are neither answered nor looked up: what a service has said
+        did not happen is sent again once all goes on."""
+        rows = unsettled_from_before(tx, self._operations, restored_of(tx))
+        return [row for row in rows if (row.run, row.path) not in self._doubts.absent]
