@@ -12,7 +12,7 @@ import typer
 
 from deputize.cli.here import USAGE, Here, Said
 from deputize.cli.process import find_process
-from deputize.cli.restoring import unfinished_of
+from deputize.cli.restoring import operations_of, unfinished_of
 from deputize.cli.says import count, progress, say, say_json, say_unfinished
 from deputize.store.sqlite.offline import owner_of
 
@@ -98,7 +98,8 @@ def _arrive(here: Here, archive: Path, into: Path) -> None:
     with progress(f"unpacking {archive}"):
         arrived = arrive(archive, into)
     there = replace(here, root=arrived.root)
-    unfinished = unfinished_of(there)
+    # Unpacking runs none of the code that was unpacked.
+    unfinished = unfinished_of(there, None)
     if here.json:
         shown = {"project": str(arrived.root), "files": arrived.files, "unfinished": unfinished}
         say_json(shown | {"halted": "all"})
@@ -129,7 +130,7 @@ def _back(here: Here, reason: str) -> None:
     if moved is None:
         raise Said("this copy was not moved: start it with `deputize up`")
     asyncio.run(mark_copy(path, f"brought back: {reason}", "deputize move --back", void=True))
-    unfinished = unfinished_of(here)
+    unfinished = unfinished_of(here, operations_of(here))
     if here.json:
         say_json(
             {"ledger": str(path), "was_moved_to": moved["to"], "halted": "all", "unfinished": unfinished}

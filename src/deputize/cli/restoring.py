@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from deputize.cli.here import Here, Said
 from deputize.cli.says import progress
 from deputize.errors import DeputizeError
-from deputize.kernel.restored import restored_of, unfinished
+from deputize.kernel.restored import Operations, restored_of, unfinished
 from deputize.kernel.stops import ALL
 from deputize.moving.copies import mark_copy
 from deputize.project import load_project
@@ -42,17 +44,22 @@ def restore_ledger(here: Here, copy: Path, *, force: bool) -> dict[str, Any]:
         "entries": entries,
         "kept": str(kept) if kept else None,
         "halted": ALL,
-        "unfinished": unfinished_of(here),
+        "unfinished": unfinished_of(here, operations_of(here)),
     }
 
 
-def unfinished_of(here: Here) -> list[dict[str, Any]]:
-    """The unfinished writes of the ledger of a project, each with how its outcome comes to be known."""
+def operations_of(here: Here) -> Operations | None:
+    """What a project's operations are; None where its code does not load here (yet)."""
     try:
-        operations = load_project(here.root).operations
+        # What the code says while it is imported is no part of the answer.
+        with redirect_stdout(sys.stderr):
+            return load_project(here.root).operations
     except DeputizeError:
-        # Its code does not load here (yet): what is told is told without it.
-        operations = None
+        return None
+
+
+def unfinished_of(here: Here, operations: Operations | None) -> list[dict[str, Any]]:
+    """The unfinished writes of the ledger of a project, each with how its outcome comes to be known."""
     ledger = OfflineLedger(here.settings.ledger)
     try:
         found = ledger.read(lambda view: unfinished(view, operations, restored_of(view)))

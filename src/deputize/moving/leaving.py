@@ -41,6 +41,7 @@ from deputize.store.sqlite.schema import VERSION
 from deputize.store.sqlite.store import SqliteStore
 
 PART = ".part"
+COPY = ".moving"
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,12 @@ def look_ahead(settings: Settings, target: Path) -> Belongings:
     if not settings.ledger.is_file():
         raise MoveError(f"there is no ledger at {settings.ledger}; copying the folder is all there is to do")
     found = belongings(settings)
-    needed = sum(path.stat().st_size for path in found.files.values()) + FREE_BYTES_MIN
-    # The copy of the ledger, and the archive with it; the log beside it may hold as much again.
-    needed += 3 * sum(p.stat().st_size for p in settings.data.glob(f"{settings.ledger.name}*") if p.is_file())
-    if (free := shutil.disk_usage(folder).free) < needed:
-        raise MoveError(
-            f"{folder} has {free >> 20:,} MB free, and the move needs {needed >> 20:,} MB: make room"
-        )
+    # The log beside the ledger may hold as much as that, and comes into the copy.
+    ledger = sum(
+        p.stat().st_size for p in (settings.ledger, *settings.data.glob("ledger.db-wal")) if p.is_file()
+    )
+    _refuse_full(settings.data, ledger + FREE_BYTES_MIN)
+    _refuse_full(folder, ledger + sum(p.stat().st_size for p in found.files.values()) + FREE_BYTES_MIN)
     return found
 
 
@@ -100,9 +100,11 @@ async def _leave(
     by: str,
     reached: Callable[[str], None],
 ) -> Left:
-    copy, part = target.with_name(f"{target.name}.ledger"), _part(target)
+    copy, part = settings.ledger.with_name(settings.ledger.name + COPY), _part(target)
     copy.unlink(missing_ok=True)
     reached("begun")
+    # The copy, too, is for its owner's eyes alone.
+    mask = os.umask(0o077)
     try:
         store.backup(copy)
         sources = found.files | {found.ledger: copy}
@@ -115,6 +117,7 @@ async def _leave(
         part.unlink(missing_ok=True)
         raise
     finally:
+        os.umask(mask)
         copy.unlink(missing_ok=True)
     reached("packed")
     moved = {"to": str(target), "nonce": manifest.nonce}
@@ -215,3 +218,10 @@ def _name(part: Path, target: Path) -> None:
 
 def _part(target: Path) -> Path:
     return target.with_name(target.name + PART)
+
+
+def _refuse_full(folder: Path, needed: int) -> None:
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise MoveError(
+            f"{folder} has {free >> 20:,} MB free, and the move needs {needed >> 20:,} MB: make room"
+        )
