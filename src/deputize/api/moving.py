@@ -11,6 +11,7 @@ from deputize.api.body import text_of
 from deputize.api.here import Here, State
 from deputize.api.problem import Problem, answer
 from deputize.api.who import Decider, read_decision
+from deputize.errors import StoreError
 from deputize.kernel.stops import ALL
 from deputize.system import System
 
@@ -29,8 +30,13 @@ async def leave(request: Request, system: Here, readiness: State, person: Decide
     within_s = body.get("within_s", 60.0)
     if not isinstance(within_s, int | float) or not 0 <= within_s <= WITHIN_S_MAX:
         raise Problem(422, f"within_s must be 0 to {WITHIN_S_MAX:g} seconds", field="within_s")
-    await system.kernel.people.stop(ALL, text_of(body, "reason", default="") or "moving", person)
+    reason = text_of(body, "reason", default="") or "moving"
     readiness.state = "moving"
+    try:
+        await system.kernel.people.stop(ALL, reason, person)
+    except StoreError:
+        readiness.state = "ready"
+        raise
     open = _open(system)
     for _ in range(int(within_s / LOOK_EVERY_S)):
         if not open:
