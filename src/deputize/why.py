@@ -6,70 +6,19 @@ Pure: ledger entries in, sentences and the facts behind them out. `store/telling
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from deputize.budget import Budget
 from deputize.card import asked_whom, choices, handed_to, raw_answer
 from deputize.clock import iso
 from deputize.finding import told
 from deputize.ledger import Entry
 from deputize.money import Money
 from deputize.sentence import asked_for, because, for_event, in_words, listed, pairs, quoted, reason_of
-from deputize.standing import WaitsFor, moment
+from deputize.telling import RuleText as RuleText
+from deputize.telling import RuleTexts as RuleTexts
+from deputize.telling import Telling as Telling
 
 Body = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class RuleText:
-    """What a rule was called when it decided. `measure` is the argument that it sums, or `actions`."""
-
-    title: str
-    measure: str = ""
-
-
-@dataclass(frozen=True)
-class RuleTexts:
-    """The rules of one set, in force from an entry of the system stream on."""
-
-    digest: str
-    seq: int
-    rules: Mapping[str, RuleText]
-
-
-@dataclass(frozen=True)
-class Telling:
-    """What a story is told from. `event` is the run's, as the API shows it, or None; `schemas` are those
-    of results by operation, where the project is at hand; `waits_for` is what its run waits for now."""
-
-    run: str
-    automation: str
-    agent: str
-    event: Mapping[str, Any] | None
-    entries: Sequence[Entry]
-    rulesets: Sequence[RuleTexts]
-    zone: ZoneInfo
-    budgets: Mapping[str, Budget] = field(default_factory=dict)
-    schemas: Mapping[str, str] = field(default_factory=dict)
-    waits_for: Sequence[WaitsFor] = ()
-
-    def when(self, at_us: int) -> str:
-        """A moment in the project's zone."""
-        return moment(at_us, self.zone)
-
-    def held(self, budget: str, amount: int, of: str = "of") -> str:
-        """What a budget, by its key, holds: with its name and in its own form where it is still there."""
-        known = self.budgets.get(budget)
-        shown, name = (known.show(amount), known.name) if known is not None else (f"{amount:,}", budget)
-        return f"{shown} {of} {quoted(name)}"
-
-    def rule(self, id: str, ruleset: str, seq: int) -> RuleText:
-        """A rule as it was when an entry was written."""
-        sets = [s for s in self.rulesets if s.digest.startswith(ruleset)] if ruleset else []
-        sets = sets or [s for s in self.rulesets if s.seq <= seq]
-        return (sets[-1].rules.get(id) if sets else None) or RuleText(id)
 
 
 def why_action(telling: Telling, path: str) -> dict[str, Any]:

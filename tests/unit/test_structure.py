@@ -17,7 +17,7 @@ NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "cron",
     "duration", "event", "finding", "foretold", "headers", "ledger", "loopback", "money", "operation",
     "person", "question", "rehearsal", "rule", "sentence", "signature", "sources", "standing", "suggest",
-    "taking", "token", "undo", "verification", "waits", "why", "window",
+    "taking", "telling", "token", "undo", "verification", "waits", "why", "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

@@ -9,6 +9,7 @@ from deputize.finding import CHILD, FRESH_US, INQUIRIES_MAX, SHOWN, Finding, Fin
 from deputize.kernel.asking import Open
 from deputize.kernel.judging import InForce, Request, under_way_of
 from deputize.rule import Verdict
+from deputize.standing import line_of
 from deputize.store.protocol import Count, Tx, View
 
 TOO_MANY = f"it was inquired about {INQUIRIES_MAX} times already"
@@ -66,11 +67,6 @@ def _watched(request: Request, force: InForce) -> list[str]:
     needs = [need for need in force.rules.needs(operation.name) if need.under_way]
     lines = [line_of(need.counter, need.subject(agent, request.args)) for need in needs]
     return [*operation.resources(request.args), *lines]
-
-
-def line_of(counter: str, subject: str) -> str:
-    """The line of those that wait until what is counted so is not under way any more."""
-    return f"{counter}: {subject}" if subject else counter
 
 
 def unanswered_inquiries(verdict: Verdict, findings: Findings) -> tuple[Inquiry, ...]:

@@ -29,7 +29,6 @@ from deputize.kernel.inquiries import (
     about_of,
     answered,
     known,
-    line_of,
     next_child,
     touches,
     unanswered_inquiries,
