@@ -9,7 +9,7 @@ from deputize.automation import Automation, Outcome, automation, continue_with, 
 from deputize.budget import Budget, budget
 from deputize.call import Answer, Call, CallDeclined, CallFailed, CallNotDone, CallUnknown
 from deputize.clock import days, hours, minutes, seconds
-from deputize.errors import ActionError, Declined, DeputizeError, Expired, Refused, Unmet
+from deputize.errors import ActionError, Declined, DeputizeError, Expired, Refused, Unavailable, Unmet
 from deputize.event import Event, EventData
 from deputize.money import Money
 from deputize.operation import Connector, Operation
@@ -48,6 +48,7 @@ __all__ = [
     "Refused",
     "RunEnded",
     "Sent",
+    "Unavailable",
     "Unmet",
     "Verification",
     "agent",

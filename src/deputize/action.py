@@ -26,7 +26,7 @@ class Action(Awaiting[R_co]):
     it. Build one by calling an operation: `payments.refund(charge=…, amount=…)`.
     """
 
-    __slots__ = ("args", "digest", "expects", "operation", "why")
+    __slots__ = ("args", "digest", "expects", "operation", "waits", "why")
 
     def __init__(self, operation: Operation[Any, R_co], args: bytes) -> None:
         super().__init__()
@@ -40,6 +40,8 @@ class Action(Awaiting[R_co]):
         self.digest = canonical.digest(args)
         self.why = ""
         self.expects: Mapping[str, Any] = {}
+        self.waits = True
+        """Whether it waits while its connection is down."""
 
     def because(self, why: str) -> Action[R_co]:
         """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""
@@ -57,6 +59,11 @@ class Action(Awaiting[R_co]):
         Raises `ContractError` where a name is not a field of the result.
         """
         self.expects = self.operation.check_expected(fields, self.where)
+        return self
+
+    def unless_down(self) -> Action[R_co]:
+        """Do not wait while its connection is down (its circuit is open): `Unavailable` is raised."""
+        self.waits = False
         return self
 
     def describe(self) -> str:
@@ -83,7 +90,7 @@ class Attempt(Awaiting[R_co]):
 
 
 def attempt(inner: Awaiting[R_co]) -> Awaiting[R_co | ActionError]:
-    """Await without raising: the result, or the `Refused`, `Declined`, `Expired` or `Unmet` as a value."""
+    """Await without raising: the result, or the `ActionError` (`Refused`, `Declined`, …) as a value."""
     return Attempt(inner)
 
 

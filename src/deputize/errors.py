@@ -16,6 +16,7 @@
     ├── MoveError             a project that cannot be packed, or an archive that cannot be unpacked
     └── ActionError           what a plain `await` raises when an action is not a success
         ├── Refused           rules, a budget or an exhausted attempt said no: nothing was done
+        ├── Unavailable       its connection is down, and it was to be told so: nothing was done
         ├── Declined          the service said no, for good
         ├── Expired           nothing came within the time that was given
         └── Unmet             done, but not what was expected
@@ -104,6 +105,10 @@ class ActionError(DeputizeError):
 
 class Refused(ActionError):
     """Rules, a budget or exhausted attempts said no; nothing was done."""
+
+
+class Unavailable(ActionError):
+    """Its connection is down, and `unless_down()` said not to wait for it; nothing was done."""
 
 
 class Declined(ActionError):

@@ -60,6 +60,7 @@ EntryType = Literal[
     "restored",
     "moved",
     "clock_back",
+    "circuit",
     "person",
 ]
 

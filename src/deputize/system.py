@@ -140,6 +140,7 @@ class System:
                 agents=project.agents,
                 params=lambda name: settings.params.get(name, {}),
                 lane=lambda scope: _lane(scope, clock, settings.connectors, project.agents),
+                circuit=lambda name: (settings.connectors.get(name) or ConnectorSettings()).circuit.terms,
                 boundary=boundary,
                 random=Random(seed),
                 restart=restart,

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+from deputize.circuit import Terms
+from deputize.kernel.circuits import Breaker, Circuits
 from deputize.kernel.lanes import Lane
 from deputize.kernel.stops import Stops
 from deputize.kernel.turns import Turn, scopes_of
 from tests.support.running import SetClock
 
 
+def closed() -> Breaker:
+    """The breaker of a connector that works."""
+    return Circuits(lambda: 0.0, lambda _: Terms(), lambda no: None, lambda change: None).of("desk")
+
+
 async def test_a_run_that_is_called_off_as_its_place_comes_gives_it_back_and_waits_for_no_other() -> None:
     stops, lanes = Stops(), (Lane(SetClock(0), 1, None), Lane(SetClock(0), 1, None))
     assert all(lane.take() for lane in lanes)
     scopes = scopes_of("worker", "desk", "one", "x")
-    entering = asyncio.ensure_future(Turn(stops, lanes, scopes, 0, "one").enter_unless_stopped())
+    entering = asyncio.ensure_future(Turn(stops, closed(), lanes, scopes, 0, "one").enter_unless_stopped())
     await asyncio.sleep(0)
     assert lanes[0].waiting == 1
     lanes[0].leave()
@@ -27,7 +34,9 @@ async def test_a_run_that_is_called_off_as_its_place_comes_gives_it_back_and_wai
 async def test_what_is_under_way_waits_on_where_its_run_is_called_off() -> None:
     stops, lane = Stops(), Lane(SetClock(0), 1, None)
     assert lane.take()
-    entering = asyncio.ensure_future(Turn(stops, (lane,), scopes_of("", "", "", "x"), 0, "").enter())
+    entering = asyncio.ensure_future(
+        Turn(stops, closed(), (lane,), scopes_of("", "", "", "x"), 0, "").enter()
+    )
     await asyncio.sleep(0)
     stops.call_off("run:x")
     await asyncio.sleep(0)

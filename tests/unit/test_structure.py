@@ -14,8 +14,9 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "cron",
-    "duration", "event", "finding", "foretold", "headers", "ledger", "loopback", "money", "operation",
+    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card",
+    "circuit", "cron", "duration", "event", "finding", "foretold", "headers", "ledger", "loopback", "money",
+    "operation",
     "person", "question", "rehearsal", "rule", "sentence", "signature", "sources", "standing", "suggest",
     "taking", "telling", "token", "undo", "verification", "waits", "why", "window",
 }  # fmt: skip
@@ -139,9 +140,9 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "Action", "ActionError", "Agent", "Answer", "Automation", "Budget", "Call", "CallDeclined",
         "CallFailed", "CallNotDone", "CallUnknown", "Connector", "Declined", "DeputizeError", "Event",
         "EventData", "Expired", "Intent", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded",
-        "Sent", "Unmet", "Verification", "agent", "agree", "ask", "attempt", "automation", "budget",
-        "cannot_tell", "continue_with", "days", "disagree", "done", "gave_up", "hmac_sha256", "hours",
-        "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send", "sleep", "together",
+        "Sent", "Unavailable", "Unmet", "Verification", "agent", "agree", "ask", "attempt", "automation",
+        "budget", "cannot_tell", "continue_with", "days", "disagree", "done", "gave_up", "hmac_sha256",
+        "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send", "sleep", "together",
         "undone_by", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from deputize import canonical
 from deputize.api.here import Here
 from deputize.api.problem import answer
-from deputize.api.show import show_source
+from deputize.api.show import show_circuit, show_source
 from deputize.clock import iso
 from deputize.operation import Contract
 from deputize.store.telling import rules_changed
@@ -94,6 +94,7 @@ def _connector(system: System, name: str) -> dict[str, Any]:
         "concurrent_max": settings.concurrent_max if settings is not None else None,
         "per_second_max": settings.per_second_max if settings is not None else None,
         "waiting": lane.waiting if lane is not None else 0,
+        "circuit": show_circuit(system.kernel.parts.circuits.of(name), system.time.monotonic()),
         "operations": [_contract(operation.contract) for operation in connector.operations.values()],
     }
 

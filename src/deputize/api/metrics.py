@@ -97,13 +97,19 @@ def _families(system: System, live: Counter[str]) -> Iterable[Metric]:
     answers = HistogramMetricFamily(
         "deputize_answer_seconds", "From sending an action to its outcome", labels=["connector"]
     )
+    circuits = GaugeMetricFamily(
+        "deputize_circuit_open", "Whether a connector's circuit is open", labels=["connector"]
+    )
     for connector in system.project.connectors:
         lane = system.kernel.lanes.get(f"connector:{connector}")
-        waiting.add_metric([connector], lane.waiting if lane is not None else 0)
         latency = system.latencies[connector]
         answers.add_metric([connector], _buckets(latency.counts), latency.sum_s)
+        breaker = system.kernel.parts.circuits.of(connector)
+        circuits.add_metric([connector], breaker.circuit.is_open)
+        waiting.add_metric([connector], (lane.waiting if lane is not None else 0) + breaker.waiting)
     yield waiting
     yield answers
+    yield circuits
 
 
 def _buckets(counts: list[int]) -> list[tuple[str, float]]:

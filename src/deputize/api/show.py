@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from deputize import canonical
 from deputize.card import Waiting, told_card
 from deputize.clock import iso
+from deputize.kernel.circuits import Breaker
 from deputize.kernel.sources import Standing
 from deputize.ledger import Entry
 from deputize.notify.notifier import Standing as Telling
@@ -121,6 +122,19 @@ def show_person(person: Person, directory: Directory, tokens: Sequence[Token]) -
         "groups": sorted(person.groups),
         "keeps": sorted(kept or "default" for kept, name in directory.keepers.items() if name == person.name),
         "tokens": [{"id": token.id, "at": iso(token.at_us)} for token in tokens],
+    }
+
+
+def show_circuit(breaker: Breaker, now_s: float) -> dict[str, Any]:
+    """A connector's circuit: open or closed, with the calls of its window (while open: as it opened)."""
+    circuit = breaker.circuit
+    calls, failures = breaker.figures if circuit.is_open else circuit.figures(now_s)
+    return {
+        "state": "open" if circuit.is_open else "closed",
+        "calls": calls,
+        "failures": failures,
+        "waiting": breaker.waiting,
+        "tried_in_s": round(max(circuit.try_at_s - now_s, 0.0), 3) if circuit.is_open else None,
     }
 
 

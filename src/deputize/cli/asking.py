@@ -240,12 +240,17 @@ def connectors(ctx: typer.Context) -> None:
             operation["risk"],
             one["base"] or "in this process",
             one["reachable"],
+            one["said"],
             operation["terms"],
         )
         for one in found
         for operation in one["operations"]
     ]
-    table(("OPERATION", "EFFECT", "RISK", "BASE ADDRESS", "REACHABLE", "TERMS"), rows, "No connectors.")
+    table(
+        ("OPERATION", "EFFECT", "RISK", "BASE ADDRESS", "REACHABLE", "CIRCUIT", "TERMS"),
+        rows,
+        "No connectors.",
+    )
 
 
 def _more(found: dict[str, Any], option: str) -> None:

@@ -33,7 +33,7 @@ def described(here: Here) -> list[dict[str, Any]]:
         reached = reach(here.settings)
     for one in found:
         base, says = reached.get(one["name"], (None, ""))
-        one |= {"base": base, "reachable": says}
+        one |= {"base": base, "reachable": says, "said": _circuit(one.get("circuit"))}
         for operation in one["operations"]:
             operation["terms"] = _terms(operation)
     return found
@@ -76,6 +76,16 @@ def _on_disk(here: Here) -> list[dict[str, Any]]:
         raise Said("\n".join(report["problems"]))
     found: list[dict[str, Any]] = report["connectors"]
     return found
+
+
+def _circuit(circuit: Mapping[str, Any] | None) -> str:
+    """How a connector's circuit stands; nothing runs where it has none."""
+    if circuit is None:
+        return "not running"
+    if circuit["state"] == "closed":
+        return "closed"
+    waits = f", {circuit['waiting']} wait" if circuit["waiting"] else ""
+    return f"open: {circuit['failures']} of {circuit['calls']} calls failed{waits}"
 
 
 def _terms(operation: Mapping[str, Any]) -> str:

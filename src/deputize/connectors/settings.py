@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from deputize.circuit import Terms
 from deputize.connectors.secret import check_handle
 from deputize.errors import ProjectError
 from deputize.suggest import did_you_mean
@@ -70,12 +71,31 @@ class BasicLogin(_Strict):
     password: Handle
 
 
+_USUAL = Terms()
+
+
+class CircuitSettings(_Strict):
+    """When the circuit opens: `circuit = {failures_max = 0.5, calls_min = 10, window_s = 120.0}`; see
+    `deputize.circuit.Terms`."""
+
+    failures_max: Annotated[float, Field(ge=0, lt=1)] = _USUAL.failures_max
+    calls_min: Annotated[int, Field(ge=1, le=1_000_000)] = _USUAL.calls_min
+    window_s: Annotated[float, Field(ge=1, le=86_400)] = _USUAL.window_s
+    pause_s: Annotated[float, Field(ge=0.01, le=3_600)] = _USUAL.pause_s
+
+    @property
+    def terms(self) -> Terms:
+        """The same, for the circuit."""
+        return Terms(self.failures_max, self.calls_min, self.window_s, self.pause_s)
+
+
 class ConnectorSettings(_Strict):
     """One `[connectors.NAME]` table.
 
     `base` is the address that all paths are below, or `env:NAME` of a variable that holds it; a
     connector without HTTP has none. At most one of `token` (a bearer token), `header` and `basic`.
-    `concurrent_max` bounds the requests at one time, `per_second_max` the starts in a second.
+    `concurrent_max` bounds the requests at one time, `per_second_max` the starts in a second; `circuit` says
+    when so many of them fail that nothing is sent any more but to try it.
     """
 
     base: Annotated[str, AfterValidator(_base_or_handle)] | None = None
@@ -85,6 +105,7 @@ class ConnectorSettings(_Strict):
     concurrent_max: Annotated[int, Field(ge=1, le=1000)] = 20
     per_second_max: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] | None = None
     idempotency_header: HeaderName = "Idempotency-Key"
+    circuit: CircuitSettings = CircuitSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> ConnectorSettings:
@@ -131,7 +152,11 @@ def _explain(error: ValidationError) -> str:
     location = [str(part) for part in problem["loc"]]
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        models: dict[str, type[_Strict]] = {"header": HeaderLogin, "basic": BasicLogin}
+        models: dict[str, type[_Strict]] = {
+            "header": HeaderLogin,
+            "basic": BasicLogin,
+            "circuit": CircuitSettings,
+        }
         model = models.get(location[0], ConnectorSettings) if len(location) > 1 else ConnectorSettings
         message = f"is no setting{did_you_mean(location[-1], model.model_fields)}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

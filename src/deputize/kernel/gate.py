@@ -21,7 +21,7 @@ from deputize.kernel.inquiring import Inquiring
 from deputize.kernel.judging import Request, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
-from deputize.kernel.repeating import may_repeat
+from deputize.kernel.repeating import back_off_s, may_repeat
 from deputize.kernel.result import Known, Result
 from deputize.kernel.settling import Failure, Settling
 from deputize.kernel.start import (
@@ -43,8 +43,6 @@ from deputize.standing import Stand
 from deputize.store.protocol import Tx
 
 LEASE_WAIT_S = 5.0
-BACKOFF_S_MAX = 30.0
-RETRY_AFTER_S_MAX = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ class Gate:
         turn = self._turn(request)
         try:
             if not await self._may_go_on(request.run, turn):
-                return None
+                return await self._kept_back(request, turn)
             judged = await self._judge_read(request)
             if isinstance(judged, Result):
                 return judged
@@ -139,9 +137,11 @@ class Gate:
             return await self._refuse(request, verdict.sentence())
         return replace(request, rules=tuple(r.id for r in verdict.rules), ruleset=force.rules.digest[:16])
 
-    async def _refuse(self, request: Request, reason: str) -> Result:
-        refused = await self.parts.store.write(lambda tx: refuse(tx, request, reason, tx.at_us))
-        return Result("refused", b"null", refused.reason, refused.at_us)
+    async def _refuse(self, request: Request, reason: str, *, unavailable: bool = False) -> Result:
+        refused = await self.parts.store.write(
+            lambda tx: refuse(tx, request, reason, tx.at_us, unavailable=unavailable)
+        )
+        return Result("unavailable" if unavailable else "refused", b"null", refused.reason, refused.at_us)
 
     async def _send_read(self, request: Request, turn: Turn) -> Result | None:
         operation, args = request.action.operation, request.action.args
@@ -151,7 +151,7 @@ class Gate:
             lambda attempt: self.parts.performer.perform(operation, args, key="", attempt=attempt),
         )
         if got is None:
-            return None
+            return await self._kept_back(request, turn)
         if isinstance(got, bytes):
             return self._settling.read(request, got)
         if isinstance(got, CallDrifted) and not request.inquiring:
@@ -164,12 +164,17 @@ class Gate:
         """What the service says would come of an action; None where the run does not go on for now."""
         turn = self._turn(request)
         try:
-            if not await self._is_kept(request.run) or not await self._may_go_on(request.run, turn):
+            if not await self._is_kept(request.run):
                 return None
-            operation, args = request.action.operation, request.action.args
-            return await self._asked_until_known(
-                request, turn, lambda attempt: self.parts.performer.rehearse(operation, args)
-            )
+            got: bytes | CallFailed | None = None
+            if await self._may_go_on(request.run, turn):
+                operation, args = request.action.operation, request.action.args
+                got = await self._asked_until_known(
+                    request, turn, lambda attempt: self.parts.performer.rehearse(operation, args)
+                )
+            if got is None and not request.run.is_over():
+                turn.park(request.run.no)
+            return got
         finally:
             turn.leave()
 
@@ -182,13 +187,13 @@ class Gate:
         while True:
             self.parts.boundary("read.before")
             try:
-                stored = await ask(attempt)
+                stored = await turn.hear(ask(attempt))
             except (CallDeclined, CallDrifted, CallBroken) as error:
                 return error
             except CallFailed as error:
                 if attempt >= attempts_max:
                     return CallFailed(f"no answer after {attempt} attempts; the last: {error.reason}")
-                wait_s = self._back_off_s(operation, attempt, error)
+                wait_s = back_off_s(self.parts, operation, attempt, error)
                 turn.leave()
                 await self._pause(request.run, operation.contract.connector, wait_s)
                 if not await self._may_go_on(request.run, turn):
@@ -209,7 +214,7 @@ class Gate:
         try:
             while True:
                 if not await self._may_go_on(run, turn):
-                    return None
+                    return await self._kept_back(request, turn)
                 busy = self._ahead(request, place) if patient else None
                 if busy is not None:
                     started = Busy(busy)
@@ -269,7 +274,7 @@ class Gate:
     def _start(self, tx: Tx, request: Request, turn: Turn) -> Started:
         parts = self.parts
         run = request.run
-        if run.is_over() or parts.stops.in_way(*turn.scopes) is not None:
+        if run.is_over() or turn.is_shut():
             return StoppedStart()
         if run.stands_in:
             run.version = tx.version(run.no)
@@ -289,12 +294,13 @@ class Gate:
         `StoreError` where a further attempt cannot be made durable.
         """
         while True:
-            sent = await self._send(run, operation, begun, send_by)
+            sent = await self._send(run, operation, begun, send_by, turn)
             if not isinstance(sent, NotYet):
                 return sent
             turn.leave()
             await asyncio.sleep(sent.wait_s)
-            await turn.enter()
+            if not await turn.enter(unless_down=not (begun.waits or begun.unproved)):
+                return self._settling.failed(run, begun, "unavailable", f"{turn.breaker.why}; {sent.because}")
             if begun.unproved and not may_repeat(operation, begun, self.parts.time):
                 return await self._no(run, operation, begun, "refused", sent.because)
             send_by = self.parts.time.monotonic() + start_within_s(operation.contract)
@@ -308,7 +314,7 @@ class Gate:
             begun = again
 
     async def _send(
-        self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, send_by: float
+        self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, send_by: float, turn: Turn
     ) -> Result | NotYet | None:
         """Send once, and settle it by what comes of it."""
         parts = self.parts
@@ -317,9 +323,8 @@ class Gate:
         parts.boundary("send.before")
         sent_s = parts.time.monotonic()
         try:
-            stored = await parts.performer.perform(
-                operation, begun.args, key=begun.key, attempt=begun.attempt
-            )
+            asked = parts.performer.perform(operation, begun.args, key=begun.key, attempt=begun.attempt)
+            stored = await turn.hear(asked)
         except CallDeclined as error:
             parts.boundary("send.after")
             return await self._no(run, operation, begun, "declined", error.reason)
@@ -346,7 +351,7 @@ class Gate:
         if begun.attempt >= operation.contract.attempts_max:
             reason = f"not done after {begun.attempt} attempts; the last: {error.reason}"
             return await self._no(run, operation, begun, "refused", reason)
-        return NotYet(error.reason, self._back_off_s(operation, begun.attempt, error))
+        return NotYet(error.reason, back_off_s(self.parts, operation, begun.attempt, error))
 
     async def _no(
         self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, kind: Failure, reason: str
@@ -363,14 +368,23 @@ class Gate:
     def turn(self, scopes: tuple[str, ...], priority: int, group: str) -> Turn:
         """A turn, not entered."""
         lanes = tuple(self.parts.lane_of(scope) for scope in scopes[:2])
-        return Turn(self.parts.stops, lanes, scopes, priority, group)
+        breaker = self.parts.circuits.of(scopes[1].removeprefix("connector:"))
+        return Turn(self.parts.stops, breaker, lanes, scopes, priority, group)
 
     async def _may_go_on(self, run: LiveRun, turn: Turn) -> bool:
-        """Take the turn for something new. False where the run is over, or parked at a stop."""
-        if not run.is_over() and not await turn.enter_unless_stopped():
-            self.parts.stops.park(run.no, *turn.scopes)
-            return False
-        return not run.is_over()
+        """Take the turn for something new. False where the run is over, or kept back."""
+        return not run.is_over() and await turn.enter_unless_stopped() and not run.is_over()
+
+    async def _kept_back(self, request: Request, turn: Turn) -> Result | None:
+        """A stop or an open circuit is in the way: the run leaves memory until that is no more, unless it is
+        to be told that the connection is down."""
+        run = request.run
+        if run.is_over():
+            return None
+        if request.action.waits or not turn.is_down():
+            turn.park(run.no)
+            return None
+        return await self._refuse(request, turn.breaker.why, unavailable=True)
 
     async def _stand_by(
         self, run: LiveRun, place: asyncio.Future[bool], timeout_s: float, what: Stand
@@ -388,12 +402,3 @@ class Gate:
         connector = request.action.operation.contract.connector
         scopes = scopes_of(request.agent.name, connector, automation.name, request.run.id)
         return self.turn(scopes, request.run.priority, automation.name)
-
-    def _back_off_s(self, operation: Operation[..., Any], attempt: int, error: CallFailed) -> float:
-        """How long to wait before another attempt: as the service asks, else twice as long each time."""
-        if error.retry_after_s is not None:
-            wait_s = min(error.retry_after_s, RETRY_AFTER_S_MAX)
-            self.parts.lane_of(f"connector:{operation.contract.connector}").hold_off(wait_s)
-        else:
-            wait_s = min(0.1 * 2.0**attempt, BACKOFF_S_MAX)
-        return wait_s * (1 + 0.25 * self.parts.random.random())

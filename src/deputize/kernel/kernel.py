@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from deputize import canonical
 from deputize.agent import Agent
 from deputize.automation import Automation
+from deputize.circuit import Terms
 from deputize.errors import StoreError
 from deputize.kernel.answering import Answering
 from deputize.kernel.approving import Approving
+from deputize.kernel.circuits import Change, Circuits, body_of
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
 from deputize.kernel.gate import Gate
@@ -44,6 +47,7 @@ from deputize.operation import Operation
 from deputize.store.protocol import Store, Tx
 
 TIMER_S_MAX = 60.0
+CIRCUIT_SETTING = "circuit:"
 WAKE_AGAIN_US = 1_000_000
 """After so long waits are looked at again where that went wrong."""
 
@@ -61,6 +65,7 @@ class Given:
     agents: Mapping[str, Agent]
     params: Callable[[str], Mapping[str, Any]]
     lane: Callable[[str], Lane]
+    circuit: Callable[[str], Terms]
     boundary: Boundary
     random: Random
     restart: Callable[[str], None]
@@ -88,6 +93,7 @@ class Kernel:
             performer=given.performer,
             force=given.force,
             stops=Stops(),
+            circuits=Circuits(given.time.monotonic, given.circuit, self._go_on, self._circuit_changed),
             leases=LeaseLine(),
             boundary=given.boundary,
             random=given.random,
@@ -96,7 +102,7 @@ class Kernel:
             operations=given.operations,
             agents=given.agents,
         )
-        self.recording = Recording(self.parts, lambda run: self.runner.lose(run), self._late)
+        self.recording = Recording(self.parts, lambda run: self.runner.lose(run), self._go_on)
         self._known: dict[int, tuple[int, str]] = {}
         self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of)
         self.driver = Driver(
@@ -189,6 +195,7 @@ class Kernel:
         if self._timer is not None:
             self._timer.cancel()
         self.parts.stops.stop("all", "stopping")
+        self.parts.circuits.stop()
         self.parts.time.on_back = lambda no_repeat_before: None
         for task in list(self._noting):
             task.cancel()
@@ -214,6 +221,9 @@ class Kernel:
         for name, reason in tx.settings(STOP_SETTING).items():
             self.parts.stops.stop(name.removeprefix(STOP_SETTING), reason)
         self.doubts.restored = restored_of(tx)
+        for name, figures in tx.settings(CIRCUIT_SETTING).items():
+            calls, failures, _ = canonical.decode(figures)
+            self.parts.circuits.of(name.removeprefix(CIRCUIT_SETTING)).reopen((calls, failures))
         before = tx.setting("clock_back")
         self.parts.time.no_repeat_before = max(self.parts.time.no_repeat_before, int(before or 0))
         self.tokens.take_in(tx)
@@ -239,6 +249,23 @@ class Kernel:
             tx.append(SYSTEM, tx.version(SYSTEM), [Draft("clock_back", body)])
             tx.set_setting("clock_back", str(no_repeat_before))
 
+        self._note(work)
+
+    def _circuit_changed(self, change: Change) -> None:
+        """A circuit has opened or closed: written down, so that the next owner begins by trying it."""
+        window_s = self.given.circuit(change.connector).window_s
+
+        def work(tx: Tx) -> None:
+            body = body_of(change, window_s)
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("circuit", body)])
+            figures = canonical.encode([change.calls, change.failures, tx.at_us]).decode()
+            tx.set_setting(CIRCUIT_SETTING + change.connector, figures if change.is_open else None)
+
+        self._note(work)
+
+    def _note(self, work: Callable[[Tx], None]) -> None:
+        """Write something down that nothing waits for."""
+
         async def written() -> None:
             with suppress(StoreError):
                 await self.recording.written(work)
@@ -247,8 +274,8 @@ class Kernel:
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
 
-    def _late(self, no: int) -> None:
-        """An action was settled late: its run goes on, or what undoes its run."""
+    def _go_on(self, no: int) -> None:
+        """A run can go on (an action was settled late, a circuit may be tried), or what undoes it."""
         self.scheduler.ready(no)
         self.unwinding.go_on(no)
 
@@ -263,6 +290,7 @@ class Kernel:
     def _unbegun(self, run: LiveRun) -> None:
         self.scheduler.unbegun(run)
         self.parts.stops.parked.pop(run.no, None)
+        self.parts.circuits.discard(run.no)
         self._known.pop(run.no, None)
 
     def _left(self, run: LiveRun) -> None:

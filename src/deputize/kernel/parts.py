@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from deputize.agent import Agent
+from deputize.kernel.circuits import Circuits
 from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
 from deputize.kernel.live import LiveRun
@@ -27,6 +28,7 @@ class Parts:
     performer: Performer
     force: InForce
     stops: Stops
+    circuits: Circuits
     leases: LeaseLine
     boundary: Boundary
     random: Random

@@ -1,12 +1,17 @@
-"""When a key may be sent again: the law of line 13, for everything that repeats."""
+"""When a key may be sent again, and after how long: the law of line 13, for everything that repeats."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from deputize.call import CallFailed
+from deputize.kernel.parts import Parts
 from deputize.kernel.start import Begun
 from deputize.kernel.time import LedgerTime
 from deputize.operation import Operation
+
+BACKOFF_S_MAX = 30.0
+RETRY_AFTER_S_MAX = 3_600.0
 
 
 def may_repeat(operation: Operation[..., Any], begun: Begun, time: LedgerTime) -> bool:
@@ -26,3 +31,13 @@ def may_repeat(operation: Operation[..., Any], begun: Begun, time: LedgerTime) -
         return False
     good_until = begun.first_sent + int((contract.key_valid_s - contract.key_margin_s) * 1_000_000)
     return time.now_us() < good_until
+
+
+def back_off_s(parts: Parts, operation: Operation[..., Any], attempt: int, error: CallFailed) -> float:
+    """How long to wait before another attempt: as the service asks, else twice as long each time."""
+    if error.retry_after_s is not None:
+        wait_s = min(error.retry_after_s, RETRY_AFTER_S_MAX)
+        parts.lane_of(f"connector:{operation.contract.connector}").hold_off(wait_s)
+    else:
+        wait_s = min(0.1 * 2.0**attempt, BACKOFF_S_MAX)
+    return wait_s * (1 + 0.25 * parts.random.random())

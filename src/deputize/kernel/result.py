@@ -10,7 +10,7 @@ from deputize import canonical
 from deputize.ledger import Entry
 from deputize.undo import UNDO
 
-Kind = Literal["value", "refused", "declined", "expired", "unmet", "cancelled"]
+Kind = Literal["value", "refused", "unavailable", "declined", "expired", "unmet", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,17 @@ def _result(type: str, body: Mapping[str, Any], at_us: int, event_data: Mapping[
     if type == "woke":
         return woke_result(body, at_us, event_data)
     if type in ("refused", "declined"):
-        kind: Kind = "declined" if type == "declined" else "expired" if body.get("expired") else "refused"
-        return Result(kind, b"null", body["reason"], at_us)
+        return Result(_refusal(body) if type == "refused" else "declined", b"null", body["reason"], at_us)
     if type == "cancelling":
         return Result("cancelled", b"null", body["reason"], at_us)
     return None
+
+
+def _refusal(body: Mapping[str, Any]) -> Kind:
+    """What kind of refusal an entry is."""
+    if body.get("unavailable"):
+        return "unavailable"
+    return "expired" if body.get("expired") else "refused"
 
 
 def changed_of(body: Mapping[str, Any]) -> Changed | None:

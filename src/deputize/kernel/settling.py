@@ -24,7 +24,7 @@ from deputize.operation import Operation
 from deputize.store.protocol import Tx, View
 from deputize.undo import UNDO
 
-Failure = Literal["refused", "declined"]
+Failure = Literal["refused", "unavailable", "declined"]
 
 DRIFT_CHARS_MAX = 4_000
 
@@ -66,7 +66,7 @@ class Settling:
         body, result = _failure(kind, reason, self._parts.time.now_us())
 
         def work(tx: Tx) -> None:
-            self._append(tx, begun, kind, "open", body)
+            self._append(tx, begun, _type_of(kind), "open", body)
             self._parts.boundary("settle.in")
 
         self._parts.boundary("settle.before")
@@ -198,7 +198,7 @@ class Settling:
         more = body | {"facts": {}}
 
         def work(tx: Tx) -> None:
-            draft = Draft(kind, _asked(tx, request) | _took_nothing(request) | more)
+            draft = Draft(_type_of(kind), _asked(tx, request) | _took_nothing(request) | more)
             self._recording.append(tx, request.run.no, [draft])
 
         self._recording.post(request.run, work)
@@ -254,7 +254,12 @@ def _got(expects: Mapping[str, Any], stored: bytes, at: int) -> tuple[dict[str, 
 
 def _failure(kind: Failure, reason: str, at: int) -> tuple[dict[str, Any], Result]:
     """A failure for the entry, and for the run."""
-    return {"reason": reason, "at": at}, Result(kind, b"null", reason, at)
+    more = {"unavailable": True} if kind == "unavailable" else {}
+    return {"reason": reason, "at": at, **more}, Result(kind, b"null", reason, at)
+
+
+def _type_of(kind: Failure) -> EntryType:
+    return "declined" if kind == "declined" else "refused"
 
 
 def _drifted(operation: Operation[..., Any], error: CallDrifted) -> dict[str, Any]:

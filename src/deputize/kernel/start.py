@@ -51,7 +51,8 @@ class Begun:
     """An intent that is (about to be) durable: what its sending and settling need.
 
     `unproved` says that an earlier send with this key may have been done: what a later answer says of
-    itself then proves nothing about it, and anything but "done" is a doubt.
+    itself then proves nothing about it, and anything but "done" is a doubt. `waits`
+    is that of its action.
     """
 
     run_no: int
@@ -71,6 +72,7 @@ class Begun:
     expects: Mapping[str, Any]
     under_way: tuple[Count, ...] = ()
     unproved: bool = False
+    waits: bool = True
 
     @property
     def frees(self) -> tuple[str, ...]:
@@ -265,6 +267,7 @@ def begin(
         counted,
         action.expects,
         under_way,
+        waits=action.waits,
     )
 
 
@@ -325,6 +328,7 @@ def refuse(
     verdict: Verdict | None = None,
     facts: Mapping[str, int] | None = None,
     expired: bool = False,
+    unavailable: bool = False,
 ) -> RefusedStart:
     """Record that an action was refused before it started."""
     run, action = request.run, request.action
@@ -345,6 +349,7 @@ def refuse(
         "counted": [],
         "at": at_us,
         **({"expired": True} if expired else {}),
+        **({"unavailable": True} if unavailable else {}),
     }
     run.version = tx.append(run.no, run.version, [Draft("refused", body)])
     return RefusedStart(reason, at_us, expired)

@@ -17,7 +17,7 @@ from deputize.action import Action, Attempt, Together
 from deputize.automation import Outcome
 from deputize.awaiting import Awaiting, enter_step
 from deputize.clock import to_datetime
-from deputize.errors import ActionError, BadEvent, CodeError, Declined, Expired, Refused, Unmet
+from deputize.errors import ActionError, BadEvent, CodeError, Declined, Expired, Refused, Unavailable, Unmet
 from deputize.event import Occurrence
 from deputize.finding import is_child
 from deputize.kernel.failing import failed, foreign, too_many
@@ -38,6 +38,7 @@ _HINT = (
 
 _ERRORS: dict[str, type[ActionError]] = {
     "refused": Refused,
+    "unavailable": Unavailable,
     "declined": Declined,
     "expired": Expired,
     "unmet": Unmet,
@@ -207,7 +208,7 @@ def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
     while True:
         instead: Action[Any] = Action(action.operation, changed.args)
         instead.why, instead.expects, instead.where = action.why, action.expects, action.where
-        instead.awaited = True
+        instead.waits, instead.awaited = action.waits, True
         leaf.path, leaf.awaiting = changed.path, instead
         leaf.changers = (*leaf.changers, changed.person)
         known = run.record.get(changed.path)
