@@ -21,6 +21,8 @@ D = TypeVar("D", bound=EventData)
 P = TypeVar("P", bound=BaseModel)
 Handler = Callable[..., Awaitable["Outcome"]]
 
+FAILURES_MAX = 0.03
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -72,7 +74,8 @@ class Automation:
 
     `code` is the digest of its source, `key` a template over the event's data: runs with the same
     key follow each other. `params` are the default parameters; people may change them. Where one is to
-    `unwind`, what a run of it did is undone if it fails.
+    `unwind`, what a run of it did is undone if it fails. `failures_max` is the share of its last hundred runs
+    that may fail before a person confirms each of its writes.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Automation:
     code: str
     where: str
     unwind: bool = False
+    failures_max: float = FAILURES_MAX
 
     def params(self, changed: Mapping[str, Any]) -> BaseModel:
         """The parameters with people's changes. Raises `ProjectError`, naming the parameter."""
@@ -135,12 +139,19 @@ class Decorator(Generic[D]):
 
 
 def automation(
-    *, on: type[D], agent: Agent, key: str | None = None, name: str = "", unwind: bool = False
+    *,
+    on: type[D],
+    agent: Agent,
+    key: str | None = None,
+    name: str = "",
+    unwind: bool = False,
+    failures_max: float = FAILURES_MAX,
 ) -> Decorator[D]:
     """Make an `async def (event: Event[D], params: P) -> Outcome` the answer to events of type `on`.
 
-    `params` may be left out. With `unwind`, what a run did is undone if it fails. Raises `ProjectError` where
-    the signature does not fit.
+    `params` may be left out. With `unwind`, what a run did is undone if it fails. Where more than the share
+    `failures_max` of its last hundred runs failed (0.03 is more than three), a person confirms each write of
+    it, until one lifts that; 1 is never. Raises `ProjectError` where the signature does not fit.
     """
 
     def decorate(handler: Handler) -> Automation:
@@ -148,6 +159,10 @@ def automation(
         own = name or getattr(handler, "__name__", "automation")
         if not isinstance(agent, Agent):
             raise ProjectError(f"{where}: {own}: agent must be made by agent(…), and is {agent!r:.100}")
+        if not _is_share(failures_max):
+            raise ProjectError(
+                f"{where}: {own}: failures_max is a share from 0 to 1, and is {failures_max!r:.100}"
+            )
         if inspect.isasyncgenfunction(handler):
             raise ProjectError(f"{where}: {own} has a `yield`; an automation awaits, and returns once")
         if not inspect.iscoroutinefunction(handler):
@@ -161,9 +176,14 @@ def automation(
         params_type = hints.get(parameters[1].name, NoParams) if len(parameters) == 2 else NoParams
         if not (isinstance(params_type, type) and issubclass(params_type, BaseModel)):
             raise ProjectError(f"{where}: {own}: its parameters must be a pydantic model")
-        return Automation(own, on, agent, handler, key, params_type, _digest_of(handler), where, unwind)
+        code, bound = _digest_of(handler), float(failures_max)
+        return Automation(own, on, agent, handler, key, params_type, code, where, unwind, bound)
 
     return Decorator(decorate)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _digest_of(handler: Callable[..., Any]) -> str:

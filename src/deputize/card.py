@@ -27,8 +27,8 @@ FORM_DEPTH_MAX = 4
 class Waiting:
     """A card with what is around it. `asked` is the entry that asked for its action, or None for a card
     about a whole run; `first_sent` is ledger time, 0 where nothing was sent with the idempotency `key`;
-    `rests_on` are the entries of what its run had been answered until it asked, `handed` that of whoever
-    handed it on to the keeper."""
+    `rests_on` are the entries of what its run had been answered until it asked; of an automation that failed
+    too often, the latest runs that failed. `handed` is the entry of whoever handed it on to the keeper."""
 
     id: str
     kind: str
@@ -127,7 +127,17 @@ def _shown(waiting: Waiting) -> str:
     return short(pairs(waiting.body["show"]), EVIDENCE_CHARS_MAX)
 
 
-_EVIDENCE: Mapping[str, Callable[[Waiting], str]] = {"approval": rests_on, "question": _shown}
+def _failed(waiting: Waiting) -> str:
+    """The latest runs that failed, with why."""
+    told = (f"run {one['run']}: {one['reason'] or 'its reason is erased'}" for one in waiting.rests_on)
+    return short("; ".join(told), EVIDENCE_CHARS_MAX)
+
+
+_EVIDENCE: Mapping[str, Callable[[Waiting], str]] = {
+    "approval": rests_on,
+    "question": _shown,
+    "lowered": _failed,
+}
 
 
 def evidence_of(body: Mapping[str, Any]) -> str:
@@ -159,6 +169,9 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
             _choice(f"deputize resolve {card} noted", "you have read it; what is left stays as it is"),
             _choice(f"deputize undo {run}", "it is tried once more for what is left and can be undone"),
         ]
+    if kind == "lowered":
+        goes_on = "its writes start without being confirmed again, and its failures are counted anew"
+        return [_choice(f"{resolve} lift", goes_on)]
     if kind == "question":
         return [
             _choice(f"deputize answer {card} '…'", "the first answer counts, and the run goes on with it")

@@ -61,6 +61,8 @@ EntryType = Literal[
     "moved",
     "clock_back",
     "circuit",
+    "lowered",
+    "lifted",
     "person",
 ]
 

@@ -15,6 +15,9 @@ from deputize.window import Window
 
 Decision = Literal["allow", "refuse", "demand"]
 
+CONFIRM = "deputize.confirm"
+"""The id of what is demanded of an automation that failed too often; no rule of a project has it."""
+
 
 @dataclass(frozen=True)
 class RuleLine:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from deputize.budget import Budget
 from deputize.ledger import Entry
+from deputize.rule import CONFIRM
 from deputize.sentence import quoted
 from deputize.standing import WaitsFor, moment
 
@@ -19,6 +20,9 @@ class RuleText:
 
     title: str
     measure: str = ""
+
+
+_OWN = {CONFIRM: RuleText("It failed too often: each of its writes is confirmed")}
 
 
 @dataclass(frozen=True)
@@ -60,4 +64,4 @@ class Telling:
         """A rule as it was when an entry was written."""
         sets = [s for s in self.rulesets if s.digest.startswith(ruleset)] if ruleset else []
         sets = sets or [s for s in self.rulesets if s.seq <= seq]
-        return (sets[-1].rules.get(id) if sets else None) or RuleText(id)
+        return (sets[-1].rules.get(id) if sets else None) or _OWN.get(id) or RuleText(id)

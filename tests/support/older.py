@@ -13,6 +13,10 @@ SUMMED = ("budget_use", "fact", "tally")
 def make_older(path: Path, version: int) -> None:
     """Take a file of the present schema back to an earlier version."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        if version < 6:
+            db.execute("DROP VIEW rate")
+            db.execute("DELETE FROM sums WHERE what IN ('rate', 'state')")
+            db.execute("DELETE FROM setting WHERE name='rates_since'")
         if version < 5:
             db.execute("DROP TABLE approval")
             db.execute("DROP INDEX action_asking")

@@ -15,10 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card",
-    "circuit", "cron", "duration", "event", "finding", "foretold", "headers", "ledger", "loopback", "money",
-    "operation",
-    "person", "question", "rehearsal", "rule", "sentence", "signature", "sources", "standing", "suggest",
-    "taking", "telling", "token", "undo", "verification", "waits", "why", "window",
+    "circuit", "cron", "duration", "event", "finding", "foretold", "headers", "health", "ledger",
+    "loopback", "money", "operation", "person", "question", "rehearsal", "rule", "sentence", "signature",
+    "sources", "standing", "suggest", "taking", "telling", "token", "undo", "verification", "waits", "why",
+    "window",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -142,8 +142,8 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "EventData", "Expired", "Intent", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded",
         "Sent", "Unavailable", "Unmet", "Verification", "agent", "agree", "ask", "attempt", "automation",
         "budget", "cannot_tell", "continue_with", "days", "disagree", "done", "gave_up", "hmac_sha256",
-        "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send", "sleep", "together",
-        "undone_by", "until", "wait_for", "webhook",
+        "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send", "sleep",
+        "together", "undone_by", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)
 
@@ -253,6 +253,7 @@ def test_only_the_fold_writes_projections() -> None:
     # Erasure blanks what was personal in them, and a rebuild moves a whole projection.
     assert found <= {
         "store/fold.py",
+        "store/fold_cards.py",
         "store/sqlite/rebuilding.py",
         "store/sqlite/schema.py",
         "store/sqlite/sums.py",

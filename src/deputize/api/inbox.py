@@ -13,11 +13,13 @@ from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card, show_channel, show_source
 from deputize.api.who import Decider, read_decision
 from deputize.kernel.people import AnswerKind
+from deputize.ledger import SYSTEM_NAME
 from deputize.store.telling import read_waiting
 from deputize.system import System
 
-Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted"]
-"""What people say of an action that waits for them, to a question, and of an undo that came to its end."""
+Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "lift"]
+"""What people say of an action that waits for them, to a question, of an undo that came to its end, and of an
+automation that failed too often."""
 
 router = APIRouter(prefix="/v1/inbox")
 
@@ -54,7 +56,7 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
     people it is `approve`, `refuse`, `change` (with other `args`) or `ask_keeper` (with a `reason`), each
     with the card's `binding`; for a question it is `answer`, with the `answer`; for an undo that could not
-    undo everything, `noted`.
+    undo everything, `noted`; for an automation whose writes are confirmed because it failed too often, `lift`.
     """
     body = await read_decision(request)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
@@ -62,7 +64,7 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     if kind not in kinds:
         raise Problem(422, f"kind must be one of {', '.join(kinds)}", field="kind")
     run_id, slash, path = card.partition("/")
-    name = f"{find_run(system, run_id).id}{slash}{path}"
+    name = card if run_id == SYSTEM_NAME else f"{find_run(system, run_id).id}{slash}{path}"
     said = "answered"
     if kind in get_args(Word):
         said = await _say(system, name, cast("Word", kind), body, reason, person)
@@ -80,6 +82,8 @@ async def _say(system: System, card: str, word: Word, body: dict[str, Any], reas
     approving = system.kernel.approving
     if word == "noted":
         return await system.kernel.unwinding.noted(card, person=person)
+    if word == "lift":
+        return await system.kernel.lifting.lift(card, reason=reason, person=person)
     if word == "answer":
         if "answer" not in body:
             raise Problem(422, "say what the answer is: answer", field="answer")

@@ -92,13 +92,15 @@ def _wait(process: Process, here: Here, runs: list[str], within_s: float) -> lis
     return found
 
 
-_KINDS = ("happened", "did-not", "abandon", "noted")
+_KINDS = ("happened", "did-not", "abandon", "noted", "lift")
 
 
 def resolve(
     ctx: typer.Context,
     card: Annotated[str, typer.Argument(help="The card's id, as `deputize inbox` shows it.")],
-    kind: Annotated[str, typer.Argument(metavar="happened|did-not|abandon|noted", help="What came of it.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="happened|did-not|abandon|noted|lift", help="What came of it.")
+    ],
     result: Annotated[
         str, typer.Option(help="happened: what the service would have answered; JSON, or @FILE.")
     ] = "",
@@ -106,7 +108,8 @@ def resolve(
     reason: Reason = "",
 ) -> None:
     """Answer a card: it happened (with its result), it did not (perhaps: again), or give its run up; noted
-    closes the card of an undo that could not undo everything."""
+    closes the card of an undo that could not undo everything; lift lets an automation that failed too often
+    act by itself again."""
     here: Here = ctx.obj
     if kind not in _KINDS:
         raise Said(f"say what came of it: {', '.join(_KINDS)} (and not {kind!r})", USAGE)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from deputize import canonical
+from deputize.automation import Automation
 from deputize.event import Occurrence
 from deputize.kernel.intake import Arrival, Intake, sender_of
 from deputize.kernel.live import Ends, LiveRun
+from deputize.kernel.lowering import lower_if_failing
 from deputize.ledger import Draft
 from deputize.store.protocol import RunRow, Tx
 from deputize.waits import RunEnded
@@ -44,6 +46,8 @@ def end_run(tx: Tx, run: LiveRun, step: Ends, intake: Intake, plan: dict[str, An
     if plan is not None and plan["steps"]:
         drafts.append(Draft("unwinding", plan | {"by": {"person": "", "reason": "it failed"}}))
     run.version = tx.append(run.no, run.version, drafts)
+    if step.kind == "failed":
+        lower_if_failing(tx, run.automation)
     if run.cancel:
         tx.set_wish(run.no, "")
     arrivals = _tell_sender(tx, intake, run.event, run.id, body, run.sender)
@@ -101,9 +105,21 @@ def _next(tx: Tx, body: Mapping[str, Any]) -> int | None:
 
 
 def stick_run(
-    tx: Tx, no: int, version: int, reason: str, row: RunRow | None = None, *, ours: str = "", theirs: str = ""
+    tx: Tx,
+    no: int,
+    version: int,
+    reason: str,
+    row: RunRow | None = None,
+    automation: Automation | None = None,
+    *,
+    ours: str = "",
+    theirs: str = "",
 ) -> None:
-    """Stop a run for a person, with both sides shown. A run that is stuck already stays as it is."""
+    """Stop a run for a person, with both sides shown. A run that is stuck already stays as it is.
+
+    `automation` is that of the run, where it is in the project: it may have failed once too often by this."""
     if row is not None and row.state == "stuck":
         return
     tx.append(no, version, [Draft("stuck", {"reason": reason, "ours": ours, "theirs": theirs})])
+    if automation is not None:
+        lower_if_failing(tx, automation)

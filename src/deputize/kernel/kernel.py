@@ -24,6 +24,7 @@ from deputize.kernel.holding import keeps_first, take_in_left
 from deputize.kernel.intake import Intake
 from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
+from deputize.kernel.lifting import Lifting
 from deputize.kernel.live import LiveRun
 from deputize.kernel.moved import refuse_moved
 from deputize.kernel.parts import Parts
@@ -153,6 +154,7 @@ class Kernel:
         self.standing = Standing(self.parts, self.scheduler)
         self.tokens = Tokens(self.parts)
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
+        self.lifting = Lifting(self.parts, self.runner.retry)
         self.answering = Answering(self.parts, self.recording.append, self.runner.deliver)
         self.watchers: list[Callable[[LiveRun], None]] = []
         """Called with each run that leaves memory (it ended, waits, is in doubt or stuck)."""

@@ -42,7 +42,9 @@ def load_runs(
             continue
         flaw = tx.flaw(no)
         if flaw is not None:
-            stick_run(tx, no, row.version, f"its record was changed from outside: {flaw.what}", row)
+            stick_run(
+                tx, no, row.version, f"its record was changed from outside: {flaw.what}", row, automation
+            )
             continue
         run = live[no] = _from_record(tx, row, automation, kept, intake)
         loaded.append(run)

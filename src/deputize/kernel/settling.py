@@ -15,6 +15,7 @@ from deputize.call import CallDrifted
 from deputize.finding import Finding
 from deputize.kernel.judging import Request
 from deputize.kernel.live import LiveRun
+from deputize.kernel.lowering import lower_if_failing
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
@@ -81,6 +82,8 @@ class Settling:
 
         def work(tx: Tx) -> None:
             self._append(tx, begun, "drift", "open", body)
+            if run is not None:
+                lower_if_failing(tx, run.automation)
             self._parts.boundary("drift.in")
 
         self._recording.post(run, work, begun)
@@ -195,7 +198,7 @@ class Settling:
     def read_failed(self, request: Request, kind: Failure, reason: str) -> Result:
         """A read that was declined, or that no answer was had to."""
         body, result = _failure(kind, reason, self._parts.time.now_us())
-        more = body | {"facts": {}}
+        more = body | {"facts": {}} | ({} if kind == "declined" else {"unanswered": True})
 
         def work(tx: Tx) -> None:
             draft = Draft(_type_of(kind), _asked(tx, request) | _took_nothing(request) | more)
@@ -221,6 +224,7 @@ class Settling:
 
         def work(tx: Tx) -> None:
             self._recording.append(tx, request.run.no, [Draft("drift", body | _asked(tx, request))])
+            lower_if_failing(tx, request.run.automation)
             self._parts.boundary("drift.in")
 
         self._recording.post(request.run, work)

@@ -36,6 +36,7 @@ from deputize.kernel.inquiries import (
 )
 from deputize.kernel.judging import Books, InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
+from deputize.kernel.lowering import confirmed
 from deputize.ledger import Draft
 from deputize.operation import Contract
 from deputize.rule import Verdict
@@ -143,6 +144,7 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     if agent.may is not None and contract.name not in agent.may:
         return refuse(tx, request, f"the agent {agent.name} may not use {contract.name}", at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
+    verdict = confirmed(tx, request, verdict)
     met = _Met()
     if verdict.decision == "demand" and can_be_met(verdict) and not request.inquiring:
         demanded = _demanded(tx, request, verdict, facts, force, asked)

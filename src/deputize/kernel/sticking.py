@@ -16,7 +16,8 @@ def stick_step(tx: Tx, run: LiveRun, step: Sticks, intake: Intake, append: Appen
     if row is not None and tx.wish(run.no) and not unsettled:
         # Nothing can be thrown into it any more.
         return end_by_hand(tx, row, "cancelled by a person", intake, append)
-    stick_run(tx, run.no, tx.version(run.no), step.reason, row, ours=step.ours, theirs=step.theirs)
+    version, automation = tx.version(run.no), run.automation
+    stick_run(tx, run.no, version, step.reason, row, automation, ours=step.ours, theirs=step.theirs)
     if step.held and run.was_stuck:
         # It held before, and was tried once more.
         keep_held(tx, run.id, run.automation.code, step.held, tx.at_us)

@@ -61,7 +61,7 @@ def _card(view: View, row: CardRow, reach: Reach) -> Card:
         row.kind,
         row.body,
         row.at,
-        run.automation if run is not None else "",
+        run.automation if run is not None else str(row.body.get("automation", "")),
         reach.directory,
         reach.reached,
         approvals,

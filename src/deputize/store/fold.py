@@ -7,38 +7,22 @@ added up goes to `sums`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from deputize import canonical
+from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, open_card
+from deputize.store.fold_rates import never_started, was_sent
+from deputize.store.rates import Sums
 
 RUNS_ENDED = "runs.ended"
 """Ended runs are tallied beside the states of finished actions."""
-
-Sql = Callable[[str, tuple[Any, ...]], Any]
-Body = Mapping[str, Any]
-
-
-class Sums(Protocol):
-    """What the fold adds up."""
-
-    def use(self, budget: str, window: int, held: int, spent: int) -> None:
-        """Add to what a budget holds and has spent in a window."""
-        ...
-
-    def count(self, counter: str, subject: str, window: int, value: int) -> None:
-        """Add to a fact."""
-        ...
-
-    def tally(self, state: str, n: int) -> None:
-        """Add to the finished actions in a state, or to `RUNS_ENDED`."""
-        ...
 
 
 def fold(sql: Sql, sums: Sums, seq: int, stream: int, run_id: str, type: str, at: int, body: Body) -> None:
     """Apply one entry. `run_id` is the stream's name."""
     step = _STEPS.get(type)
     if step is not None:
+        sums.rates.at(seq)
         step(sql, sums, seq, stream, run_id, at, body)
 
 
@@ -61,11 +45,12 @@ def _began(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
 
 
 def _ended(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    sql(
-        "UPDATE run SET state='ended', label=?, reason=?, ended_at=? WHERE no=?",
-        (f"{body['kind']}({body['label']})" if body["label"] else body["kind"], body["reason"], at, run),
-    )
+    label = f"{body['kind']}({body['label']})" if body["label"] else body["kind"]
+    end = "UPDATE run SET state='ended', label=?, reason=?, ended_at=? WHERE no=? RETURNING began_at"
+    row = sql(end, (label, body["reason"], at, run)).fetchone()
     sums.tally(RUNS_ENDED, 1)
+    began = row[0] if row else at
+    sums.rates.see("ended", body["automation"], body["kind"], run, began, at, body["carded"])
     if body["waited"]:
         sql("DELETE FROM wait WHERE run=?", (run,))
         _call_off(sql, sums, run, at)
@@ -88,13 +73,15 @@ def _ended(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
 
 def _stuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("UPDATE run SET state='stuck', reason=? WHERE no=?", (body["reason"], run))
+    sums.rates.see("stuck", automation_of(sql, run), run, at)
     sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='stuck' AND state='open'", (run,))
-    _open_card(sql, seq, run, run_id, "", "stuck", body["reason"], body, at)
+    open_card(sql, sums.rates, seq, run, run_id, "", "stuck", body["reason"], body, at)
 
 
 def _unstuck(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("UPDATE run SET state=?, reason='' WHERE no=?", (body["state"], run))
     _wait_on(sql, run)
+    sums.rates.see("unstuck", automation_of(sql, run), run)
     sql("UPDATE inbox SET state='closed' WHERE run=? AND kind='stuck' AND state='open'", (run,))
 
 
@@ -105,7 +92,7 @@ def _cancelling(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, 
 
 
 def _card(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _open_card(sql, seq, run, run_id, body["path"], body["kind"], body["title"], body, at)
+    open_card(sql, sums.rates, seq, run, run_id, body["path"], body["kind"], body["title"], body, at)
 
 
 def _read(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -125,6 +112,7 @@ def _read(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: 
         ),
     )
     sums.tally("settled", 1)
+    sums.rates.see("settled", body["op"], "settled", -1, at, True)
 
 
 def _rehearsed(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -144,7 +132,7 @@ def _asked(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
     )
     sql("INSERT INTO wait VALUES (?,?,'approval',?,'','','')", (run, body["path"], body["due"]))
     sql("UPDATE run SET state='waiting' WHERE no=? AND state='ready'", (run,))
-    _open_card(sql, seq, run, run_id, body["path"], "approval", body["title"], body, at)
+    open_card(sql, sums.rates, seq, run, run_id, body["path"], "approval", body["title"], body, at)
 
 
 def _stop_asking(sql: Sql, run: int, path: str) -> None:
@@ -156,7 +144,7 @@ def _answered(sql: Sql, run: int, path: str) -> None:
     """Nobody is asked for an action any more."""
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, path))
     _woken(sql, run)
-    _close_cards(sql, run, path)
+    close_cards(sql, run, path)
 
 
 def _call_off(sql: Sql, sums: Sums, run: int, at: int) -> None:
@@ -175,7 +163,7 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
     if body["round"] > 1:
         # Done again on a person's word: what the earlier round held is let go first.
         _let_go(sql, sums, run, body["path"], body["released"], spend=body["released"]["spend"])
-        _close_cards(sql, run, body["path"])
+        close_cards(sql, run, body["path"])
         sql("DELETE FROM action WHERE run=? AND path=?", (run, body["path"]))
         _ready_again(sql, run, stuck=False)
     if "asked" in body:
@@ -206,12 +194,15 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
 
 
 def _attempt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    sql(
-        "UPDATE action SET state='open', attempts=?, give_up_at=? WHERE run=? AND path=?",
-        (body["n"], body["give_up_at"], run, body["path"]),
+    again = (
+        "UPDATE action SET state='open', attempts=?, give_up_at=? WHERE run=? AND path=? RETURNING operation"
     )
+    row = sql(again, (body["n"], body["give_up_at"], run, body["path"])).fetchone()
+    if body["was"] == "open" and row:
+        # Proved not done; an attempt out of doubt was counted with that.
+        sums.rates.see("failed", row[0], at)
     if body["was"] == "doubtful":
-        _close_cards(sql, run, body["path"])
+        close_cards(sql, run, body["path"])
         _ready_again(sql, run, stuck=False)
 
 
@@ -221,8 +212,11 @@ def _receipt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
 
 def _drift(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     _settle(sql, sums, run, body, at, "drifted", spend=True)
-    sql("UPDATE run SET state='stuck', reason=? WHERE no=? AND state<>'ended'", (body["reason"], run))
-    _open_card(sql, seq, run, run_id, body["path"], "drift", body["reason"], body, at)
+    stick = "UPDATE run SET state='stuck', reason=? WHERE no=? AND state<>'ended' RETURNING automation"
+    row = sql(stick, (body["reason"], run)).fetchone()
+    if row:
+        sums.rates.see("stuck", row[0], run, at)
+    open_card(sql, sums.rates, seq, run, run_id, body["path"], "drift", body["reason"], body, at)
 
 
 def _declined(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -235,10 +229,10 @@ def _refused(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
 
 
 def _doubt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    sql(
-        "UPDATE action SET state='doubtful', give_up_at=? WHERE run=? AND path=?",
-        (body["give_up_at"], run, body["path"]),
-    )
+    doubt = "UPDATE action SET state='doubtful', give_up_at=? WHERE run=? AND path=? RETURNING operation"
+    row = sql(doubt, (body["give_up_at"], run, body["path"])).fetchone()
+    if row:
+        sums.rates.see("failed", row[0], at)
     sql("UPDATE run SET state='doubtful' WHERE no=? AND state='ready'", (run,))
 
 
@@ -262,29 +256,39 @@ def _waiting(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, bod
     )
     sql("UPDATE run SET state='waiting' WHERE no=? AND state='ready'", (run,))
     if body["kind"] == "question":
-        _open_card(sql, seq, run, run_id, body["path"], "question", body["title"], body, at)
+        open_card(sql, sums.rates, seq, run, run_id, body["path"], "question", body["title"], body, at)
 
 
 def _woke(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
     _woken(sql, run)
     if body.get("kind") == "question":
-        _close_cards(sql, run, body["path"])
+        close_cards(sql, run, body["path"])
 
 
 def _unwinding(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("INSERT INTO wait VALUES (?,?,'unwind',NULL,'','','')", (run, body["path"]))
-    _close_cards(sql, run, body["path"])
+    close_cards(sql, run, body["path"])
 
 
 def _unwound(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql("DELETE FROM wait WHERE run=? AND path=?", (run, body["path"]))
     if body["left"]:
-        _open_card(sql, seq, run, run_id, body["path"], "unwind", body["title"], body, at)
+        open_card(sql, sums.rates, seq, run, run_id, body["path"], "unwind", body["title"], body, at)
 
 
 def _noted(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
-    _close_cards(sql, run, body["path"])
+    close_cards(sql, run, body["path"])
+
+
+def _lowered(sql: Sql, sums: Sums, seq: int, stream: int, name: str, at: int, body: Body) -> None:
+    sums.rates.see("lowered", body["automation"], seq)
+    open_card(sql, sums.rates, seq, stream, name, body["path"], body["kind"], body["title"], body, at)
+
+
+def _lifted(sql: Sql, sums: Sums, seq: int, stream: int, name: str, at: int, body: Body) -> None:
+    sums.rates.see("lifted", body["automation"])
+    close_cards(sql, stream, body["path"])
 
 
 def _woken(sql: Sql, run: int) -> None:
@@ -316,16 +320,21 @@ def _settle(sql: Sql, sums: Sums, run: int, body: Body, at: int, state: str, *, 
             "INSERT INTO action VALUES (?,?,?,?,?,'',0,0,0,0,?,?,0,?,?)",
             (run, path, body["op"], state, body["digest"], body["version"], body["agent"], at, at),
         )
+        never_started(sql, sums.rates, run, body, at, state)
         return
-    sql("UPDATE action SET state=?, ended_at=? WHERE run=? AND path=?", (state, at, run, path))
+    settle = "UPDATE action SET state=?, ended_at=? WHERE run=? AND path=? RETURNING operation, at"
+    row = sql(settle, (state, at, run, path)).fetchone()
     if body["was"] == "asking":
         _answered(sql, run, path)
+        never_started(sql, sums.rates, run, body, at, state)
         return
+    if row:
+        was_sent(sql, sums.rates, run, row, body, at, state)
     _let_go(sql, sums, run, path, body, spend=spend)
     if body["was"] == "drifted":
         sums.tally("drifted", -1)
     if body["was"] != "open":
-        _close_cards(sql, run, path)
+        close_cards(sql, run, path)
         _ready_again(sql, run, stuck=True)
 
 
@@ -360,20 +369,6 @@ def _let_go(sql: Sql, sums: Sums, run: int, path: str, body: Body, *, spend: boo
         sums.count(counter, subject, window, -weight)
 
 
-def _open_card(
-    sql: Sql, seq: int, run: int, run_id: str, path: str, kind: str, title: str, body: Body, at: int
-) -> None:
-    card = f"{run_id}/{path}" if path else run_id
-    sql(
-        "INSERT INTO inbox VALUES (?,?,?,?,?,?,?,?,'open')",
-        (seq, card, kind, run, path, title, canonical.encode(dict(body)).decode(), at),
-    )
-
-
-def _close_cards(sql: Sql, run: int, path: str) -> None:
-    sql("UPDATE inbox SET state='closed' WHERE run=? AND path=? AND state='open'", (run, path))
-
-
 _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "began": _began,
     "ended": _ended,
@@ -397,4 +392,6 @@ _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "unwinding": _unwinding,
     "unwound": _unwound,
     "noted": _noted,
+    "lowered": _lowered,
+    "lifted": _lifted,
 }

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
+from deputize.store.figures import Figures, Standings
 from deputize.store.rows import ActionRow as ActionRow
 from deputize.store.rows import AnswerRow as AnswerRow
 from deputize.store.rows import CardRow as CardRow
@@ -26,7 +27,7 @@ from deputize.store.rows import WaitRow as WaitRow
 T = TypeVar("T")
 
 
-class View(Protocol):
+class View(Figures, Protocol):
     """Reading."""
 
     def entries(self, run: int, after: int = 0, limit: int | None = None) -> list[Entry]:
@@ -132,10 +133,6 @@ class View(Protocol):
         """Numbers for metrics: `runs.<state>`, `actions.<state>`, `events`, `entries`, `cards`."""
         ...
 
-    def budgets(self) -> list[tuple[str, int, int, int]]:
-        """Every budget's use: name, start of window, held, spent."""
-        ...
-
     def leases(self) -> list[tuple[str, str, str]]:
         """Every lease: resource, run id, path."""
         ...
@@ -157,7 +154,7 @@ class View(Protocol):
         ...
 
 
-class Tx(View, Protocol):
+class Tx(View, Standings, Protocol):
     """Writing, inside a savepoint. `at_us` is the ledger time of all that it writes."""
 
     @property

@@ -52,14 +52,14 @@ def read_waiting(view: View, card: CardRow) -> Waiting:
         card.id,
         card.kind,
         card.body,
-        run.automation if run is not None else "",
+        run.automation if run is not None else str(card.body.get("automation", "")),
         _event(view, run) if run is not None else None,
         run is None or run.state == "ended",
         card.state == "open",
         asked if card.path else None,
         action.first_sent if action is not None else 0,
         action.key if action is not None else "",
-        _answers_before(view, card) if card.kind == "approval" else (),
+        _behind(view, card),
         handed.body if (handed := read_handed(view, card)) is not None else None,
     )
 
@@ -68,6 +68,14 @@ def read_handed(view: View, card: CardRow) -> Entry | None:
     """The entry of whoever handed an approval's card on; None where nobody has."""
     asked = view.entry(card.seq) if card.kind == "approval" else None
     return handed_on(view.entries(asked.stream, asked.version), asked) if asked is not None else None
+
+
+def _behind(view: View, card: CardRow) -> list[dict[str, Any]]:
+    """What a card rests on."""
+    if card.kind == "approval":
+        return _answers_before(view, card)
+    rows = [view.run(id) for id in card.body.get("latest", ())] if card.kind == "lowered" else []
+    return [{"run": row.id, "reason": row.reason} for row in rows if row is not None]
 
 
 def _answers_before(view: View, card: CardRow) -> list[dict[str, Any]]:

@@ -9,13 +9,17 @@ from typing import Any
 
 from deputize import canonical
 from deputize.ledger import SYSTEM, SYSTEM_NAME
-from deputize.store.fold import RUNS_ENDED, Sql, fold
+from deputize.store.fold import RUNS_ENDED, fold
+from deputize.store.fold_cards import Sql
+from deputize.store.rates import Mark
 from deputize.store.sqlite.file import connect
 from deputize.store.sqlite.schema import (
     PROJECTIONS,
+    RATES_SINCE,
     SUMS_SINCE,
     TALLIED_SINCE,
     projection_tables,
+    rates_since,
     schema_of,
 )
 from deputize.store.sqlite.sums import GatheredSums
@@ -45,7 +49,8 @@ def rebuild(path: Path, *, replace: bool) -> list[str]:
         _fold_all(db)
         # One that an earlier version wrote is compared as it is, by who does not own it.
         schema = schema_of(db)
-        tables = [table for table in PROJECTIONS if schema >= TALLIED_SINCE or table != "tally"]
+        since = {"tally": TALLIED_SINCE, "rate": RATES_SINCE}
+        tables = [table for table in PROJECTIONS if schema >= since.get(table, 0)]
         if schema < SUMS_SINCE:
             db.execute("DELETE FROM temp.sums WHERE what='tally' AND name=?", (RUNS_ENDED,))
         differences = [line for table in tables for line in _compare(db, table)][:DIFFERENCES_MAX]
@@ -69,13 +74,18 @@ def _fold_all(db: sqlite3.Connection) -> None:
         for entry in SqliteView(db).entries(SYSTEM)
         if entry.type == "erased" and entry.body
     }
-    after, sums = 0, GatheredSums(db)
+    after, sums = 0, GatheredSums(db, rates_since(db))
     while rows := db.execute(_CHUNK_SQL, (after, CHUNK)).fetchall():
         for seq, stream, type, at, stored in rows:
+            marks = kept[stream].get("marks", {}) if stream in kept else None
+            sums.rates.quiet = marks is not None
             if stored is not None:
                 fold(db.execute, sums, seq, stream, names.get(stream, ""), type, at, canonical.decode(stored))
             elif type == "ended" and stream in kept:
                 _restore(db, sums, kept[stream])
+            if marks:
+                sums.rates.quiet = False
+                sums.rates.see_kept(marks, seq)
         sums.write()
         sums.forget()
         after = rows[-1][0]
@@ -104,7 +114,9 @@ def kept_of(db: sqlite3.Connection, run: int, run_id: str) -> dict[str, Any]:
     try:
         for statement in projection_tables("main"):
             alone.execute(statement)
-        ended_seq, sums = 0, GatheredSums(alone)
+        ended_seq, sums = 0, GatheredSums(alone, rates_since(db))
+        marks: dict[str, list[Mark]] = {}
+        sums.rates.noted = marks
         for seq, type, at, stored in db.execute(_RUN_SQL, (run,)):
             fold(alone.execute, sums, seq, run, run_id, type, at, canonical.decode(stored))
             ended_seq = seq
@@ -114,6 +126,7 @@ def kept_of(db: sqlite3.Connection, run: int, run_id: str) -> dict[str, Any]:
             table: [list(row) for row in alone.execute(f"SELECT * FROM {table}")]
             for table in (*_KEPT_ROWS, *_KEPT_SUMS)
         }
+        kept["marks"] = marks
     finally:
         alone.close()
     follower = db.execute(_NEXT_SQL, (run, run, ended_seq, ended_seq)).fetchone()
@@ -159,10 +172,11 @@ _COMPARED = {
     "budget_use": "SELECT * FROM {s}.budget_use WHERE held<>0 OR spent<>0",
     "fact": "SELECT * FROM {s}.fact WHERE value<>0",
     "tally": "SELECT * FROM {s}.tally WHERE n<>0",
+    "rate": "SELECT * FROM {s}.rate WHERE amount<>0 OR spent<>0",
 }
 
 
-_SUMMED = ("budget_use", "fact", "tally")
+_SUMMED = ("budget_use", "fact", "tally", "rate")
 
 
 def _compare(db: sqlite3.Connection, table: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from deputize.errors import SchemaTooNew, StoreError
 from deputize.store.fold import RUNS_ENDED
 
-PROJECTIONS = ("run", "action", "tally", "lease", "budget_use", "fact", "wait", "inbox")
+PROJECTIONS = ("run", "action", "tally", "lease", "budget_use", "fact", "wait", "inbox", "rate")
 """What a rebuild compares: tables, and views of `sums`."""
 
 _PROJECTION_TABLES = """
@@ -137,10 +137,24 @@ CREATE UNIQUE INDEX approval_once ON approval(run, path, binding, person) WHERE 
 CREATE INDEX action_asking ON action(state, run, path) WHERE state = 'asking';
 """
 
+# Version 6: how work goes is counted (`store/rates.py`), from here on: what earlier entries say is not known.
+_RATES = """
+CREATE VIEW rate AS
+  SELECT what, name, subject, window, amount, spent FROM sums WHERE what IN ('rate', 'state');
+"""
+_V6 = (
+    _RATES
+    + """
+INSERT INTO setting SELECT 'rates_since', CAST(last AS TEXT) FROM (SELECT max(seq) AS last FROM entry)
+  WHERE last IS NOT NULL;
+"""
+)
+
 TALLIED_SINCE = 3
 SUMS_SINCE = 4
 APPROVALS_SINCE = 5
-MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
+RATES_SINCE = 6
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6)
 VERSION = len(MIGRATIONS)
 
 
@@ -178,6 +192,12 @@ def schema_of(db: sqlite3.Connection) -> int:
     return have
 
 
+def rates_since(db: sqlite3.Connection) -> int:
+    """The last entry that was written before rates were counted."""
+    row = db.execute("SELECT value FROM setting WHERE name='rates_since'").fetchone()
+    return int(row[0]) if row else 0
+
+
 def split_statements(script: str) -> list[str]:
     """The statements of a script; triggers keep their inner semicolons."""
     statements: list[str] = []
@@ -194,6 +214,6 @@ def split_statements(script: str) -> list[str]:
 def projection_tables(schema: str) -> list[str]:
     """The statements that make the projections in an attached schema, for a rebuild."""
     statements = []
-    for statement in split_statements(_PROJECTION_TABLES + _SUMS):
+    for statement in split_statements(_PROJECTION_TABLES + _SUMS + _RATES):
         statements.append(re.sub(r"^CREATE (TABLE|INDEX|VIEW) ", rf"CREATE \1 {schema}.", statement))
     return statements

@@ -1,4 +1,4 @@
-"""The sums of the projections: what budgets hold and have spent, facts, and the tally of actions.
+"""The sums of the projections: what budgets hold and have spent, facts, the tally of actions, and rates.
 
 Many entries of one commit add to the same few sums, so they are gathered and written together, and
 what is known of them is kept from one commit to the next.
@@ -10,14 +10,16 @@ import sqlite3
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from deputize.store.rates import Rates
+
 KNOWN_MAX = 20_000
 SUM_MAX = 2**63 - 1
 """What SQLite keeps exactly."""
 
 Key: TypeAlias = tuple[str, str, str, int]
-"""What it is a sum of (one of `_USE`, `_FACT`, `_TALLY`), its name, subject and window."""
+"""What it is a sum of (one of `_USE`, `_FACT`, `_TALLY`, `_RATE`, `_STATE`), its name, subject and window."""
 
-_USE, _FACT, _TALLY = "use", "fact", "tally"
+_USE, _FACT, _TALLY, _RATE, _STATE = "use", "fact", "tally", "rate", "state"
 _NOTHING = (0, 0)
 
 _READ = "SELECT amount, spent FROM sums WHERE what=? AND name=? AND subject=? AND window=?"
@@ -33,7 +35,8 @@ class GatheredSums:
     What it knows holds as long as nobody else writes: `distrust` where somebody did.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, rates_since: int = 0) -> None:
+        self.rates = Rates(self, rates_since)
         self._db = db
         self._added: list[tuple[Key, int, int]] = []
         self._written = 0
@@ -53,6 +56,14 @@ class GatheredSums:
     def tally(self, state: str, n: int) -> None:
         """Add to the finished actions in a state."""
         self._add((_TALLY, state, "", 0), n, 0)
+
+    def rate(self, name: str, subject: str, window: int, amount: int, spent: int) -> None:
+        """Add to a rate."""
+        self._add((_RATE, name, subject, window), amount, spent)
+
+    def remember(self, name: str, subject: str, window: int, amount: int) -> None:
+        """Add to what is remembered from one entry to the next."""
+        self._add((_STATE, name, subject, window), amount, 0)
 
     def _add(self, key: Key, first: int, second: int) -> None:
         self._added.append((key, first, second))
@@ -81,6 +92,10 @@ class GatheredSums:
     def counted(self, counter: str, subject: str, window: int) -> int:
         """A fact's value."""
         return self._sum((_FACT, counter, subject, window))[0]
+
+    def remembered(self, name: str, subject: str, window: int = 0) -> int:
+        """What is remembered."""
+        return self._sum((_STATE, name, subject, window))[0]
 
     def _sum(self, key: Key) -> list[int]:
         found = self._known.get(key)

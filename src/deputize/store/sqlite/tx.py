@@ -23,8 +23,10 @@ from deputize.ledger import (
 )
 from deputize.store.fold import fold, match_of
 from deputize.store.protocol import EventRow
+from deputize.store.rates import AUTOMATION, FAILURE, FRESH, LOWERED, RUNS
 from deputize.store.sqlite.appending import Heads, NewEntries, Salts
 from deputize.store.sqlite.rebuilding import blank, kept_of
+from deputize.store.sqlite.schema import rates_since
 from deputize.store.sqlite.sums import GatheredSums
 from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, event_row
 
@@ -42,7 +44,7 @@ class SqliteTx(SqliteView):
 
     def __init__(self, db: sqlite3.Connection, ledger_id: str, scrub: Callable[[bytes], bytes]) -> None:
         self._new = NewEntries(db)
-        self._sums = GatheredSums(db)
+        self._sums = GatheredSums(db, rates_since(db))
         super().__init__(db)
         self.at_us = 0
         self.erased = False
@@ -146,6 +148,18 @@ class SqliteTx(SqliteView):
 
     def counted(self, counter: str, subject: str, window: int) -> int:
         return self._sums.counted(counter, subject, window)
+
+    def lowered(self, automation: str) -> bool:
+        return bool(self._sums.remembered(AUTOMATION + automation, LOWERED))
+
+    def failures(self, automation: str, last: int) -> tuple[list[int], int]:
+        name = AUTOMATION + automation
+        runs, fresh = self._sums.remembered(name, RUNS), self._sums.remembered(name, FRESH)
+        sql = (
+            "SELECT window FROM rate WHERE what='state' AND name=? AND subject=? AND amount>? ORDER BY 1 DESC"
+        )
+        rows = self.db.execute(sql, (name, FAILURE, max(runs - last, fresh))).fetchall()
+        return [int(no) for (no,) in rows], min(runs - fresh, last)
 
     def keep_event(self, occurrence: Occurrence, state: str) -> int | None:
         cursor = self._sql(

@@ -12,7 +12,7 @@ from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, AnswerRow, CardRow, EventRow, RunRow, WaitRow
-from deputize.store.sqlite.schema import APPROVALS_SINCE, SUMS_SINCE, TALLIED_SINCE
+from deputize.store.sqlite.schema import APPROVALS_SINCE, RATES_SINCE, SUMS_SINCE, TALLIED_SINCE
 
 _RUN = (
     "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
@@ -202,6 +202,32 @@ class SqliteView:
             actions |= {"asking": one(_ASKING_COUNT).fetchone()[0]}
         found |= {f"runs.{state}": n for state, n in runs.items() if n}
         return found | {f"actions.{state}": n for state, n in actions.items() if n}
+
+    def rates(self, since: int) -> list[tuple[str, str, int, int]]:
+        if not self._has_rates():
+            return []
+        within = "window>=? AND window>0" if since else "window=?"
+        sql = f"SELECT name, subject, sum(amount), sum(spent) FROM rate WHERE what='rate' AND {within}"
+        return self.db.execute(f"{sql} GROUP BY name, subject", (since,)).fetchall()
+
+    def remembered(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        if self._has_rates():
+            sql = "SELECT name, subject, amount FROM rate WHERE what='state' AND window=0 AND amount<>0"
+            for name, subject, amount in self.db.execute(sql).fetchall():
+                found.setdefault(name, {})[subject] = amount
+        return found
+
+    def open_cards(self) -> dict[str, int]:
+        sql = (
+            "SELECT COALESCE(r.automation, i.path), count(*) FROM inbox i INDEXED BY inbox_open"
+            " LEFT JOIN run r ON r.no=i.run WHERE i.state='open' GROUP BY 1"
+        )
+        return dict(self.db.execute(sql).fetchall())
+
+    def _has_rates(self) -> bool:
+        """A file of an earlier version is read as it is, by commands that do not own it."""
+        return bool(self.db.execute("PRAGMA user_version").fetchone()[0] >= RATES_SINCE)
 
     def budgets(self) -> list[tuple[str, int, int, int]]:
         sql = "SELECT budget, window, held, spent FROM budget_use ORDER BY budget, window"

@@ -1,0 +1,59 @@
+"""Lifting what was lowered: a person lets an automation act by itself again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deputize.kernel.parts import Parts
+from deputize.kernel.people import NotAnswerable
+from deputize.ledger import SYSTEM, SYSTEM_NAME, Draft
+from deputize.rule import CONFIRM
+from deputize.store.protocol import Tx, View
+
+PAGE = 500
+
+
+class Lifting:
+    """Lifts what was lowered. `retry` is told of each action that waited for its confirmation."""
+
+    def __init__(self, parts: Parts, retry: Callable[[int, str], None]) -> None:
+        self._parts = parts
+        self._retry = retry
+
+    async def lift(self, card: str, *, reason: str, person: str) -> str:
+        """Let the writes of an automation start unconfirmed again. Returns a sentence.
+
+        Raises `NotAnswerable` where `card` (`system/AUTOMATION`) is no such card.
+        """
+        name = card.removeprefix(f"{SYSTEM_NAME}/")
+
+        def work(tx: Tx) -> list[tuple[int, str]]:
+            if not tx.lowered(name):
+                raise NotAnswerable(f"there is nothing to lift at {card!r} (any more)")
+            body = {"automation": name, "path": name, "by": {"person": person, "reason": reason}}
+            tx.append(SYSTEM, tx.version(SYSTEM), [Draft("lifted", body)])
+            self._parts.boundary("lift.in")
+            return _waiting(tx, name)
+
+        waiting = await self._parts.store.write(work)
+        self._parts.boundary("lift.after")
+        for no, path in waiting:
+            # Judged anew: it starts, or goes on waiting for what the rules demand beside it.
+            self._retry(no, path)
+        return f"lifted; {name} acts by itself again, and its failures are counted anew"
+
+
+def _waiting(view: View, automation: str) -> list[tuple[int, str]]:
+    """The actions of an automation that wait for a confirmation."""
+    found: list[tuple[int, str]] = []
+    after = (0, "")
+    while True:
+        rows = view.actions_in(["asking"], after, PAGE)
+        for row in rows:
+            run, asked = view.run_no(row.run), view.entry(row.intent)
+            shown = asked.body["rules"] if asked is not None and asked.body is not None else ()
+            if run is not None and run.automation == automation and CONFIRM in shown:
+                found.append((row.run, row.path))
+        if len(rows) < PAGE:
+            return found
+        after = (rows[-1].run, rows[-1].path)

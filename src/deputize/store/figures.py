@@ -1,0 +1,40 @@
+"""What is asked of a store about budgets, and about how work goes (see `store/rates.py`)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Figures(Protocol):
+    """Reading."""
+
+    def budgets(self) -> list[tuple[str, int, int, int]]:
+        """Every budget's use: name, start of window, held, spent."""
+        ...
+
+    def rates(self, since: int) -> list[tuple[str, str, int, int]]:
+        """How work goes: name (`automation:x`, `connector:x`), what, how often, and how long in all (µs).
+
+        Of the days that began at `since` (ledger time) or later; 0 for all there were."""
+        ...
+
+    def remembered(self) -> dict[str, dict[str, int]]:
+        """What is remembered of each name of `rates`, by word."""
+        ...
+
+    def open_cards(self) -> dict[str, int]:
+        """How many cards wait for a person, by automation."""
+        ...
+
+
+class Standings(Protocol):
+    """In a transaction."""
+
+    def lowered(self, automation: str) -> bool:
+        """Whether each write of an automation is to be confirmed by a person."""
+        ...
+
+    def failures(self, automation: str, last: int) -> tuple[list[int], int]:
+        """Of the last so many of its runs since the count began: those that failed or are stuck (by number,
+        latest first), and how many there were."""
+        ...

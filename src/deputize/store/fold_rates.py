@@ -1,0 +1,30 @@
+"""The part of the fold that sees how it goes with an action that has settled. See `deputize.store.rates`."""
+
+from __future__ import annotations
+
+from deputize.store.fold_cards import Body, Sql, automation_of
+from deputize.store.rates import Rates
+
+
+def never_started(sql: Sql, rates: Rates, run: int, body: Body, at: int, state: str) -> None:
+    """How it goes: of a read without a price that was answered or not, and of what was refused unsent."""
+    if state != "refused":
+        rates.see("settled", body["op"], state, -1, at, True)
+    elif body.get("unanswered"):
+        rates.see("failed", body["op"], at)
+        rates.see("settled", body["op"], state, -1, at, False)
+    elif "changed" not in body:
+        rates.see("refused", automation_of(sql, run), at)
+
+
+def was_sent(sql: Sql, rates: Rates, run: int, row: tuple[str, int], body: Body, at: int, state: str) -> None:
+    """How it goes, of what had an intent."""
+    operation, since = row
+    if body["was"] == "open" and state == "refused":
+        rates.see("failed", operation, at)
+    if body["was"] == "drifted":
+        # It was counted as it drifted.
+        rates.see("unstuck", automation_of(sql, run), run)
+        return
+    answered = (body["was"] == "open" and state != "refused") or body.get("by") == "look-up"
+    rates.see("settled", operation, state, at - since if state == "settled" else -1, at, answered)
