@@ -21,9 +21,10 @@ from deputize.suggest import did_you_mean
 
 FILE = "deputize.toml"
 PORT_DEFAULT = 8477
+INBOX_FULL_AT = 200
 PERSON_TOKEN = "DEPUTIZE_PERSON_TOKEN"
 """The variable with the token of the person that commands speak for."""
-_TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers", "notify"}
+_TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers", "notify", "inbox"}
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
 
@@ -31,7 +32,8 @@ _SERVER = {"host", "port", "token"}
 @dataclass(frozen=True)
 class Settings:
     """Everything in deputize.toml, checked once. `environ` is the environment with the project's
-    `.env` below it; `token` is the handle of the API's token, needed on any address but loopback."""
+    `.env` below it; `inbox_full_at` is the number of open cards at which automations that only
+    add to them slow down; `token` is the handle of the API's token, needed on any address but loopback."""
 
     root: Path
     name: str
@@ -45,6 +47,7 @@ class Settings:
     params: Mapping[str, Mapping[str, Any]]
     directory: Directory
     notify: NotifySettings | None
+    inbox_full_at: int
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -101,6 +104,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         params=_table(tables, "params", None),
         directory=directory,
         notify=_notify(tables, directory),
+        inbox_full_at=_full_at(_table(tables, "inbox", {"full_at"}).get("full_at", INBOX_FULL_AT)),
         environ=_environment(root, os.environ if environ is None else environ),
     )
 
@@ -160,6 +164,12 @@ def _zone(name: str) -> ZoneInfo:
 def _port(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value <= 65_535:
         raise ProjectError(f"{FILE}: [server] port must be a number from 0 (any free one) to 65535")
+    return value
+
+
+def _full_at(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
+        raise ProjectError(f"{FILE}: [inbox] full_at must be a number of cards from 1 to 1000000")
     return value
 
 

@@ -10,6 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deputize.clock import iso
+
+DAY_US = 86_400_000_000
+AUTOMATION, CONNECTOR = "automation:", "connector:"
+
 BOUNDS_S = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0,
     43_200.0, 259_200.0,
@@ -55,6 +60,43 @@ class Counted:
         }
 
 
+def since_of(days: int, now_us: int) -> int:
+    """When the first of so many days (of UTC, today the last) began; 0 days are all there were."""
+    return now_us - now_us % DAY_US - (days - 1) * DAY_US if days else 0
+
+
+def told_health(
+    rows: Iterable[tuple[str, str, int, int]],
+    remembered: Mapping[str, Mapping[str, int]],
+    cards: Mapping[str, int],
+    since: int,
+) -> dict[str, Any]:
+    """All figures: by automation and by connector, and the cards that wait now, by automation."""
+    had = counted(rows)
+    names = sorted({*had, *remembered})
+    return {
+        "since": iso(since) if since else None,
+        "automations": [
+            {
+                "name": name.removeprefix(AUTOMATION),
+                **of_automation(had.get(name, Counted()), remembered.get(name, {})),
+                "open_cards": cards.get(name.removeprefix(AUTOMATION), 0),
+            }
+            for name in names
+            if name.startswith(AUTOMATION)
+        ],
+        "connectors": [
+            {
+                "name": name.removeprefix(CONNECTOR),
+                **of_connector(had.get(name, Counted()), remembered.get(name, {})),
+            }
+            for name in names
+            if name.startswith(CONNECTOR)
+        ],
+        "cards": sum(cards.values()),
+    }
+
+
 def counted(rows: Iterable[tuple[str, str, int, int]]) -> dict[str, Counted]:
     """Rows of (name, subject, amount, spent), by name."""
     found: dict[str, Counted] = {}
@@ -77,7 +119,7 @@ def of_automation(had: Counted, remembered: Mapping[str, int]) -> dict[str, Any]
         "refusal_rate": _share(had.of("refused"), runs),
         **_mended(had),
         **_took(had, *ENDS),
-        "down_since": remembered.get("down") or None,
+        "down_since": iso(remembered["down"]) if remembered.get("down") else None,
         "confirming": bool(remembered.get("lowered")),
     }
 
@@ -92,7 +134,7 @@ def of_connector(had: Counted, remembered: Mapping[str, int]) -> dict[str, Any]:
         "failure_rate": _share(failed, failed + had.of("settled", "declined", "drifted")),
         **_mended(had),
         **_took(had, "settled"),
-        "down_since": remembered.get("down") or None,
+        "down_since": iso(remembered["down"]) if remembered.get("down") else None,
     }
 
 

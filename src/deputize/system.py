@@ -141,6 +141,7 @@ class System:
                 params=lambda name: settings.params.get(name, {}),
                 lane=lambda scope: _lane(scope, clock, settings.connectors, project.agents),
                 circuit=lambda name: (settings.connectors.get(name) or ConnectorSettings()).circuit.terms,
+                inbox_full_at=settings.inbox_full_at,
                 boundary=boundary,
                 random=Random(seed),
                 restart=restart,

@@ -1,7 +1,8 @@
-"""An automation that fails too often proposes, and a person confirms each of its writes, until one lifts it."""
+"""An automation that fails too often proposes, and a person confirms its writes, until one lifts that."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deputize.store.protocol import CardRow, View
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.telling import read_telling
 from deputize.why import why_action
+from tests.support.command import deputize
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
@@ -150,7 +152,7 @@ async def waits(event: Event[Damage]) -> Outcome:
     work = 'class Damage(EventData, type="test.damage"):\n    item: str = ""\n' + work
     async with running(project(tmp_path, desk, work)) as app:
         await fail(app, 6, "given up")
-        for n in range(6):
+        for _ in range(6):
             run = await app.send(type="test.damage")
             await app.state(run, "waiting")
             await app.kernel.people.cancel(run, "maya")
@@ -259,6 +261,11 @@ async def test_it_survives_kill_9_and_is_lifted_from_the_command_line(tmp_path: 
         await http.post(f"{second.url}/v1/events", json=cloudevent("next", item="a"))
         await so(lambda: OfflineLedger(root / "data" / "ledger.db").read(_kinds) == ["lowered", "approval"])
         assert desk.writes == []
+        assert (await asyncio.to_thread(deputize, root, "login", "maya")).code == 0
+        done = await asyncio.to_thread(deputize, root, "resolve", "system/puts", "lift", "--reason", "mended")
+        assert (done.code, done.out.strip()) == (0, "Answered system/puts: lift.")
+        await desk.seen_of(1)
+        assert (await asyncio.to_thread(deputize, root, "inbox")).out == "Nothing waits for a person.\n"
 
 
 def _is_lowered(view: View) -> bool:

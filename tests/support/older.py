@@ -15,7 +15,7 @@ def make_older(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         if version < 6:
             db.execute("DROP VIEW rate")
-            db.execute("DELETE FROM sums WHERE what IN ('rate', 'state')")
+            db.execute("DELETE FROM sums WHERE what IN ('rate', 'state', 'run')")
             db.execute("DELETE FROM setting WHERE name='rates_since'")
         if version < 5:
             db.execute("DROP TABLE approval")

@@ -8,6 +8,7 @@ from typing import Any, cast
 from deputize.kernel.live import LiveRun
 from deputize.kernel.runner import Runner
 from deputize.kernel.scheduler import Scheduler
+from deputize.kernel.slowing import Begin, Slowing
 from deputize.kernel.stops import Stops
 
 
@@ -31,6 +32,11 @@ class SlowRunner:
         self.begun.set()
 
 
+def roomy(begin: Begin) -> Slowing:
+    """The inbox is never full."""
+    return Slowing(1_000, lambda: 0.0, dict, begin)
+
+
 async def turn() -> None:
     """Let everything that was called soon run."""
     for _ in range(5):
@@ -39,7 +45,7 @@ async def turn() -> None:
 
 async def test_a_result_that_comes_while_a_run_is_being_loaded_brings_it_back_once_it_has_left() -> None:
     live: dict[int, LiveRun] = {}
-    scheduler = Scheduler(Stops(), live, lambda no: (1, "desk"))
+    scheduler = Scheduler(Stops(), live, lambda no: (1, "desk"), roomy)
     runner = SlowRunner(live)
     scheduler.runner = cast("Runner", runner)
     scheduler.ready(7)
@@ -57,7 +63,7 @@ async def test_a_result_that_comes_while_a_run_is_being_loaded_brings_it_back_on
 
 async def test_a_run_that_nobody_woke_meanwhile_is_not_loaded_again() -> None:
     live: dict[int, LiveRun] = {}
-    scheduler = Scheduler(Stops(), live, lambda no: (1, "desk"))
+    scheduler = Scheduler(Stops(), live, lambda no: (1, "desk"), roomy)
     runner = SlowRunner(live)
     scheduler.runner = cast("Runner", runner)
     scheduler.ready(7)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from deputize.api import (
     books,
     events,
+    figures,
     health,
     inbox,
     ledger,
@@ -36,6 +37,7 @@ _ROUTES = (
     stops,
     people,
     books,
+    figures,
     ledger,
     moving,
 )

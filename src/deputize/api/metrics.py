@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from deputize.api.metrics_rates import rate_families
 from deputize.latency import BOUNDS_S
 from deputize.system import System
 
@@ -110,6 +111,7 @@ def _families(system: System, live: Counter[str]) -> Iterable[Metric]:
     yield waiting
     yield answers
     yield circuits
+    yield from rate_families(system)
 
 
 def _buckets(counts: list[int]) -> list[tuple[str, float]]:

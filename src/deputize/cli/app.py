@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from deputize.cli import acting, approving, asking, keeping, moving, notifying, people, rehearsing
+from deputize.cli.health import health
 from deputize.cli.here import USAGE, Here, Said
 
 EVERYWHERE = "With every command: --project DIR (else this folder), --json, --debug."
@@ -46,7 +47,7 @@ def _elsewhere(name: str, about: str) -> None:
     app.command(name, help=about, context_settings=_PASS)(listed)
 
 
-_READING = (asking.runs, asking.show, asking.why, asking.events, asking.inbox, asking.connectors)
+_READING = (asking.runs, asking.show, asking.why, asking.events, asking.inbox, asking.connectors, health)
 _ACTING = (acting.send, acting.pause, acting.resume, acting.cancel, acting.undo, acting.halt)
 _ANSWERING = (
     approving.approve,

@@ -20,13 +20,14 @@ from deputize.api.show import (
 )
 from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
+from deputize.health import since_of
 from deputize.kernel.restored import restored_of, unfinished
 from deputize.kernel.tokens import TOKEN_SETTING, tokens_of_settings
 from deputize.standing import WaitsFor
 from deputize.store.protocol import RunRow, View
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.standing import Standings
-from deputize.store.telling import read_telling, read_waiting
+from deputize.store.telling import read_health, read_telling, read_waiting
 from deputize.why import why_action, why_run
 
 NEWEST = 2**63 - 1
@@ -44,6 +45,7 @@ class Books(Protocol):
     def inbox(self, limit: int) -> dict[str, Any]: ...
     def stops(self) -> dict[str, str]: ...
     def people(self) -> dict[str, Any]: ...
+    def health(self, days: int) -> dict[str, Any]: ...
 
 
 def open_books(here: Here) -> Books:
@@ -82,6 +84,9 @@ class LiveBooks:
 
     def people(self) -> dict[str, Any]:
         return self._get("people")
+
+    def health(self, days: int) -> dict[str, Any]:
+        return self._get("health", days=days)
 
     def _get(self, *path: str, **query: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._process.get("v1", *path, **query)
@@ -179,6 +184,10 @@ class FileBooks:
                 for one in found
             ]
         }
+
+    def health(self, days: int) -> dict[str, Any]:
+        since = since_of(days, self._ledger.read(lambda view: view.last_at()))
+        return self._ledger.read(lambda view: read_health(view, since))
 
     def _find(self, run: str) -> RunRow:
         row = self._ledger.read(lambda view: view.run(run))

@@ -36,6 +36,7 @@ from deputize.kernel.restored import Unfinished, restored_of, unfinished
 from deputize.kernel.runner import Runner, tell_error
 from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
+from deputize.kernel.slowing import Begin, Slowing
 from deputize.kernel.standing import Standing
 from deputize.kernel.stops import LeaseLine, Stops
 from deputize.kernel.time import LedgerTime
@@ -67,6 +68,7 @@ class Given:
     params: Callable[[str], Mapping[str, Any]]
     lane: Callable[[str], Lane]
     circuit: Callable[[str], Terms]
+    inbox_full_at: int
     boundary: Boundary
     random: Random
     restart: Callable[[str], None]
@@ -105,7 +107,7 @@ class Kernel:
         )
         self.recording = Recording(self.parts, lambda run: self.runner.lose(run), self._go_on)
         self._known: dict[int, tuple[int, str]] = {}
-        self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of)
+        self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of, self._slowing)
         self.driver = Driver(
             given.time.clock, lambda steps: self.runner.take(steps), given.restart, given.watchdog
         )
@@ -184,9 +186,9 @@ class Kernel:
             self.scheduler.cancelled(no)
         for no in store.read(lambda view: view.approved_runs()):
             self.scheduler.ready(no)
-        for no, priority, automation in store.read(ready_runs):
-            self._known[no] = (priority, automation)
-            self.scheduler.ready(no)
+        for row in store.read(ready_runs):
+            self._known[row.no] = (row.priority, row.automation)
+            (self.scheduler.found if row.version == 1 else self.scheduler.ready)(row.no)
         self.unwinding.resume()
         self._due_at(store.read(lambda view: view.next_due()))
         self.parts.boundary("recovery.begun")
@@ -198,6 +200,7 @@ class Kernel:
             self._timer.cancel()
         self.parts.stops.stop("all", "stopping")
         self.parts.circuits.stop()
+        self.scheduler.slowing.stop()
         self.parts.time.on_back = lambda no_repeat_before: None
         for task in list(self._noting):
             task.cancel()
@@ -252,6 +255,12 @@ class Kernel:
             tx.set_setting("clock_back", str(no_repeat_before))
 
         self._note(work)
+
+    def _slowing(self, begin: Begin) -> Slowing:
+        store, monotonic = self.given.store, self.given.time.monotonic
+        return Slowing(
+            self.given.inbox_full_at, monotonic, lambda: store.read(lambda view: view.added()), begin
+        )
 
     def _circuit_changed(self, change: Change) -> None:
         """A circuit has opened or closed: written down, so that the next owner begins by trying it."""

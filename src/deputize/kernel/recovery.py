@@ -9,7 +9,7 @@ from deputize.kernel.doubts import Doubts, begun_of
 from deputize.kernel.parts import Parts
 from deputize.ledger import Draft
 from deputize.operation import Operation
-from deputize.store.protocol import ActionRow, Tx, View
+from deputize.store.protocol import ActionRow, RunRow, Tx, View
 
 CHUNK = 500
 EVIDENCE = "the process ended before an answer was recorded"
@@ -60,14 +60,13 @@ def _doubtful(view: View, after: tuple[int, str]) -> list[tuple[ActionRow, Mappi
     return found
 
 
-def ready_runs(view: View) -> list[tuple[int, int, str]]:
-    """Every run that can go on or is stuck, or has more to do beside what it waits for: number, priority,
-    automation."""
-    found = [(row.no, row.priority, row.automation) for row in view.waiting_beside()]
+def ready_runs(view: View) -> list[RunRow]:
+    """Every run that can go on or is stuck, or has more to do beside what it waits for."""
+    found = view.waiting_beside()
     after = 0
     while True:
         rows = view.runs(states=["ready", "stuck"], after=after, limit=CHUNK)
-        found.extend((row.no, row.priority, row.automation) for row in rows)
+        found.extend(rows)
         if len(rows) < CHUNK:
             return found
         after = rows[-1].no

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from deputize.kernel.lanes import TurnQueue
 from deputize.kernel.live import LiveRun
 from deputize.kernel.runner import Runner
+from deputize.kernel.slowing import Begin, Slowing
 from deputize.kernel.stops import Stops
 
 LIVE_MAX = 512
@@ -27,9 +28,14 @@ class Scheduler:
     """Brings runs into memory as places free up. `priority_of` gives (priority, automation) by number."""
 
     def __init__(
-        self, stops: Stops, live: dict[int, LiveRun], priority_of: Callable[[int], tuple[int, str]]
+        self,
+        stops: Stops,
+        live: dict[int, LiveRun],
+        priority_of: Callable[[int], tuple[int, str]],
+        slowing: Callable[[Begin], Slowing],
     ) -> None:
         self.runner: Runner
+        self.slowing = slowing(self._begin_held)
         self._stops = stops
         self._live = live
         self._priority_of = priority_of
@@ -47,7 +53,7 @@ class Scheduler:
     @property
     def backlog(self) -> int:
         """Runs that wait for a place."""
-        return len(self._queued)
+        return len(self._queued) + len(self.slowing)
 
     def is_in_line(self, no: int) -> bool:
         """Whether a run waits for a place."""
@@ -55,12 +61,19 @@ class Scheduler:
 
     def fresh(self, run: LiveRun) -> None:
         """A run that has just begun; it needs no loading if its turn comes."""
-        self._push(run.no, run.priority, run.automation.name, run)
+        if not self.slowing.holds(run.automation.name, run.no, run):
+            self._push(run.no, run.priority, run.automation.name, run)
+
+    def found(self, no: int) -> None:
+        """A run that has begun and done nothing before this process did: as if it were fresh."""
+        if not self.slowing.holds(self._priority_of(no)[1], no, None):
+            self.ready(no)
 
     def unbegun(self, run: LiveRun) -> None:
         """A run that was put in line as its event arrived, and whose event could not be kept after all."""
         self._queued.pop(run.no, None)
         self._paused.pop(run.no, None)
+        self.slowing.drop(run.no)
         if self._live.get(run.no) is run:
             self.runner.leave(run)
 
@@ -70,12 +83,15 @@ class Scheduler:
         if no in self._queued:
             self._queued[no] = None
             return
+        if self.slowing.keeps(no):
+            return
         priority, automation = self._priority_of(no)
         self._push(no, priority, automation, None)
 
     def cancelled(self, no: int) -> None:
         """A run that a person has cancelled: it is loaded to be told so, though its automation be paused."""
         self._paused.pop(no, None)
+        self.slowing.drop(no)
         self._queued[no] = None
         # A second place, in a group that nothing holds back; the first is passed over when its turn comes.
         self._queue.push(0, CANCELLED, no)
@@ -97,6 +113,10 @@ class Scheduler:
         for no in parked:
             self.ready(no)
         self._soon()
+
+    def _begin_held(self, no: int, run: LiveRun | None) -> None:
+        priority, automation = self._priority_of(no)
+        self._push(no, priority, automation, run)
 
     def _push(self, no: int, priority: int, automation: str, run: LiveRun | None) -> None:
         if no in self._queued:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What an automation has added to the inbox: its open cards, and how many cards there were since a run of
+    it last came to a good end."""
+
+    open: int
+    streak: int
 
 
 class Figures(Protocol):
@@ -22,8 +32,8 @@ class Figures(Protocol):
         """What is remembered of each name of `rates`, by word."""
         ...
 
-    def open_cards(self) -> dict[str, int]:
-        """How many cards wait for a person, by automation."""
+    def added(self) -> dict[str, Added]:
+        """What automations have added to the inbox, of those with a card that waits for a person."""
         ...
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
+from deputize.store.figures import Added as Added
 from deputize.store.figures import Figures, Standings
 from deputize.store.rows import ActionRow as ActionRow
 from deputize.store.rows import AnswerRow as AnswerRow

@@ -1,8 +1,8 @@
 """Rates: what the fold counts of how work goes, by automation and connector, and what follows from it.
 
-Everything is a sum (see `sqlite/sums.py`): of `rate`, once for the day and once for all days; of `state`,
-what is remembered from one entry to the next. Each thing seen is a *mark*, plain data that is told from a
-run's own entries alone, so that an erased run's marks can be kept and seen again at the same place.
+Everything is a sum (see `sqlite/sums.py`): of `rate`, once for the day and once for all days; of `state`
+and `run`, what is remembered from one entry to the next. Each thing seen is a *mark*, plain data that is told
+from a run's own entries alone, so that an erased run's marks can be kept and seen again at the same place.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from deputize.health import BOUNDS_S
+from deputize.health import AUTOMATION, BOUNDS_S, CONNECTOR, DAY_US
 
-DAY_US = 86_400_000_000
-AUTOMATION, CONNECTOR = "automation:", "connector:"
 FAILURE, RUNS, FRESH, LOWERED, STREAK, DOWN = "failure", "runs", "fresh", "lowered", "streak", "down"
 """What `state` remembers of an automation: its failed runs (each with the number that it ended as), how many
 have ended, at which of them the count began anew, the entry that lowered it, the cards since a run of it came

@@ -13,6 +13,7 @@ from deputize.budget import Budget
 from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.finding import is_child
+from deputize.health import told_health
 from deputize.ledger import SYSTEM, Entry
 from deputize.standing import Stand
 from deputize.store.protocol import CardRow, RunRow, View
@@ -39,6 +40,12 @@ def read_telling(
     return Telling(
         run.id, run.automation, run.agent, event, entries, rulesets, zone, budgets, schemas, waits_for
     )
+
+
+def read_health(view: View, since: int) -> dict[str, Any]:
+    """How work goes, since the beginning of a day (ledger time) or since ever (0). See `deputize.health`."""
+    cards = {name: one.open for name, one in view.added().items()}
+    return told_health(view.rates(since), view.remembered(), cards, since)
 
 
 def read_waiting(view: View, card: CardRow) -> Waiting:

@@ -140,7 +140,7 @@ CREATE INDEX action_asking ON action(state, run, path) WHERE state = 'asking';
 # Version 6: how work goes is counted (`store/rates.py`), from here on: what earlier entries say is not known.
 _RATES = """
 CREATE VIEW rate AS
-  SELECT what, name, subject, window, amount, spent FROM sums WHERE what IN ('rate', 'state');
+  SELECT what, name, subject, window, amount, spent FROM sums WHERE what IN ('rate', 'state', 'run');
 """
 _V6 = (
     _RATES

@@ -17,9 +17,9 @@ SUM_MAX = 2**63 - 1
 """What SQLite keeps exactly."""
 
 Key: TypeAlias = tuple[str, str, str, int]
-"""What it is a sum of (one of `_USE`, `_FACT`, `_TALLY`, `_RATE`, `_STATE`), its name, subject and window."""
+"""What it is a sum of (`_USE` and so on), its name, subject and window."""
 
-_USE, _FACT, _TALLY, _RATE, _STATE = "use", "fact", "tally", "rate", "state"
+_USE, _FACT, _TALLY, _RATE, _STATE, _RUN = "use", "fact", "tally", "rate", "state", "run"
 _NOTHING = (0, 0)
 
 _READ = "SELECT amount, spent FROM sums WHERE what=? AND name=? AND subject=? AND window=?"
@@ -62,8 +62,8 @@ class GatheredSums:
         self._add((_RATE, name, subject, window), amount, spent)
 
     def remember(self, name: str, subject: str, window: int, amount: int) -> None:
-        """Add to what is remembered from one entry to the next."""
-        self._add((_STATE, name, subject, window), amount, 0)
+        """Add to what is remembered from one entry to the next; `window` is the number of a run, or 0."""
+        self._add((_RUN if window else _STATE, name, subject, window), amount, 0)
 
     def _add(self, key: Key, first: int, second: int) -> None:
         self._added.append((key, first, second))
@@ -95,7 +95,7 @@ class GatheredSums:
 
     def remembered(self, name: str, subject: str, window: int = 0) -> int:
         """What is remembered."""
-        return self._sum((_STATE, name, subject, window))[0]
+        return self._sum((_RUN if window else _STATE, name, subject, window))[0]
 
     def _sum(self, key: Key) -> list[int]:
         found = self._known.get(key)

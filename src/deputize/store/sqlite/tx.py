@@ -11,6 +11,7 @@ import orjson
 from deputize import canonical
 from deputize.errors import Conflict, StoreError
 from deputize.event import Occurrence
+from deputize.health import AUTOMATION
 from deputize.ledger import (
     GENESIS,
     INLINE_BYTES_MAX,
@@ -23,7 +24,7 @@ from deputize.ledger import (
 )
 from deputize.store.fold import fold, match_of
 from deputize.store.protocol import EventRow
-from deputize.store.rates import AUTOMATION, FAILURE, FRESH, LOWERED, RUNS
+from deputize.store.rates import FAILURE, FRESH, LOWERED, RUNS
 from deputize.store.sqlite.appending import Heads, NewEntries, Salts
 from deputize.store.sqlite.rebuilding import blank, kept_of
 from deputize.store.sqlite.schema import rates_since
@@ -155,9 +156,7 @@ class SqliteTx(SqliteView):
     def failures(self, automation: str, last: int) -> tuple[list[int], int]:
         name = AUTOMATION + automation
         runs, fresh = self._sums.remembered(name, RUNS), self._sums.remembered(name, FRESH)
-        sql = (
-            "SELECT window FROM rate WHERE what='state' AND name=? AND subject=? AND amount>? ORDER BY 1 DESC"
-        )
+        sql = "SELECT window FROM rate WHERE what='run' AND name=? AND subject=? AND amount>? ORDER BY 1 DESC"
         rows = self.db.execute(sql, (name, FAILURE, max(runs - last, fresh))).fetchall()
         return [int(no) for (no,) in rows], min(runs - fresh, last)
 

@@ -11,7 +11,7 @@ from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
-from deputize.store.protocol import ActionRow, AnswerRow, CardRow, EventRow, RunRow, WaitRow
+from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, EventRow, RunRow, WaitRow
 from deputize.store.sqlite.schema import APPROVALS_SINCE, RATES_SINCE, SUMS_SINCE, TALLIED_SINCE
 
 _RUN = (
@@ -213,17 +213,21 @@ class SqliteView:
     def remembered(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
         if self._has_rates():
-            sql = "SELECT name, subject, amount FROM rate WHERE what='state' AND window=0 AND amount<>0"
+            sql = "SELECT name, subject, amount FROM rate WHERE what='state' AND amount<>0"
             for name, subject, amount in self.db.execute(sql).fetchall():
                 found.setdefault(name, {})[subject] = amount
         return found
 
-    def open_cards(self) -> dict[str, int]:
+    def added(self) -> dict[str, Added]:
         sql = (
             "SELECT COALESCE(r.automation, i.path), count(*) FROM inbox i INDEXED BY inbox_open"
             " LEFT JOIN run r ON r.no=i.run WHERE i.state='open' GROUP BY 1"
         )
-        return dict(self.db.execute(sql).fetchall())
+        remembered = self.remembered()
+        return {
+            name: Added(n, remembered.get(f"automation:{name}", {}).get("streak", 0))
+            for name, n in self.db.execute(sql).fetchall()
+        }
 
     def _has_rates(self) -> bool:
         """A file of an earlier version is read as it is, by commands that do not own it."""

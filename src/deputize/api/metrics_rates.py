@@ -1,0 +1,93 @@
+"""How work goes, for Prometheus: counted by the ledger, so that no restart takes anything back.
+
+Labels are bounded: the automations and connectors of the project, the ways to end, the kinds of cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from deputize.health import AUTOMATION, BOUNDS_S, CONNECTOR, ENDS, STATES, Counted, counted
+from deputize.system import System
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+
+def rate_families(system: System) -> Iterable[Metric]:
+    """Every family, over all there was."""
+    had = counted(system.store.read(lambda view: view.rates(0)))
+    automations = {name: had.get(AUTOMATION + name, Counted()) for name in system.project.automations}
+    connectors = {name: had.get(CONNECTOR + name, Counted()) for name in system.project.connectors}
+    yield from _of_automations(automations, system.kernel.scheduler.slowing.held())
+    yield from _of_connectors(connectors)
+
+
+def _of_automations(automations: dict[str, Counted], held: dict[str, int]) -> Iterable[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    label = ["automation"]
+    ended = CounterMetricFamily("deputize_runs_ended", "Runs by how they ended", labels=[*label, "kind"])
+    stuck = CounterMetricFamily("deputize_runs_stuck", "How often runs got stuck", labels=label)
+    cards = CounterMetricFamily("deputize_cards_opened", "Cards by kind", labels=[*label, "kind"])
+    refused = CounterMetricFamily(
+        "deputize_actions_refused", "Actions refused before they started", labels=label
+    )
+    waits = GaugeMetricFamily("deputize_runs_held", "Runs held back as the inbox is full", labels=label)
+    took = HistogramMetricFamily("deputize_run_seconds", "From an event to its run's end", labels=label)
+    for name, had in automations.items():
+        for kind in ENDS:
+            ended.add_metric([name, kind], had.of(kind))
+        for kind, n in had.starting("card").items():
+            cards.add_metric([name, kind], n)
+        stuck.add_metric([name], had.of("stuck"))
+        refused.add_metric([name], had.of("refused"))
+        waits.add_metric([name], held.get(name, 0))
+        took.add_metric([name], buckets(had.among(*ENDS)), _seconds(had, *ENDS))
+    yield from (ended, stuck, cards, refused, waits, took, *_mended("automation", automations))
+
+
+def _of_connectors(connectors: dict[str, Counted]) -> Iterable[Metric]:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    label = ["connector"]
+    ended = CounterMetricFamily(
+        "deputize_actions_ended", "Actions by how they ended", labels=[*label, "state"]
+    )
+    failed = CounterMetricFamily("deputize_calls_failed", "Calls not done, or in doubt", labels=label)
+    took = HistogramMetricFamily("deputize_action_seconds", "From an intent to its receipt", labels=label)
+    for name, had in connectors.items():
+        for state in STATES:
+            ended.add_metric([name, state], had.of(state))
+        failed.add_metric([name], had.of("failed"))
+        took.add_metric([name], buckets(had.among("settled")), _seconds(had, "settled"))
+    yield from (ended, failed, took, *_mended("connector", connectors))
+
+
+def _mended(label: str, named: dict[str, Counted]) -> Iterable[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    often = CounterMetricFamily(f"deputize_{label}_mended", "Recoveries from failing", labels=[label])
+    took = CounterMetricFamily(
+        f"deputize_{label}_mended_seconds",
+        "From the first failure to the next success, in all",
+        labels=[label],
+    )
+    for name, had in named.items():
+        often.add_metric([name], had.of("mended"))
+        took.add_metric([name], _seconds(had, "mended"))
+    return often, took
+
+
+def buckets(within: list[int]) -> list[tuple[str, float]]:
+    """Counts within each bound as Prometheus has them: each with all below it."""
+    total, found = 0, []
+    for bound, n in zip([*map(str, BOUNDS_S), "+Inf"], within, strict=True):
+        total += n
+        found.append((bound, float(total)))
+    return found
+
+
+def _seconds(had: Counted, *words: str) -> float:
+    return sum(had.took_us.get(word, 0) for word in words) / 1_000_000
