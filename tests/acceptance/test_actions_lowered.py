@@ -230,6 +230,22 @@ async def test_a_person_lifts_it_what_waited_starts_and_the_count_begins_anew(
         assert len(lowered(app)) == 1
 
 
+async def test_what_waited_starts_after_a_restart_where_a_crash_kept_it_from_being_told(
+    tmp_path: Path, desk: Desk
+) -> None:
+    root = project(tmp_path, desk)
+    async with running(root) as app:
+        await fail(app, 4)
+        run = await app.send(item="a")
+        await approval(app)
+        await app.gone()
+        app.kernel.lifting._retry = lambda no, path: None
+        await app.kernel.lifting.lift("system/puts", reason="", person="maya")
+        assert app.actions(run)["1"].state == "asking"
+    async with running(root) as app:
+        assert await app.label(run) == "done(put)"
+
+
 async def test_it_is_lifted_over_http_by_a_person_alone(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk, toml=SERVER)) as served:
         for n in range(4):

@@ -56,7 +56,7 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
     people it is `approve`, `refuse`, `change` (with other `args`) or `ask_keeper` (with a `reason`), each
     with the card's `binding`; for a question it is `answer`, with the `answer`; for an undo that could not
-    undo everything, `noted`; for an automation whose writes are confirmed because it failed too often, `lift`.
+    undo everything, `noted`; for an automation whose writes are confirmed as it failed too often, `lift`.
     """
     body = await read_decision(request)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")

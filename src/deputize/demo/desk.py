@@ -48,7 +48,8 @@ LOOK_AT = {
 
 @dataclass
 class Desk:
-    """Answers cards of unreadable answers and of approvals; leaves every other card where it is."""
+    """Answers cards of unreadable answers, of approvals and of automations that failed too often; leaves
+    every other card where it is."""
 
     _client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=TIMEOUT_S, trust_env=False))
 
@@ -57,6 +58,8 @@ class Desk:
         for card in product.cards():
             if card["kind"] == "approval":
                 _decide(product, card)
+            if card["kind"] == "lowered":
+                product.answer(PERSON, card["id"], {"kind": "lift", "reason": "its failures were looked at"})
             if card["kind"] != "drift":
                 continue
             told = product.action(card["run"], card["path"])
@@ -94,8 +97,8 @@ def _decide(product: Product, card: Mapping[str, Any]) -> None:
     binding, changed = card["binding"], "~" in card["path"]
     chance = int(binding, 16) % 20
     answer = {"binding": binding, "reason": "as the shop's owner likes it"}
-    if changed or chance >= 6:
-        # Who changed the arguments does not approve them.
+    if changed or chance >= 6 or "amount" not in card["body"]["args"]:
+        # Who changed the arguments does not approve them. A confirmation of anything else is given.
         product.answer(OTHER if changed else PERSON, card["id"], answer | {"kind": "approve"})
     elif chance >= 4:
         product.answer(PERSON, card["id"], answer | {"kind": "refuse"})

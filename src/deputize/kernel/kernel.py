@@ -24,7 +24,7 @@ from deputize.kernel.holding import keeps_first, take_in_left
 from deputize.kernel.intake import Intake
 from deputize.kernel.judging import InForce
 from deputize.kernel.lanes import Lane
-from deputize.kernel.lifting import Lifting
+from deputize.kernel.lifting import Lifting, left_waiting
 from deputize.kernel.live import LiveRun
 from deputize.kernel.moved import refuse_moved
 from deputize.kernel.parts import Parts
@@ -185,6 +185,8 @@ class Kernel:
         for no in store.read(lambda view: view.to_cancel()):
             self.scheduler.cancelled(no)
         for no in store.read(lambda view: view.approved_runs()):
+            self.scheduler.ready(no)
+        for no in store.read(left_waiting):
             self.scheduler.ready(no)
         for row in store.read(ready_runs):
             self._known[row.no] = (row.priority, row.automation)

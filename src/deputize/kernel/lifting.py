@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from deputize.health import AUTOMATION
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Draft
@@ -32,28 +33,32 @@ class Lifting:
                 raise NotAnswerable(f"there is nothing to lift at {card!r} (any more)")
             body = {"automation": name, "path": name, "by": {"person": person, "reason": reason}}
             tx.append(SYSTEM, tx.version(SYSTEM), [Draft("lifted", body)])
-            self._parts.boundary("lift.in")
-            return _waiting(tx, name)
+            return [(no, path) for no, path, automation in _confirming(tx) if automation == name]
 
         waiting = await self._parts.store.write(work)
-        self._parts.boundary("lift.after")
         for no, path in waiting:
             # Judged anew: it starts, or goes on waiting for what the rules demand beside it.
             self._retry(no, path)
         return f"lifted; {name} acts by itself again, and its failures are counted anew"
 
 
-def _waiting(view: View, automation: str) -> list[tuple[int, str]]:
-    """The actions of an automation that wait for a confirmation."""
-    found: list[tuple[int, str]] = []
+def left_waiting(view: View) -> list[int]:
+    """Runs that wait for a confirmation that nobody demands any more: what a crash kept from being told."""
+    lowered = {name for name, had in view.remembered().items() if had.get("lowered")}
+    return [no for no, _, automation in _confirming(view) if AUTOMATION + automation not in lowered]
+
+
+def _confirming(view: View) -> list[tuple[int, str, str]]:
+    """The actions that wait for a confirmation: run, path, automation."""
+    found: list[tuple[int, str, str]] = []
     after = (0, "")
     while True:
         rows = view.actions_in(["asking"], after, PAGE)
         for row in rows:
             run, asked = view.run_no(row.run), view.entry(row.intent)
             shown = asked.body["rules"] if asked is not None and asked.body is not None else ()
-            if run is not None and run.automation == automation and CONFIRM in shown:
-                found.append((row.run, row.path))
+            if run is not None and CONFIRM in shown:
+                found.append((row.run, row.path, run.automation))
         if len(rows) < PAGE:
             return found
         after = (rows[-1].run, rows[-1].path)
