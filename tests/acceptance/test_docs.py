@@ -99,7 +99,7 @@ def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loa
     )
     assert set(project.operations) == {"books.is_due", "payments.refund", "stock.hold", "stock.release"}
     assert project.operations["stock.hold"].contract.undo == "stock.release"
-    assert set(project.automations) == {"collect_photo", "pick_headline"}
+    assert set(project.automations) == {"collect_photo", "pick_headline", "pay_back"}
     assert len(project.rules.explain()) == 9
     assert set(project.settings.directory.people) == {"maya", "kim"}
     assert project.settings.connectors["payments"].concurrent_max == 10
