@@ -59,7 +59,7 @@ class Circuit:
             (_, calls, failures), kept = kept[-1], kept[:-1]
         else:
             calls, failures = 0, 0
-        after = replace(self, pieces=(*kept, (number, calls + 1, failures + failed)))
+        after = Circuit(self.terms, (*kept, (number, calls + 1, failures + failed)))
         if failed and after._is_past(now_s):
             return after.opened(now_s)
         return after

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from deputize import canonical
 from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, open_card
-from deputize.store.fold_rates import never_started, was_sent
+from deputize.store.fold_rates import began_of, intended_of, never_started, was_sent
 from deputize.store.rates import Sums
 
 RUNS_ENDED = "runs.ended"
@@ -42,14 +42,17 @@ def _began(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body:
             at,
         ),
     )
+    sums.rates.begin(run, at)
 
 
 def _ended(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     label = f"{body['kind']}({body['label']})" if body["label"] else body["kind"]
-    end = "UPDATE run SET state='ended', label=?, reason=?, ended_at=? WHERE no=? RETURNING began_at"
-    row = sql(end, (label, body["reason"], at, run)).fetchone()
+    sql(
+        "UPDATE run SET state='ended', label=?, reason=?, ended_at=? WHERE no=?",
+        (label, body["reason"], at, run),
+    )
     sums.tally(RUNS_ENDED, 1)
-    began = row[0] if row else at
+    began = sums.rates.began(run) or began_of(sql, run)
     sums.rates.see("ended", body["automation"], body["kind"], run, began, at, body["carded"])
     if body["waited"]:
         sql("DELETE FROM wait WHERE run=?", (run,))
@@ -185,6 +188,7 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
             at,
         ),
     )
+    sums.rates.intend(run, body["path"], body["op"], at)
     for resource in body["leases"]:
         sql("INSERT INTO lease VALUES (?,?,?)", (resource, run, body["path"]))
     for budget, window, amount in body["holds"]:
@@ -322,12 +326,12 @@ def _settle(sql: Sql, sums: Sums, run: int, body: Body, at: int, state: str, *, 
         )
         never_started(sql, sums.rates, run, body, at, state)
         return
-    settle = "UPDATE action SET state=?, ended_at=? WHERE run=? AND path=? RETURNING operation, at"
-    row = sql(settle, (state, at, run, path)).fetchone()
+    sql("UPDATE action SET state=?, ended_at=? WHERE run=? AND path=?", (state, at, run, path))
     if body["was"] == "asking":
         _answered(sql, run, path)
         never_started(sql, sums.rates, run, body, at, state)
         return
+    row = sums.rates.intended(run, path) or intended_of(sql, run, path)
     if row:
         was_sent(sql, sums.rates, run, row, body, at, state)
     _let_go(sql, sums, run, path, body, spend=spend)

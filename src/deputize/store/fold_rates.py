@@ -28,3 +28,15 @@ def was_sent(sql: Sql, rates: Rates, run: int, row: tuple[str, int], body: Body,
         return
     answered = (body["was"] == "open" and state != "refused") or body.get("by") == "look-up"
     rates.see("settled", operation, state, at - since if state == "settled" else -1, at, answered)
+
+
+def began_of(sql: Sql, run: int) -> int:
+    """When a run began."""
+    row = sql("SELECT began_at FROM run WHERE no=?", (run,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def intended_of(sql: Sql, run: int, path: str) -> tuple[str, int] | None:
+    """An action's operation, and when its intent was written."""
+    row = sql("SELECT operation, at FROM action WHERE run=? AND path=?", (run, path)).fetchone()
+    return (str(row[0]), int(row[1])) if row else None

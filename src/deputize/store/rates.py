@@ -1,7 +1,7 @@
 """Rates: what the fold counts of how work goes, by automation and connector, and what follows from it.
 
-Everything is a sum (see `sqlite/sums.py`): of `rate`, once for the day and once for all days; of `state`
-and `run`, what is remembered from one entry to the next. Each thing seen is a *mark*, plain data that is told
+Everything is a sum (see `sqlite/sums.py`): of `rate`, for each day; of `state` and `run`, what is remembered
+from one entry to the next. Each thing seen is a *mark*, plain data that is told
 from a run's own entries alone, so that an erased run's marks can be kept and seen again at the same place.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from deputize.health import AUTOMATION, BOUNDS_S, CONNECTOR, DAY_US
@@ -17,6 +18,8 @@ FAILURE, RUNS, FRESH, LOWERED, STREAK, DOWN = "failure", "runs", "fresh", "lower
 """What `state` remembers of an automation: its failed runs (each with the number that it ended as), how many
 have ended, at which of them the count began anew, the entry that lowered it, the cards since a run of it came
 to a good end; and of both, since when it fails."""
+
+KNOWN_MAX = 20_000
 
 Mark = tuple[Any, ...]
 
@@ -65,6 +68,32 @@ class Rates:
         self._seq = 0
         self.quiet = False
         self.noted: dict[str, list[Mark]] | None = None
+        self._began: dict[int, int] = {}
+        self._intended: dict[tuple[int, str], tuple[str, int]] = {}
+
+    # -- what is known without being read: most of what ends has begun a moment ago ------------------------
+
+    def begin(self, run: int, at: int) -> None:
+        """A run has begun."""
+        if len(self._began) >= KNOWN_MAX:
+            self._began.clear()
+        self._began[run] = at
+
+    def began(self, run: int) -> int:
+        """When a run began that ends now; 0 where that is not known here."""
+        return self._began.pop(run, 0)
+
+    def intend(self, run: int, path: str, operation: str, at: int) -> None:
+        """An intent is written."""
+        if len(self._intended) >= KNOWN_MAX:
+            self._intended.clear()
+        self._intended[run, path] = (operation, at)
+
+    def intended(self, run: int, path: str) -> tuple[str, int] | None:
+        """The operation and the time of an intent that is settled now; None where that is not known here."""
+        return self._intended.pop((run, path), None)
+
+    # -- seeing ----------------------------------------------------------------------------------------
 
     def at(self, seq: int) -> None:
         """What is seen from now on, this entry says."""
@@ -117,14 +146,14 @@ class Rates:
         self._add(AUTOMATION + automation, "refused", at)
 
     def _settled(self, operation: str, state: str, took_us: int, at: int, answered: bool) -> None:
-        name = CONNECTOR + operation.partition(".")[0]
+        name = _connector_of(operation)
         # What had no intent, or was settled by a person, says nothing of how long it takes.
         self._add(name, f"{state} {_bucket(took_us)}" if took_us >= 0 else state, at, max(took_us, 0))
         if answered:
             self._works(name, at)
 
     def _failed(self, operation: str, at: int) -> None:
-        name = CONNECTOR + operation.partition(".")[0]
+        name = _connector_of(operation)
         self._add(name, "failed", at)
         self._fails(name, at)
 
@@ -139,7 +168,6 @@ class Rates:
     # -- how it is added up -----------------------------------------------------------------------------
 
     def _add(self, name: str, subject: str, at: int, spent: int = 0) -> None:
-        self._sums.rate(name, subject, 0, 1, spent)
         self._sums.rate(name, subject, at - at % DAY_US, 1, spent)
 
     def _set(self, name: str, subject: str, value: int, window: int = 0) -> None:
@@ -156,6 +184,11 @@ class Rates:
         if since:
             self._set(name, DOWN, 0)
             self._add(name, "mended", at, at - since)
+
+
+@lru_cache(maxsize=1_000)
+def _connector_of(operation: str) -> str:
+    return CONNECTOR + operation.partition(".")[0]
 
 
 def _bucket(took_us: int) -> int:

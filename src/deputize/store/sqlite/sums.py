@@ -58,8 +58,15 @@ class GatheredSums:
         self._add((_TALLY, state, "", 0), n, 0)
 
     def rate(self, name: str, subject: str, window: int, amount: int, spent: int) -> None:
-        """Add to a rate."""
-        self._add((_RATE, name, subject, window), amount, spent)
+        """Add to a rate. Most sums are these; nothing reads them here, and none comes near 64 bits."""
+        key = (_RATE, name, subject, window)
+        self._added.append((key, amount, spent))
+        pending = self._pending.get(key)
+        if pending is None:
+            self._pending[key] = [amount, spent]
+        else:
+            pending[0] += amount
+            pending[1] += spent
 
     def remember(self, name: str, subject: str, window: int, amount: int) -> None:
         """Add to what is remembered from one entry to the next; `window` is the number of a run, or 0."""

@@ -206,8 +206,7 @@ class SqliteView:
     def rates(self, since: int) -> list[tuple[str, str, int, int]]:
         if not self._has_rates():
             return []
-        within = "window>=? AND window>0" if since else "window=?"
-        sql = f"SELECT name, subject, sum(amount), sum(spent) FROM rate WHERE what='rate' AND {within}"
+        sql = "SELECT name, subject, sum(amount), sum(spent) FROM rate WHERE what='rate' AND window>=?"
         return self.db.execute(f"{sql} GROUP BY name, subject", (since,)).fetchall()
 
     def remembered(self) -> dict[str, dict[str, int]]:
