@@ -23,6 +23,7 @@ from deputize.kernel.judging import InForce, Request
 from deputize.kernel.people import NotAnswerable
 from deputize.kernel.result import Known
 from deputize.kernel.start import AnsweredStart, Begun, Inquire, RefusedStart, Started
+from deputize.kernel.turns import turn_for
 from deputize.rules import rules_from_text
 from deputize.store.protocol import Tx
 from deputize.system import System
@@ -145,7 +146,7 @@ class AskingMachine(RuleBasedStateMachine):
         args, asking = canonical.decode(action.args), one.state == "asking"
         amount = action.operation.amount(args)
         request = Request(run, one.path, action, args, amount, asking=asking, changers=one.changers)
-        turn = gate._turn(request)
+        turn = turn_for(gate.parts, request)
 
         async def starts() -> tuple[Started, int]:
             return await self.store.write(lambda tx: (gate._start(tx, request, turn), tx.at_us))
@@ -259,7 +260,9 @@ class AskingMachine(RuleBasedStateMachine):
             request = Request(run, one.path, action, canonical.decode(action.args), None, asking=True)
 
             async def starts() -> Started:
-                return await self.store.write(lambda tx: gate._start(tx, request, gate._turn(request)))
+                return await self.store.write(
+                    lambda tx: gate._start(tx, request, turn_for(gate.parts, request))
+                )
 
             assert isinstance(self.do(starts()), AnsweredStart)
             one.state = "refused"

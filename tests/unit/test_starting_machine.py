@@ -23,6 +23,7 @@ from deputize.kernel.recovery import doubt_open_intents
 from deputize.kernel.result import Result
 from deputize.kernel.settling import Settling
 from deputize.kernel.start import Begun, Busy, RefusedStart, Started
+from deputize.kernel.turns import turn_for
 from deputize.operation import Operation
 from deputize.store.protocol import Tx
 from deputize.system import System
@@ -145,7 +146,7 @@ class StartingMachine(RuleBasedStateMachine):
         decoded = canonical.decode(action.args)
         request = Request(run, str(self.paths), action, decoded, action.operation.amount(decoded))
         gate = self.kernel.gate
-        turn = gate._turn(request)
+        turn = turn_for(gate.parts, request)
 
         async def starts() -> tuple[Started, int]:
             return await self.store.write(lambda tx: (gate._start(tx, request, turn), tx.at_us))

@@ -28,7 +28,7 @@ from deputize.kernel.result import Result
 from deputize.kernel.rounds import start_again
 from deputize.kernel.settling import Settling, has_ended
 from deputize.kernel.start import Begun, RefusedStart, start_within_s
-from deputize.kernel.turns import Turn, scopes_of
+from deputize.kernel.turns import Turn, scopes_of, turn_of
 from deputize.ledger import Draft
 from deputize.operation import Operation
 from deputize.store.protocol import ActionRow, Tx
@@ -321,7 +321,7 @@ class Doubts:
         agent = action.agent if action is not None else ""
         automation = row.automation if row is not None else ""
         scopes = scopes_of(agent, operation.contract.connector, automation, begun.run_id)
-        return self._gate.turn(scopes, 0, automation)
+        return turn_of(self._parts, scopes, 0, automation)
 
     async def _card(self, begun: Begun, name: str, evidence: str) -> None:
         self._parts.boundary("resolve.card")

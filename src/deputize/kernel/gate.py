@@ -37,7 +37,7 @@ from deputize.kernel.start import (
     start_within_s,
 )
 from deputize.kernel.stops import Place
-from deputize.kernel.turns import Turn, scopes_of
+from deputize.kernel.turns import Turn, turn_for
 from deputize.operation import Operation
 from deputize.standing import Stand
 from deputize.store.protocol import Tx
@@ -106,7 +106,7 @@ class Gate:
     async def _read(self, request: Request) -> Result | None:
         if not await self._is_kept(request.run):
             return None
-        turn = self._turn(request)
+        turn = turn_for(self.parts, request)
         try:
             if not await self._may_go_on(request.run, turn):
                 return await self._kept_back(request, turn)
@@ -162,7 +162,7 @@ class Gate:
 
     async def _rehearse(self, request: Request) -> bytes | CallFailed | None:
         """What the service says would come of an action; None where the run does not go on for now."""
-        turn = self._turn(request)
+        turn = turn_for(self.parts, request)
         try:
             if not await self._is_kept(request.run):
                 return None
@@ -208,7 +208,7 @@ class Gate:
     async def _write(self, request: Request) -> Result | None:
         parts, run, operation = self.parts, request.run, request.action.operation
         parts.boundary("ask")
-        turn, place = self._turn(request), parts.leases.place()
+        turn, place = turn_for(parts, request), parts.leases.place()
         started: Started
         patient = True
         try:
@@ -365,12 +365,6 @@ class Gate:
 
     # -- turns ----------------------------------------------------------------------------------------
 
-    def turn(self, scopes: tuple[str, ...], priority: int, group: str) -> Turn:
-        """A turn, not entered."""
-        lanes = tuple(self.parts.lane_of(scope) for scope in scopes[:2])
-        breaker = self.parts.circuits.of(scopes[1].removeprefix("connector:"))
-        return Turn(self.parts.stops, breaker, lanes, scopes, priority, group)
-
     async def _may_go_on(self, run: LiveRun, turn: Turn) -> bool:
         """Take the turn for something new. False where the run is over, or kept back."""
         return not run.is_over() and await turn.enter_unless_stopped() and not run.is_over()
@@ -396,9 +390,3 @@ class Gate:
         """Between two tries, and no longer than the run goes on."""
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         await self._stand_by(run, place, for_s, Stand("pause", connector))
-
-    def _turn(self, request: Request) -> Turn:
-        automation = request.run.automation
-        connector = request.action.operation.contract.connector
-        scopes = scopes_of(request.agent.name, connector, automation.name, request.run.id)
-        return self.turn(scopes, request.run.priority, automation.name)

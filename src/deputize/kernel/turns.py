@@ -10,7 +10,9 @@ from collections.abc import Awaitable
 from deputize.call import CallFailed
 from deputize.circuit import failing
 from deputize.kernel.circuits import Breaker
+from deputize.kernel.judging import Request
 from deputize.kernel.lanes import Lane
+from deputize.kernel.parts import Parts
 from deputize.kernel.stops import Stops
 from deputize.standing import Stand
 
@@ -122,3 +124,18 @@ class Turn:
         for lane in self._held:
             lane.leave()
         self._held.clear()
+
+
+def turn_of(parts: Parts, scopes: tuple[str, ...], priority: int, group: str) -> Turn:
+    """A turn in these scopes, not entered."""
+    lanes = tuple(parts.lane_of(scope) for scope in scopes[:2])
+    breaker = parts.circuits.of(scopes[1].removeprefix("connector:"))
+    return Turn(parts.stops, breaker, lanes, scopes, priority, group)
+
+
+def turn_for(parts: Parts, request: Request) -> Turn:
+    """A turn for what is requested, not entered."""
+    automation = request.run.automation
+    connector = request.action.operation.contract.connector
+    scopes = scopes_of(request.agent.name, connector, automation.name, request.run.id)
+    return turn_of(parts, scopes, request.run.priority, automation.name)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deputize import canonical
 from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, open_card
 from deputize.store.fold_rates import began_of, intended_of, never_started, was_sent
+from deputize.store.matching import fields_of, match_of
 from deputize.store.rates import Sums
 
 RUNS_ENDED = "runs.ended"
@@ -303,16 +303,6 @@ def _woken(sql: Sql, run: int) -> None:
         " WHERE no=? AND state='waiting' AND NOT EXISTS (SELECT 1 FROM wait WHERE run=?)",
         (run, run, run),
     )
-
-
-def fields_of(matching: Body) -> str:
-    """The names of the fields that a wait matches on, in one form."""
-    return ",".join(sorted(matching))
-
-
-def match_of(matching: Body) -> str:
-    """Their values, in one form."""
-    return canonical.encode(dict(matching)).decode()
 
 
 def _settle(sql: Sql, sums: Sums, run: int, body: Body, at: int, state: str, *, spend: bool) -> None:

@@ -22,7 +22,8 @@ from deputize.ledger import (
     body_digest,
     entry_hash,
 )
-from deputize.store.fold import fold, match_of
+from deputize.store.fold import fold
+from deputize.store.matching import match_of
 from deputize.store.protocol import EventRow
 from deputize.store.rates import FAILURE, FRESH, LOWERED, RUNS
 from deputize.store.sqlite.appending import Heads, NewEntries, Salts
