@@ -48,6 +48,7 @@ def everything(town: Town, name: str) -> Events:
         event("crash.briefly", f"{name}-briefly", charge=f"ch-{name}-4"),
         event("crash.by_key", f"{name}-by-key", charge=f"ch-{name}-5"),
         event("crash.check", f"{name}-check", charge=f"ch-{name}-3"),
+        event("crash.check", f"{name}-check-again", charge=f"ch-{name}-3"),
     ]
 
 

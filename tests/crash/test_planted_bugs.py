@@ -197,6 +197,8 @@ HUNTS = (
     Hunt("disagreement_ignored", "what_rules_ask_for_is_granted", (), among("doubted")),
     Hunt("not_found_out", "what_rules_want_found_out_is_found_out", ("check",), in_one_life),
     Hunt("rehearsed_in_earnest", "every_send_has_an_intent", ("check",), in_one_life),
+    Hunt("finding_from_before", "what_rules_want_found_out_is_found_out", ("check", "check-again"),
+         in_one_life),
     Hunt("finding_good_for_ever", "what_rules_want_found_out_is_found_out", (), long_after),
     Hunt("undo_around_a_doubt", "nothing_is_undone_around_a_doubt", (), undone_around),
     Hunt("halt_forgotten", "nothing_starts_in_a_restored_copy_that_is_halted", ("return",),

@@ -34,6 +34,8 @@ def what_rules_want_found_out_is_found_out(case: Case) -> Iterator[str]:
                 yield f"{name} was made about {finding.path}"
             elif finding.says != "cannot_tell" and _said(case.ledger, one, finding) != finding.says:
                 yield f"{name} did not come to that it would {finding.says}"
+            elif one.entry.type == "intent" and (since := _done_since(case.ledger, one, finding)):
+                yield f"{name} was made before {since} was done to the same"
 
 
 def findings_of(one: Judged) -> Mapping[Any, Finding]:
@@ -47,6 +49,21 @@ def disagreed(one: Judged, rule: RuleLine) -> Finding | None:
     inquiry = inquiry_of(rule)
     finding = findings_of(one).get(inquiry) if inquiry is not None else None
     return finding if finding is not None and finding.says != "agree" else None
+
+
+def _done_since(ledger: LedgerEvidence, one: Judged, finding: Finding) -> str:
+    """Another action that was begun on one of the same resources after an inquiry was answered, and was not
+    undone by a no; empty where there is none."""
+    own, leases = ledger.entries[one.run.no], set(one.body["leases"])
+    found_at = max((e.seq for e in own if (e.body or {}).get("path") == finding.path), default=one.entry.seq)
+    for run, entries in ledger.entries.items():
+        not_done = {(e.body or {}).get("path") for e in entries if e.type in ("refused", "declined")}
+        for entry in entries:
+            body = entry.body or {}
+            between = found_at < entry.seq < one.entry.seq and entry.type == "intent"
+            if between and leases & set(body["leases"]) and body["path"] not in not_done:
+                return f"{run}/{body['path']}"
+    return ""
 
 
 def _said(ledger: LedgerEvidence, one: Judged, finding: Finding) -> str:
