@@ -30,7 +30,7 @@ from deputize.store.sqlite.appending import Heads, NewEntries, Salts
 from deputize.store.sqlite.rebuilding import blank, kept_of
 from deputize.store.sqlite.schema import rates_since
 from deputize.store.sqlite.sums import GatheredSums
-from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, event_row
+from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, event_row, holder_of
 
 HEADS_MAX = 20_000
 
@@ -144,6 +144,10 @@ class SqliteTx(SqliteView):
                 return Flaw(name, version, f"the body of entry {version}, or its salt, was changed")
             before = hash
         return None
+
+    def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
+        # Leases are written at once: what is gathered need not be written first, once for every start.
+        return holder_of(self._sql, resources)
 
     def used(self, budget: str, window: int) -> tuple[int, int]:
         return self._sums.used(budget, window)

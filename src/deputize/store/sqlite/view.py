@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from deputize import canonical
@@ -241,11 +241,7 @@ class SqliteView:
         return self.db.execute(sql).fetchall()
 
     def lease_holder(self, resources: Sequence[str]) -> tuple[str, int, str] | None:
-        for resource in resources:
-            row = self.db.execute("SELECT resource, run, path FROM lease WHERE resource=?", (resource,))
-            if (found := row.fetchone()) is not None:
-                return (found[0], found[1], found[2])
-        return None
+        return holder_of(self.db.execute, resources)
 
     def run_before(self, run: RunRow) -> RunRow | None:
         sql = _RUN + " WHERE automation=? AND key=? AND state<>'ended' AND no<? ORDER BY no DESC LIMIT 1"
@@ -313,3 +309,12 @@ def _card_row(row: tuple[Any, ...]) -> CardRow:
 def _answer_row(row: tuple[Any, ...]) -> AnswerRow:
     no, run, path, what, body, person, at = row
     return AnswerRow(no, run, path, what, canonical.decode(body), person, at)
+
+
+def holder_of(sql: Callable[..., sqlite3.Cursor], resources: Sequence[str]) -> tuple[str, int, str] | None:
+    """The first of these resources that an action holds: the resource, the run's number and the path."""
+    for resource in resources:
+        row = sql("SELECT resource, run, path FROM lease WHERE resource=?", (resource,)).fetchone()
+        if row is not None:
+            return (row[0], row[1], row[2])
+    return None
