@@ -103,6 +103,9 @@ async def test_never_more_are_in_flight_than_the_limit_says(
     tmp_path: Path, desk: Desk, settings: str, agents: str
 ) -> None:
     root = write_project(tmp_path, desk.base, TWO.replace("AGENT", "worker"), agents=agents, desk=settings)
+    # What the client gives up on is in flight at the service still: here it does not give up.
+    connector = root / "connectors" / "desk.py"
+    connector.write_text(connector.read_text().replace("timeout_s=0.4", "timeout_s=20"))
     desk.faults.extend([fault("status", 429), fault("lost")] * 5)
     desk.latency_s = 0.01
     async with running(root) as app:
