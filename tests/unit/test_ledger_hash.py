@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deputize.ledger import GENESIS, body_digest, entry_hash
 
@@ -14,6 +18,11 @@ PLACE = (GENESIS, "ledger-1", "run-a", 1, "began", 1_700_000_000_000_000)
 def test_a_bodys_digest_is_its_hmac_under_its_salt() -> None:
     assert body_digest(b"s" * 16, b'{"a":1}').hex() == DIGEST
     assert body_digest(b"t" * 16, b'{"a":1}').hex() != DIGEST
+
+
+@given(salt=st.binary(max_size=64), body=st.binary(max_size=300))
+def test_it_is_the_hmac_that_others_compute(salt: bytes, body: bytes) -> None:
+    assert body_digest(salt, body) == hmac.digest(salt, body, "sha256")
 
 
 def test_an_entrys_hash_covers_its_place_and_its_bodys_digest() -> None:
