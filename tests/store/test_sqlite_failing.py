@@ -260,10 +260,26 @@ async def test_nothing_is_accepted_on_a_disk_with_too_little_room(
 
     with monkeypatch.context() as patched:
         patched.setattr(store_file.os, "statvfs", lambda path: Full)
+        patched.setattr(store_file, "ROOM_LOOK_S", 0.0)
         with pytest.raises(StoreFull, match="less than 16 MB left; nothing was accepted: make room"):
             await store.write(begin("b"))
     await store.write(begin("b"))
     assert sound(store)
+
+
+async def test_the_disks_room_is_looked_at_a_few_times_a_second_and_not_at_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, look = SteppedClock(), os.statvfs
+    looks: list[Any] = []
+    monkeypatch.setattr(store_file.os, "statvfs", lambda path: looks.append(path) or look(path))
+    with closing(SqliteStore(tmp_path / "ledger.db", clock)) as store:
+        for name in "abc":
+            await store.write(begin(name))
+        assert len(looks) == 1
+        clock.at_us += int(2 * store_file.ROOM_LOOK_S * 1_000_000)
+        await store.write(begin("d"))
+        assert len(looks) == 2
 
 
 async def test_a_file_that_cannot_be_looked_at_accepts_nothing_and_the_writer_lives(

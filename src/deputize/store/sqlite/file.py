@@ -9,10 +9,15 @@ from contextlib import closing
 from io import TextIOWrapper
 from pathlib import Path
 
+from deputize.clock import Clock
 from deputize.errors import LedgerOwned, StoreError, StoreFull, StoreLost
 from deputize.store.sqlite.schema import migrate, refuse_foreign
 
 FREE_BYTES_MIN = 16 * 1024 * 1024
+
+ROOM_LOOK_S = 0.1
+"""The disk's room is looked at so often; where there was too little of it, before each commit."""
+
 BUSY_TIMEOUT_S = 5.0
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 4_000
@@ -76,8 +81,12 @@ class OwnedFile:
     Raises `LedgerOwned`, `SchemaTooNew`, and `StoreError` for what cannot be a ledger.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
+        self._name = str(path)
+        self._clock = clock
+        self._free_bytes = 0
+        self._looked_at = 0.0
         self._lock = take_lock(path)
         try:
             self._open()
@@ -127,20 +136,26 @@ class OwnedFile:
         """Before a commit, and while idle. Raises `StoreLost` where the file is gone, `StoreFull` where
         the disk is full."""
         try:
-            stat = os.stat(self.path)  # noqa: PTH116 (a tenth of Path.stat's time, at each commit)
+            stat = os.stat(self._name)  # noqa: PTH116 (a tenth of Path.stat's time, at each commit)
             same = (stat.st_dev, stat.st_ino) == self._identity
-            disk = os.statvfs(self.path)
+            self._look_for_room()
         except (FileNotFoundError, NotADirectoryError):
             same = False
         except OSError as error:
             raise StoreFull(f"{self.path} cannot be reached ({error}); nothing was accepted") from None
         if not same:
             raise StoreLost(f"{self.path} was removed or replaced under the running process; {self._save()}")
-        if disk.f_bavail * disk.f_frsize < FREE_BYTES_MIN:
+        if self._free_bytes < FREE_BYTES_MIN:
             raise StoreFull(
                 f"the disk of {self.path} has less than {FREE_BYTES_MIN >> 20} MB left; "
                 "nothing was accepted: make room"
             )
+
+    def _look_for_room(self) -> None:
+        now = self._clock.monotonic()
+        if self._free_bytes < FREE_BYTES_MIN or now - self._looked_at >= ROOM_LOOK_S:
+            disk = os.statvfs(self._name)
+            self._free_bytes, self._looked_at = disk.f_bavail * disk.f_frsize, now
 
     def _save(self) -> str:
         saved = self.path.with_name(f"{self.path.name}.saved-{os.getpid()}")

@@ -70,7 +70,7 @@ class SqliteStore:
     ) -> None:
         self.path = path
         self._clock = clock
-        self._file = OwnedFile(path)
+        self._file = OwnedFile(path, clock)
         self.ledger_id = self._file.ledger_id
         self.epoch = self._file.epoch
         try:
