@@ -258,6 +258,8 @@ async def test_it_is_lifted_over_http_by_a_person_alone(tmp_path: Path, desk: De
         url = "/v1/inbox/system/puts/answer"
         assert (await served.http.post(url, json=answer)).status_code == 401
         await served.speak_as("kim")
+        assert (await served.http.post(url, json=answer)).status_code == 409
+        await served.speak_as("maya")
         done = (await served.http.post(url, json=answer)).json()
         assert done["said"].startswith("lifted")
         assert (await served.http.get("/v1/inbox")).json()["cards"] == []

@@ -152,7 +152,7 @@ class Breaker:
             del self._parked[no]
             self._all.go_on(no)
         if self.waiting and not self._all.stopped:
-            self._timer = asyncio.get_running_loop().call_later(self.circuit.pause_s, self._offer)
+            self._timer = asyncio.get_running_loop().call_later(self.circuit.terms.pause_s, self._offer)
 
 
 class Circuits:

@@ -5,6 +5,7 @@ What an automation raises is the project's own: its text may be endless, unreada
 
 from __future__ import annotations
 
+import asyncio
 import sysconfig
 import traceback
 from pathlib import Path
@@ -118,3 +119,11 @@ def innermost(frames: list[tuple[str, int]]) -> str:
     outside = [f for f in frames if not f[0].startswith((_PACKAGE, "<"))]
     own = [f for f in outside if not f[0].startswith(_LIBRARIES)] or outside
     return f"{own[-1][0]}:{own[-1][1]}" if own else ""
+
+
+def tell_error(done: asyncio.Task[None], what: str) -> BaseException | None:
+    """The error that a task has ended by; it is told where the loop's own errors are (the log)."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        done.get_loop().call_exception_handler({"message": what, "exception": error, "task": done})
+    return error

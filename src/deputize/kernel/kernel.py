@@ -19,6 +19,7 @@ from deputize.kernel.approving import Approving
 from deputize.kernel.circuits import Change, Circuits, body_of
 from deputize.kernel.doubts import Doubts
 from deputize.kernel.driver import Driver
+from deputize.kernel.failing import tell_error
 from deputize.kernel.gate import Gate
 from deputize.kernel.holding import keeps_first, take_in_left
 from deputize.kernel.intake import Intake
@@ -33,7 +34,7 @@ from deputize.kernel.ports import Boundary, Performer
 from deputize.kernel.recording import Recording
 from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubts
 from deputize.kernel.restored import Unfinished, restored_of, unfinished
-from deputize.kernel.runner import Runner, tell_error
+from deputize.kernel.runner import Runner
 from deputize.kernel.scheduler import Scheduler
 from deputize.kernel.settling import Settling
 from deputize.kernel.slowing import Begin, Slowing
@@ -130,7 +131,8 @@ class Kernel:
             self.intake,
             self.recording.append,
             ready=self.scheduler.ready,
-            cancelled=self.scheduler.cancelled,
+            begun_behind=self.scheduler.found,
+            cancelled=self._cancelled,
             left=self._left,
             due=self._due_at,
         )
@@ -221,7 +223,7 @@ class Kernel:
 
     def idle(self) -> bool:
         """Whether no run is in memory or in line, and none is being undone."""
-        return not self.parts.live and not self.scheduler.backlog and self.unwinding.idle()
+        return not self.parts.live and self.scheduler.idle() and self.unwinding.idle()
 
     def _opened(self, tx: Tx) -> None:
         refuse_moved(tx)
@@ -305,6 +307,11 @@ class Kernel:
         self.parts.stops.parked.pop(run.no, None)
         self.parts.circuits.discard(run.no)
         self._known.pop(run.no, None)
+
+    def _cancelled(self, no: int) -> None:
+        # It tries no circuit any more; where it starts something after all it is parked anew.
+        self.parts.circuits.discard(no)
+        self.scheduler.cancelled(no)
 
     def _left(self, run: LiveRun) -> None:
         self._known.pop(run.no, None)

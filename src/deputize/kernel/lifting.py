@@ -8,7 +8,9 @@ from deputize.health import AUTOMATION
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Draft
+from deputize.person import KEEPER
 from deputize.rule import CONFIRM
+from deputize.sentence import listed
 from deputize.store.protocol import Tx, View
 
 PAGE = 500
@@ -24,13 +26,16 @@ class Lifting:
     async def lift(self, card: str, *, reason: str, person: str) -> str:
         """Let the writes of an automation start unconfirmed again. Returns a sentence.
 
-        Raises `NotAnswerable` where `card` (`system/AUTOMATION`) is no such card.
+        Raises `NotAnswerable` where `card` (`system/AUTOMATION`) is no such card, or is not theirs to lift.
         """
         name = card.removeprefix(f"{SYSTEM_NAME}/")
 
         def work(tx: Tx) -> list[tuple[int, str]]:
             if not tx.lowered(name):
                 raise NotAnswerable(f"there is nothing to lift at {card!r} (any more)")
+            may = self._parts.force.directory.among((KEEPER,), name)
+            if person not in may:
+                raise NotAnswerable(f"{person} is not asked for this; it asks {listed(sorted(may))}")
             body = {"automation": name, "path": name, "by": {"person": person, "reason": reason}}
             tx.append(SYSTEM, tx.version(SYSTEM), [Draft("lifted", body)])
             return [(no, path) for no, path, automation in _confirming(tx) if automation == name]

@@ -23,7 +23,7 @@ LATEST_SHOWN = 5
 
 def lower_if_failing(tx: Tx, automation: Automation) -> None:
     """Lower an automation of which a run has just failed or is stuck, if that is one too many."""
-    if tx.lowered(automation.name):
+    if automation.failures_max >= 1 or tx.lowered(automation.name):
         return
     failed, runs = tx.failures(automation.name, LAST_RUNS)
     if len(failed) <= math.floor(round(automation.failures_max * LAST_RUNS, 6)):

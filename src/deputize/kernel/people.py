@@ -212,6 +212,11 @@ class People:
         stopped = self._parts.stops.in_way(*scopes)
         if stopped is not None:
             raise NotAnswerable(f"nothing starts while {stopped} is halted; resume it and answer again")
+        breaker = self._parts.circuits.of(operation.contract.connector)
+        if not breaker.may_try():
+            raise NotAnswerable(
+                f"{breaker.why}, and nothing is sent to it now; answer again once it is tried"
+            )
 
     def _stored(self, row: ActionRow, result: Any) -> bytes:
         operation = self._operations.get(row.operation)

@@ -10,6 +10,7 @@ from deputize.finding import inquiry_of
 from deputize.kernel.asking import demands_of, is_for_people
 from deputize.kernel.inquiries import touches
 from deputize.kernel.judging import InForce, Request, verdict_of
+from deputize.kernel.lowering import confirmed
 from deputize.kernel.settling import settled_part
 from deputize.kernel.start import Begun, RefusedStart, begin, holds_of, intent_body
 from deputize.ledger import Draft
@@ -38,6 +39,7 @@ def start_again(
     contract, agent = action.operation.contract, request.agent
     books = _Released(tx, before, spend)
     verdict, counted, facts = verdict_of(books, request, force, at)
+    verdict = confirmed(tx, request, verdict)
     holds, reason = holds_of(books, request, force, at)
     if agent.may is not None and contract.name not in agent.may:
         reason = f"the agent {agent.name} may not use {contract.name}"

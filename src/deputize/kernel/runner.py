@@ -19,7 +19,7 @@ from deputize.finding import CHILD, is_child
 from deputize.kernel.cancelling import REASON, write_cancelling
 from deputize.kernel.driver import Driver
 from deputize.kernel.ending import Append, Ended, continued, end_by_hand, end_run
-from deputize.kernel.failing import failed, readable
+from deputize.kernel.failing import failed, readable, tell_error
 from deputize.kernel.fitting import sent_by, unfit_of
 from deputize.kernel.gate import Gate
 from deputize.kernel.intake import Arrival, Intake
@@ -55,6 +55,7 @@ class Runner:
         append: Append,
         *,
         ready: Callable[[int], None],
+        begun_behind: Callable[[int], None],
         cancelled: Callable[[int], None],
         left: Callable[[LiveRun], None],
         due: Callable[[int], None],
@@ -71,6 +72,7 @@ class Runner:
         self._intake = intake
         self._append = append
         self._ready = ready
+        self._begun_behind = begun_behind
         self._cancelled = cancelled
         self._left = left
         self._due = due
@@ -331,7 +333,8 @@ class Runner:
             for unfit in arrival.unfit:
                 asyncio.get_running_loop().call_exception_handler({"message": unfit})
         if ended.next_ready is not None:
-            self._ready(ended.next_ready)
+            # It has done nothing yet: a new run like any other, and slowed like one.
+            self._begun_behind(ended.next_ready)
 
     async def _stick(self, run: LiveRun, step: Sticks) -> None:
         try:
@@ -390,11 +393,3 @@ class Runner:
             :REASON_CHARS_MAX
         ]
         self._spawn(run, self._end_unfit(run, Sticks(run, readable(reason))), last=True)
-
-
-def tell_error(done: asyncio.Task[None], what: str) -> BaseException | None:
-    """The error that a task has ended by; it is told where the loop's own errors are (the log)."""
-    error = None if done.cancelled() else done.exception()
-    if error is not None:
-        done.get_loop().call_exception_handler({"message": what, "exception": error, "task": done})
-    return error

@@ -53,7 +53,11 @@ class Scheduler:
     @property
     def backlog(self) -> int:
         """Runs that wait for a place."""
-        return len(self._queued) + len(self.slowing)
+        return len(self._queued)
+
+    def idle(self) -> bool:
+        """Whether no run waits, for a place or for the inbox to have room."""
+        return not self._queued and not len(self.slowing)
 
     def is_in_line(self, no: int) -> bool:
         """Whether a run waits for a place."""

@@ -18,6 +18,9 @@ ADDED_MIN = 3
 
 LOOK_EVERY_S = 1.0
 LOOK_AGAIN_S = 0.02
+LOOK_SHARE = 20
+"""Looking takes a twentieth of the time at most."""
+KEPT_MAX = 200
 BEGIN_EVERY_S = 10.0
 """A slowed automation begins one new run in this time."""
 
@@ -44,6 +47,7 @@ class Slowing:
         self._where: dict[int, str] = {}
         self._room = 0
         self._looked_s = float("-inf")
+        self._again_s = LOOK_AGAIN_S
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -61,7 +65,8 @@ class Slowing:
             return False
         if not self._held.get(automation) and self._may_begin(automation):
             return False
-        self._held.setdefault(automation, {})[no] = run
+        # A few are kept as they are; the others are loaded when their turn comes.
+        self._held.setdefault(automation, {})[no] = run if len(self._where) < KEPT_MAX else None
         self._where[no] = automation
         self._look_later()
         return True
@@ -89,9 +94,10 @@ class Slowing:
         now_s = self._monotonic()
         since_s = now_s - self._looked_s
         # While there is room it is looked at before that can be used up; but reading takes its time.
-        if since_s >= LOOK_EVERY_S or (self._room <= 0 and not self._slowed and since_s >= LOOK_AGAIN_S):
-            self._looked_s = now_s
+        if since_s >= LOOK_EVERY_S or (self._room <= 0 and not self._slowed and since_s >= self._again_s):
             self._look(now_s)
+            self._looked_s = self._monotonic()
+            self._again_s = max(LOOK_AGAIN_S, LOOK_SHARE * (self._looked_s - now_s))
 
     def _look(self, now_s: float) -> None:
         added = self._added()

@@ -5,6 +5,11 @@ from __future__ import annotations
 from deputize.store.fold_cards import Body, Sql, automation_of
 from deputize.store.rates import Rates
 
+_FREED = (
+    "SELECT automation FROM run WHERE no=? AND state<>'ended'"
+    " AND NOT EXISTS (SELECT 1 FROM action WHERE run=? AND state='drifted')"
+)
+
 
 def never_started(sql: Sql, rates: Rates, run: int, body: Body, at: int, state: str) -> None:
     """How it goes: of a read without a price that was answered or not, and of what was refused unsent."""
@@ -24,7 +29,9 @@ def was_sent(sql: Sql, rates: Rates, run: int, row: tuple[str, int], body: Body,
         rates.see("failed", operation, at)
     if body["was"] == "drifted":
         # It was counted as it drifted.
-        rates.see("unstuck", automation_of(sql, run), run)
+        freed = sql(_FREED, (run, run)).fetchone()
+        if freed:
+            rates.see("unstuck", freed[0], run)
         return
     answered = (body["was"] == "open" and state != "refused") or body.get("by") == "look-up"
     rates.see("settled", operation, state, at - since if state == "settled" else -1, at, answered)

@@ -163,6 +163,8 @@ class Rates:
     def _lifted(self, automation: str) -> None:
         name = AUTOMATION + automation
         self._set(name, LOWERED, 0)
+        # The lift takes up a number of its own: what is stuck by now has the one that came next.
+        self._sums.remember(name, RUNS, 0, 1)
         self._set(name, FRESH, self._sums.remembered(name, RUNS))
 
     # -- how it is added up -----------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def _fold_all(db: sqlite3.Connection) -> None:
     while rows := db.execute(_CHUNK_SQL, (after, CHUNK)).fetchall():
         for seq, stream, type, at, stored in rows:
             marks = kept[stream].get("marks", {}) if stream in kept else None
-            sums.rates.quiet = marks is not None
+            sums.rates.quiet = marks is not None and stored is None
             if stored is not None:
                 fold(db.execute, sums, seq, stream, names.get(stream, ""), type, at, canonical.decode(stored))
             elif type == "ended" and stream in kept:

@@ -25,6 +25,7 @@ _ACTION = (
 )
 # The index is named because the planner would go through all actions, which it finds in order.
 _UNSETTLED = _ACTION.replace("action a", "action a INDEXED BY action_unsettled")
+_ASKING = _ACTION.replace("action a", "action a INDEXED BY action_asking")
 _UNSETTLED_COUNT = "SELECT state, count(*) FROM action WHERE state IN ('open', 'doubtful') GROUP BY state"
 _ASKING_COUNT = "SELECT count(*) FROM action INDEXED BY action_asking WHERE state='asking'"
 _FINISHED_COUNT = "SELECT state, count(*) FROM action WHERE state NOT IN ('open', 'doubtful') GROUP BY state"
@@ -120,6 +121,8 @@ class SqliteView:
         among = f"{_ACTION} WHERE"
         if {"open", "doubtful"}.issuperset(states):
             among = f"{_UNSETTLED} WHERE a.state IN ('open', 'doubtful') AND"
+        elif list(states) == ["asking"]:
+            among = f"{_ASKING} WHERE a.state='asking' AND"
         sql = f"{among} a.state IN ({marks}) AND (a.run, a.path) > (?,?) ORDER BY a.run, a.path LIMIT ?"
         return [ActionRow(*row) for row in self.db.execute(sql, (*states, *after, limit)).fetchall()]
 
