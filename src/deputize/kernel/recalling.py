@@ -149,6 +149,9 @@ def _awaits(
             sums[what] = sums.get(what, 0) + amount
     found = {}
     for path, known in record.items():
+        if is_child(path):
+            # What was found out about an await is none of the code's own.
+            continue
         entry, end = judged[path], last[path]
         did = Did(
             path,
