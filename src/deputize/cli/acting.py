@@ -144,7 +144,11 @@ def halt(
     """Stop everything (or an agent, or a connector) from starting anything new, at once."""
     here: Here = ctx.obj
     if scope != "all" and not scope.startswith(("agent:", "connector:")):
-        raise Said(f"halt all, agent:NAME or connector:NAME, and not {scope!r}; runs are paused", USAGE)
+        raise Said(
+            f"nothing was halted: {scope!r} is none of all, agent:NAME and connector:NAME "
+            "(`deputize pause` is for automations and runs)",
+            USAGE,
+        )
     _stop(here, need_process(here), scope, reason or "halted", "Halted")
 
 
