@@ -264,7 +264,8 @@ def test_an_approval_says_what_it_is_and_starts_it(project: Path) -> None:
     first, second = done.out.splitlines()
     assert (
         first.startswith(f'{card}: notebook.write with page "guests", text "Welcome, Cleo!"')
-        and second == "Approved."
+        and second
+        == f"Approved; it is judged once more, and `deputize why {card}` says what comes of it."
     )
     assert ended(project, card) == "done(greeted)"
     again = deputize(project, "approve", card)
@@ -272,6 +273,18 @@ def test_an_approval_says_what_it_is_and_starts_it(project: Path) -> None:
     entries = deputize(project, "show", card, "--json").json()["entries"]
     intent = next(entry for entry in entries if entry["type"] == "intent")
     assert intent["body"]["approvals"][0]["person"] == "kim"
+
+
+def test_help_says_that_what_is_approved_or_changed_is_judged_once_more(project: Path) -> None:
+    assert "judged once more" in deputize(project, "approve", "--help").out
+    told = " ".join(deputize(project, "change", "--help").out.split())
+    assert "judged anew, and may start at once" in told and "others" not in told
+
+
+def test_a_halt_of_what_is_no_scope_says_that_nothing_was_halted(project: Path) -> None:
+    done = deputize(project, "halt", "paymnts")
+    assert done.code == 2 and done.err.startswith("deputize: nothing was halted: 'paymnts' is none of")
+    assert "runs are paused" not in done.err
 
 
 def test_a_card_is_told_by_the_first_digits_of_its_run(project: Path) -> None:

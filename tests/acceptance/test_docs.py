@@ -86,7 +86,7 @@ def test_the_first_automation_of_the_readme_runs_as_it_says(tmp_path: Path) -> N
     assert 'because "somebody arrived"' in said
     assert "The porter may greet" in said
     assert '"Mallory is greeted only if somebody agrees" asks maya' in said
-    assert 'notes.write with name "Mallory"' in said and "Approved." in said
+    assert 'notes.write with name "Mallory"' in said and "Approved; it is judged once more" in said
 
 
 def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loads(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ Card = Annotated[str, typer.Argument(help="The card's id, as `deputize inbox` sh
 
 
 def approve(ctx: typer.Context, card: Card) -> None:
-    """Let an action that waits for people start, as it is."""
+    """Approve an action that waits for people, as it is; it is judged once more, and then starts."""
     _answer(ctx.obj, card, "approve", {})
 
 
@@ -34,7 +34,7 @@ def change(
     args: Annotated[str, typer.Option(help="All its arguments as they should be: JSON, or @FILE.")],
     reason: Reason = "",
 ) -> None:
-    """Ask for an action with other arguments in its place; that waits for others."""
+    """Ask for an action with other arguments in its place; it is judged anew, and may start at once."""
     _answer(ctx.obj, card, "change", {"args": read_json(args, "--args"), "reason": reason})
 
 
@@ -73,6 +73,9 @@ def _send(here: Here, process: Process, card: dict[str, Any], body: dict[str, An
         say_json(answered | {"about": about})
     else:
         said = answered["said"]
+        if said in ("approved", "approved already"):
+            # An approval decides nothing by itself: a hard rule, a budget or a changed fact may still refuse.
+            said = f"{said}; it is judged once more, and `deputize why {card['id']}` says what comes of it"
         say(f"{said[:1].upper()}{said[1:]}.")
 
 
