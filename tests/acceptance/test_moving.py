@@ -128,6 +128,9 @@ def test_the_copy_that_stayed_says_where_it_went_and_starts_only_on_a_persons_wo
     assert again.code == 1 and f"was moved to {archive}" in again.err
     doctor = deputize(project, "doctor")
     assert doctor.code == 1 and f"this ledger was moved to {archive}" in doctor.out
+    assert "deputize resume" not in doctor.out
+    inbox = deputize(project, "inbox")
+    assert f"this copy was moved to {archive} on " in inbox.out and "deputize resume" not in inbox.out
     assert deputize(project, "runs").code == 0
     with pytest.raises(LedgerMoved):
         asyncio.run(started(project))

@@ -21,6 +21,7 @@ from deputize.api.show import (
 from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
 from deputize.health import since_of
+from deputize.kernel.moved import MOVED, moved_to, told_moved
 from deputize.kernel.restored import restored_of, unfinished
 from deputize.kernel.tokens import TOKEN_SETTING, tokens_of_settings
 from deputize.standing import WaitsFor
@@ -172,7 +173,9 @@ class FileBooks:
         }
 
     def stops(self) -> dict[str, str]:
-        return self._ledger.stops("stop:")
+        moved = moved_to(self._ledger.stops(MOVED).get(""))
+        # Of a copy that was moved nothing is resumed: it starts elsewhere.
+        return {MOVED: told_moved(moved)} if moved is not None else self._ledger.stops("stop:")
 
     def people(self) -> dict[str, Any]:
         directory = self._here.settings.directory

@@ -149,9 +149,8 @@ def _ledger(_here: Here, settings: Settings) -> Iterator[Finding]:
     )
     yield Finding("ok", f"the ledger has {counts['entries']:,} entries{schema}")
     if moved is not None:
-        yield Finding(
-            "bad", f"this ledger was moved to {moved['to']}", "start the copy that was unpacked there"
-        )
+        do = "start the copy that was unpacked there; only where that is lost: `deputize move --back`"
+        yield Finding("bad", f"this ledger was moved to {moved['to']}", do)
     if left:
         said = f"{count(len(left), 'unfinished write')} from before this ledger was restored"
         yield Finding("warn", said, "nothing new starts until each is known: `deputize inbox` lists them")
@@ -159,7 +158,7 @@ def _ledger(_here: Here, settings: Settings) -> Iterator[Finding]:
         yield Finding("warn", f"{count(counts['cards'], 'card')} for a person", "`deputize inbox` lists them")
     if counts.get("runs.stuck"):
         yield Finding("warn", f"{count(counts['runs.stuck'], 'stuck run')}", "`deputize runs --state stuck`")
-    for scope, reason in stops.items():
+    for scope, reason in stops.items() if moved is None else ():
         yield Finding("warn", f"{scope} is stopped: {reason}", f"`deputize resume {scope}` lets it go on")
 
 

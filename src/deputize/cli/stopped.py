@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deputize.kernel.moved import MOVED
+
 Stops = Mapping[str, str]
-"""The reason of each stop by its scope, as `/v1/stops` gives them."""
+"""The reason of each stop by its scope, as `/v1/stops` gives them; of a copy that was moved, `moved` alone."""
 
 
 def stop_line(scope: str, reason: str) -> str:
     """`halted: all (stock-taking); deputize resume all`."""
+    if scope == MOVED:
+        return reason
     word = "paused" if scope.startswith(("automation:", "run:")) else "halted"
     return f"{word}: {scope}{_because(reason, word)}; deputize resume {scope}"
 
@@ -23,6 +27,8 @@ def stop_of_run(run: Mapping[str, Any], stops: Stops) -> str:
     """
     if run["state"] != "ready":
         return ""
+    if MOVED in stops:
+        return "this copy was moved and starts no more; `deputize inbox` says where it goes on"
     for scope in ("all", f"agent:{run['agent']}", f"automation:{run['automation']}", f"run:{run['id']}"):
         if scope in stops:
             return stop_line(scope, stops[scope])
