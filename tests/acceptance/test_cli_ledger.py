@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -174,6 +175,30 @@ def test_a_restored_copy_starts_halted_and_goes_on_when_a_person_says_so(
     assert types[types.index("restored") :][:3] == ["restored", "halted", "opened"]
     assert deputize(project, "ledger", "verify").code == 0
     assert deputize(project, "ledger", "rebuild").code == 0
+
+
+def test_copies_and_what_they_replace_are_for_their_owner_alone_and_reading_one_leaves_nothing(
+    project: Path, tmp_path: Path
+) -> None:
+    ledger, copies = project / "data" / "ledger.db", tmp_path / "copies"
+    copy = copies / "copy.db"
+    with served(project):
+        greet(project, "Ada")
+        assert deputize(project, "backup", str(copy)).code == 0
+    assert _mode(copy) == 0o600
+    ledger.chmod(0o644)
+    restored = deputize(project, "restore", str(copy), "--force", "--json")
+    assert [path.name for path in copies.iterdir()] == ["copy.db"]
+    kept = Path(restored.json()["kept"])
+    assert {_mode(path) for path in (ledger, kept, *ledger.parent.glob("ledger.db*-*"))} == {0o600}
+    assert deputize(project, "backup", str(copies / "another.db")).code == 0
+    assert _mode(copies / "another.db") == 0o600
+    with served(project):
+        assert len(deputize(project, "runs", "--json").json()["runs"]) == 1
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_an_unfinished_write_of_a_restored_copy_waits_for_a_person(project: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from deputize import canonical
 from deputize.errors import StoreError
 from deputize.ledger import GENESIS, SYSTEM, SYSTEM_NAME, Flaw
-from deputize.store.sqlite.file import connect
+from deputize.store.sqlite.file import connect, connect_copy
 
 CHUNK = 1_000
 
@@ -152,9 +152,11 @@ def backup(source: Path, target: Path) -> None:
     partial = target.with_name(target.name + ".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with closing(connect(source, write=False)) as reader, closing(sqlite3.connect(partial)) as writer:
+        with closing(connect(source, write=False)) as reader, closing(connect_copy(partial)) as writer:
             # In one step: a copy in several begins anew at every commit in between, without end.
             reader.backup(writer)
+            # Whoever reads a copy that has a log leaves files beside it.
+            writer.execute("PRAGMA journal_mode=DELETE")
         partial.rename(target)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"the copy {target} could not be made: {error}") from None

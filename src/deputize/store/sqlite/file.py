@@ -21,6 +21,7 @@ ROOM_LOOK_S = 0.1
 BUSY_TIMEOUT_S = 5.0
 PAGE_CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 4_000
+PRIVATE = 0o600
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -48,6 +49,13 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path} cannot be opened as a ledger: {error}") from None
     return db
+
+
+def connect_copy(path: Path) -> sqlite3.Connection:
+    """A connection to a file that a ledger is copied to, for its owner's eyes alone. Raises `OSError`."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE))
+    path.chmod(PRIVATE)
+    return sqlite3.connect(path)
 
 
 def take_lock(path: Path) -> TextIOWrapper:
@@ -162,7 +170,7 @@ class OwnedFile:
         try:
             # The folder may be gone with the file.
             saved.parent.mkdir(exist_ok=True)
-            with closing(sqlite3.connect(saved)) as target:
+            with closing(connect_copy(saved)) as target:
                 self.db.backup(target)
         except (sqlite3.Error, OSError) as error:
             return f"saving the open copy failed as well: {error}"

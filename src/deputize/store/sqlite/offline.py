@@ -14,7 +14,7 @@ from deputize.errors import StoreError
 from deputize.ledger import Flaw
 from deputize.store.protocol import View
 from deputize.store.sqlite import checks
-from deputize.store.sqlite.file import connect, sync, take_lock
+from deputize.store.sqlite.file import PRIVATE, connect, connect_copy, sync, take_lock
 from deputize.store.sqlite.rebuilding import rebuild
 from deputize.store.sqlite.schema import refuse_foreign, schema_of
 from deputize.store.sqlite.then import SqliteThen
@@ -136,7 +136,7 @@ def copy_of(copy: Path, path: Path) -> Path:
     drop_copy(staged)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with closing(connect(copy, write=False)) as reader, closing(sqlite3.connect(staged)) as writer:
+        with closing(connect(copy, write=False)) as reader, closing(connect_copy(staged)) as writer:
             reader.backup(writer)
     except (sqlite3.Error, OSError) as error:
         drop_copy(staged)
@@ -165,6 +165,7 @@ def put_in_place(staged: Path, path: Path) -> Path | None:
                 for end in SIDE_FILES:
                     part = path.with_name(path.name + end)
                     if part.exists():
+                        part.chmod(PRIVATE)
                         part.rename(kept.with_name(kept.name + end))
             staged.rename(path)
             sync(path.parent)
