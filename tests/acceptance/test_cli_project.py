@@ -228,6 +228,13 @@ def test_wrong_usage_is_one_line_and_exit_2(project: Path) -> None:
     assert bare.returncode == 2 and "--project needs a folder" in bare.stderr
 
 
+def test_without_a_command_the_help_is_all_that_is_said(project: Path) -> None:
+    bare = subprocess.run([EXECUTABLE], capture_output=True, text=True, check=False)
+    assert (bare.returncode, bare.stderr) == (2, "") and " inbox " in bare.stdout
+    ledger = deputize(project, "ledger")
+    assert (ledger.code, ledger.err) == (2, "") and " rebuild " in ledger.out
+
+
 def test_help_is_quick_and_names_every_command(project: Path) -> None:
     before = os.times().children_user
     done = deputize(project, "--help")

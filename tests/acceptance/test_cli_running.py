@@ -171,6 +171,18 @@ def test_a_waiting_run_is_paused_resumed_and_cancelled_by_a_prefix(project: Path
     assert ended and ended[0]["label"] == "cancelled", shown
 
 
+def test_a_list_of_no_runs_says_why_and_names_the_nearest(project: Path) -> None:
+    greeted(project, "Ann")
+    wrong = deputize(project, "runs", "--state", "raedy")
+    assert wrong.code == 2 and wrong.err == "deputize: no run is ever 'raedy'; did you mean 'ready'?\n"
+    assert deputize(project, "runs", "--automation", "gret").out == (
+        "No runs of an automation 'gret'; did you mean 'greet'?\n"
+    )
+    assert deputize(project, "runs", "--automation", "greet", "--state", "stuck").out == (
+        "No runs of greet are stuck.\n"
+    )
+
+
 def test_an_unknown_run_and_a_prefix_of_several_are_told_apart(project: Path) -> None:
     unknown = deputize(project, "show", "zzzzzz")
     assert unknown.code == 1 and "there is no run 'zzzzzz'; `deputize runs` lists them" in unknown.err

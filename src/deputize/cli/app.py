@@ -34,6 +34,9 @@ def run(here: Here, words: list[str]) -> int:
         context: Any = getattr(error, "ctx", None)
         helped = f"; `{context.command_path} --help` shows how" if context is not None else ""
         message = error.format_message().rstrip(".")
+        if not message:
+            # Without a command, or one's own, all that there is to say is the help, which was printed.
+            return USAGE
         raise Said(f"{message}{helped}", USAGE) from None
     return code if isinstance(code, int) else 0
 

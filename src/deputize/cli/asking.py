@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.table import Table
 
-from deputize.cli.books import open_books
-from deputize.cli.here import Here
+from deputize.cli.books import Books, open_books
+from deputize.cli.here import USAGE, Here, Said
 from deputize.cli.says import (
     count,
     made_table,
@@ -26,8 +26,12 @@ from deputize.cli.says import (
     table,
 )
 from deputize.cli.stopped import Stops, stop_line, stop_of_run, waits_of
+from deputize.suggest import did_you_mean
 
 WATCH_EVERY_S = 1.0
+RUN_STATES = ("ready", "waiting", "behind", "doubtful", "stuck", "ended")
+LATEST = 1_000
+"""Runs among whose automations the nearest name is looked for."""
 
 State = Annotated[
     list[str] | None, typer.Option("--state", help="Only runs in this state (may be repeated).")
@@ -47,6 +51,9 @@ def runs(
 ) -> None:
     """List runs, newest first."""
     here: Here = ctx.obj
+    unknown = next((one for one in state or () if one not in RUN_STATES), None)
+    if unknown is not None:
+        raise Said(f"no run is ever {unknown!r}{did_you_mean(unknown, RUN_STATES)}", USAGE)
     books = open_books(here)
 
     def read() -> dict[str, Any]:
@@ -71,7 +78,19 @@ def runs(
     elif watch:
         _watch(rows)
     else:
-        table(_RUN_COLUMNS, rows(), "No runs yet.")
+        found = rows()
+        table(_RUN_COLUMNS, found, "" if found else _no_runs(books, state, automation))
+
+
+def _no_runs(books: Books, states: Sequence[str] | None, automation: str) -> str:
+    """Why the list is empty; a name that no run has is told with the nearest that one has."""
+    latest = {run["automation"] for run in books.runs((), "", LATEST)["runs"]}
+    if not latest:
+        return "No runs yet."
+    if automation and not books.runs((), automation, 1)["runs"]:
+        return f"No runs of an automation {automation!r}{did_you_mean(automation, latest)}"
+    of = f" of {automation}" if automation else ""
+    return f"No runs{of} are {' or '.join(states or ())}."
 
 
 def _watch(rows: Callable[[], list[tuple[Any, ...]]]) -> None:
