@@ -264,8 +264,7 @@ def test_an_approval_says_what_it_is_and_starts_it(project: Path) -> None:
     first, second = done.out.splitlines()
     assert (
         first.startswith(f'{card}: notebook.write with page "guests", text "Welcome, Cleo!"')
-        and second
-        == f"Approved; it is judged once more, and `deputize why {card}` says what comes of it."
+        and second == f"Approved; it is judged once more, and `deputize why {card}` says what comes of it."
     )
     assert ended(project, card) == "done(greeted)"
     again = deputize(project, "approve", card)

@@ -8,7 +8,7 @@ from typing import Any
 from deputize.kernel.moved import MOVED
 
 Stops = Mapping[str, str]
-"""The reason of each stop by its scope, as `/v1/stops` gives them; of a copy that was moved, `moved` alone."""
+"""The reason of each stop by its scope, as `/v1/stops` gives them; of a moved copy `moved` alone."""
 
 
 def stop_line(scope: str, reason: str) -> str:
