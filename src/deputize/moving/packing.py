@@ -15,6 +15,7 @@ from deputize.errors import MoveError
 from deputize.moving.archive import FILES_MAX, PRIVATE
 
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
+_LOGIN = "login"
 _OF_THIS_PLACE = ("server.json", "held.txt")
 """In the data folder, and of the process that ran here; the ledger's own file is copied, and not packed."""
 
@@ -51,6 +52,9 @@ def belongings(settings: Settings) -> Belongings:
         for name in sorted(names):
             path = here / name
             if here == data and (name.startswith(settings.ledger.name) or name.startswith(_OF_THIS_PLACE)):
+                continue
+            if here == data and name == _LOGIN:
+                # It speaks for whoever is logged in here, and not for whoever unpacks it.
                 continue
             if not path.is_file():
                 raise MoveError(f"{path} cannot be packed (a link to nowhere, or no file): remove it")
