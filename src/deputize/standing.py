@@ -12,26 +12,30 @@ from zoneinfo import ZoneInfo
 
 from deputize.clock import iso, to_datetime
 
-StandKind = Literal["resource", "turn", "pause", "stop", "place"]
+StandKind = Literal["resource", "turn", "pause", "circuit", "stop", "place"]
 WaitKind = Literal[
-    "key", "lease", "under_way", "line", "turn", "pause", "stop", "place", "answer", "doubt", "approval",
-    "question", "timer", "event", "unwind",
+    "key", "lease", "under_way", "line", "turn", "pause", "circuit", "stop", "place", "answer", "doubt",
+    "approval", "question", "timer", "event", "unwind",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Stand:
     """What a run in memory stands in line for: a `resource` (or what is under way), a `turn` (the scope whose
-    lane is full), the end of a `pause` (a connector), of a `stop` (its scope), or a `place` in memory."""
+    lane is full), the end of a `pause` (a connector), of an open `circuit` (a connector, with why it is open,
+    and when it may be tried), of a `stop` (its scope), or a `place` in memory."""
 
     kind: StandKind
     name: str
+    why: str = ""
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WaitsFor:
     """One thing that a run waits for. `what` names it; `by` is the action (`run/path`) or run that is in its
-    way, and `operation` what that does, empty where none is; times are ledger time."""
+    way, and `operation` what that does, empty where none is; `why` says why a circuit is open; times are
+    ledger time."""
 
     kind: WaitKind
     what: str
@@ -39,6 +43,7 @@ class WaitsFor:
     operation: str = ""
     since: int | None = None
     until: int | None = None
+    why: str = ""
 
     def sentence(self, when: Callable[[int], str]) -> str:
         """The end of a sentence that begins with "waits for"; `when` says a moment."""
@@ -57,6 +62,9 @@ class WaitsFor:
                 return f"its turn: as much is under way for {self.what} as may be"
             case "pause":
                 return f"the end of a pause, after which {self.what} is tried again"
+            case "circuit":
+                again = f"at {when(self.until)}" if self.until is not None else "next"
+                return f"{self.what}, which is down: {self.why}; it is tried again {again}"
             case "stop":
                 return f"the end of a halt or a pause of {self.what}"
             case "place":

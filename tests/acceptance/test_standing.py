@@ -145,6 +145,46 @@ async def test_a_run_says_that_a_lane_is_full_or_that_it_is_halted(tmp_path: Pat
         await served.app.ended(third)
 
 
+async def test_a_run_says_that_it_waits_for_an_open_circuit_and_so_does_what_it_has_started(
+    tmp_path: Path, desk: Desk
+) -> None:
+    desk.always = fault("status", 503)
+    terms = "circuit = {failures_max = 0.5, calls_min = 4, window_s = 60.0, pause_s = 3600.0}"
+    async with serving(project(tmp_path, desk, terms)) as served:
+        breaker = served.app.kernel.parts.circuits.of("desk")
+        started = [await say(served.app, "put", str(n)) for n in range(4)]
+        await so(lambda: breaker.circuit.is_open and breaker.waiting == 4)
+        new = await say(served.app, "put", "new")
+        await so(lambda: breaker.waiting == 5)
+        for run in (new, *started):
+            found = (await served.http.get(f"/v1/runs/{run}")).json()["run"]["waits_for"]
+            (circuit,) = (wait for wait in found if wait["kind"] == "circuit")
+            assert circuit["what"] == "desk" and circuit["until"], found
+            begins = "waits for desk, which is down: 4 of its last 4 calls failed; it is tried again at "
+            assert circuit["said"].startswith(begins), circuit
+        listed = (await served.http.get("/v1/runs")).json()["runs"]
+        assert all("which is down" in row["waits_for"][0]["said"] for row in listed)
+        story = (await served.http.get(f"/v1/why/{new}")).json()["sentences"]
+        assert any(one.startswith("It waits for desk, which is down: 4 of its last 4") for one in story)
+
+
+async def test_the_command_line_and_the_doctor_say_that_a_circuit_is_open(tmp_path: Path, desk: Desk) -> None:
+    desk.always = fault("status", 503)
+    terms = "circuit = {failures_max = 0.5, calls_min = 4, window_s = 60.0, pause_s = 3600.0}"
+    root = project(tmp_path / "own", desk, terms)
+
+    def told() -> tuple[str, str]:
+        with served(root):
+            for n in range(5):
+                deputize(root, "send", "test.word", "--data", f'{{"item": "{n}", "text": "put"}}')
+            assert any("which is down" in deputize(root, "runs", "--limit", "1").out for _ in range(60))
+            return deputize(root, "runs", "--limit", "1").out, deputize(root, "doctor").out
+
+    runs, doctor = await asyncio.to_thread(told)
+    assert "waits for desk, which is down: 4 of its last 4 calls failed; it is tried again at " in runs
+    assert "warn  desk is down: 4 of its last 4 calls failed; " in doctor and " wait for it" in doctor
+
+
 async def test_a_run_says_that_it_waits_for_people_for_time_or_for_an_event(
     tmp_path: Path, desk: Desk
 ) -> None:

@@ -70,6 +70,7 @@ def examine(here: Here) -> list[Finding]:
         _clock,
         _port,
         _sources,
+        _circuits,
         _people,
         _secrets,
         _connections,
@@ -215,6 +216,21 @@ def _sources(here: Here, settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", source_line(source, settings.zone), do)
     if sources and not any(source["trouble"] for source in sources):
         yield Finding("ok", f"nothing is wrong with {count(len(sources), 'source')} of events")
+
+
+def _circuits(here: Here, _settings: Settings) -> Iterator[Finding]:
+    """Only a running process knows which circuits are open."""
+    process = find_process(here)
+    for one in process.get("v1", "connectors")["connectors"] if process is not None else ():
+        circuit = one["circuit"]
+        if circuit["state"] == "open":
+            waits = f"; {circuit['waiting']} wait for it" if circuit["waiting"] else ""
+            said = f"{circuit['failures']} of its last {circuit['calls']} calls failed"
+            yield Finding(
+                "warn",
+                f"{one['name']} is down: {said}{waits}",
+                "mend the service; one action at a time tries it, and the first success lets all go on",
+            )
 
 
 def _people(_here: Here, settings: Settings) -> Iterator[Finding]:

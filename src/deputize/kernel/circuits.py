@@ -35,20 +35,30 @@ class Breaker:
         """Calls and failures in the window as it opened."""
         self._all = circuits
         self._trying: object = None
-        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._waiting: dict[asyncio.Future[None], str] = {}
+        """Each with its run (`run:x`)."""
         self._parked: dict[int, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def why(self) -> str:
         """Why nothing goes through while it is open, for people."""
+        return f"{self.connector} is down: {self.failed}"
+
+    @property
+    def failed(self) -> str:
+        """How many calls had failed as it opened, for people."""
         calls, failures = self.figures
-        return f"{self.connector} is down: {failures} of its last {calls} calls failed"
+        return f"{failures} of its last {calls} calls failed"
 
     @property
     def waiting(self) -> int:
         """How many runs and actions wait for it."""
         return len(self._parked) + len(self._waiting)
+
+    def is_waited_for(self, no: int, run: str) -> bool:
+        """Whether a run (its number, and `run:x`) waits for it, or something that it has started."""
+        return no in self._parked or run in self._waiting.values()
 
     def may_try(self) -> bool:
         """Whether something may go on now: it is closed, or it is time to try it and nobody does."""
@@ -99,12 +109,12 @@ class Breaker:
         """A run that is not there any more."""
         self._parked.pop(no, None)
 
-    async def wait(self) -> None:
-        """Wait until something may go on: for what has been started already."""
+    async def wait(self, run: str) -> None:
+        """Wait until something may go on: for what a run (`run:x`) has started already."""
         if self.may_try():
             return
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = None
+        self._waiting[place] = run
         self._offer_later()
         try:
             await place
@@ -178,6 +188,10 @@ class Circuits:
         if found is None:
             found = self._breakers[connector] = Breaker(connector, self._terms_of(connector), self)
         return found
+
+    def waited_for(self, no: int, run: str) -> list[Breaker]:
+        """The open ones that a run (its number, and `run:x`) waits for."""
+        return [b for b in self._breakers.values() if b.circuit.is_open and b.is_waited_for(no, run)]
 
     def discard(self, no: int) -> None:
         """A run that is not there any more."""

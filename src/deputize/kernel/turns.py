@@ -51,7 +51,7 @@ class Turn:
             await self._stops.wait(*self.scopes)
             if unless_down and self.is_down():
                 return False
-            await self.breaker.wait()
+            await self.breaker.wait(self.scopes[-1])
         return True
 
     async def enter_unless_stopped(self) -> bool:

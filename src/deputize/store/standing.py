@@ -34,7 +34,7 @@ class Standings:
 
     def _in_line(self, stand: Stand) -> WaitsFor:
         if stand.kind != "resource":
-            return WaitsFor(stand.kind, stand.name)
+            return WaitsFor(stand.kind, stand.name, until=stand.until, why=stand.why)
         holder = self._view.lease_holder([stand.name])
         action = self._view.action(holder[1], holder[2]) if holder is not None else None
         if action is not None:
