@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from deputize.kernel import doubts, kernel, people, unwinding
+from deputize.kernel.repeating import may_repeat
 from deputize.kernel.stops import Stops
 from deputize.store.protocol import ActionRow, Tx
 from deputize.testing.planting import Plant, set_in
@@ -23,7 +24,7 @@ def _halt_forgotten() -> None:
 
 
 def _resumed_in_doubt() -> None:
-    set_in(people, "unsettled_from_before", lambda tx, operations: [])
+    set_in(people, "unsettled_from_before", lambda tx, operations, restored: [])
 
 
 def _repeats_in_a_halt() -> None:
@@ -34,7 +35,11 @@ def _repeats_in_a_halt() -> None:
         set_in(turn, "_stops", Stops())
         return turn
 
+    def at_any_time(self: doubts.Doubts, operation: Any, begun: Any) -> bool:
+        return may_repeat(operation, begun, self._parts.time)
+
     set_in(doubts.Doubts, "_turn", free)
+    set_in(doubts.Doubts, "may_repeat", at_any_time)
 
 
 class _AsIfSettled:

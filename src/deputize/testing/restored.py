@@ -16,6 +16,8 @@ from deputize.testing.case import Case
 
 _SETTLED = ("receipt", "drift", "declined", "refused", "abandoned")
 NEVER = 2**62
+PROVED = "which proves it was not done"
+"""How the reason of an attempt ends that a look-up has led to."""
 
 Place = tuple[int, str]
 """Run and path."""
@@ -26,13 +28,15 @@ class Copy:
     """A time at which the ledger was restored.
 
     `until` is the place in the ledger where a person let it go on, `left` the writes that were unfinished,
-    with their keys, and `settled` where each of them had its outcome.
+    with their keys, `settled` where each of them had its outcome, and `provable` those of which a look-up can
+    prove that they were not done.
     """
 
     entry: Entry
     until: int
     left: dict[Place, str]
     settled: dict[Place, int]
+    provable: set[Place]
 
 
 def nothing_starts_in_a_restored_copy_that_is_halted(case: Case) -> Iterator[str]:
@@ -45,16 +49,19 @@ def nothing_starts_in_a_restored_copy_that_is_halted(case: Case) -> Iterator[str
 
 
 def a_restored_copy_answers_its_doubts_first(case: Case) -> Iterator[str]:
-    """It goes on when all that was unfinished has its outcome, and none of that is ever sent again."""
+    """It goes on when all that was unfinished has its outcome, or was proved by a look-up not to have been
+    done: that alone is sent again, once it goes on."""
     for copy in copies(case):
-        for place in copy.left:
+        for place in copy.left.keys() - copy.provable:
             if copy.until < min(copy.settled.get(place, NEVER), NEVER):
                 yield f"{place}: the copy went on while it was in doubt"
         for _, entry in _entries(case):
             place = (entry.stream, str((entry.body or {}).get("path", "")))
-            if entry.seq > copy.entry.seq and entry.type in ("intent", "attempt") and place in copy.left:
+            if entry.seq <= copy.entry.seq or entry.type not in ("intent", "attempt"):
+                continue
+            if place in copy.left and not (place in copy.provable and _proved(entry, copy.until)):
                 yield f"{place}: it was unfinished when the copy was made, and is sent again"
-        keys = set(copy.left.values())
+        keys = {key for place, key in copy.left.items() if place not in copy.provable}
         for row in case.town.access if case.same_clock else ():
             at_us = datetime.fromisoformat(row["at"]).timestamp() * 1_000_000
             if row["method"] != "GET" and row["key"] in keys and at_us > copy.entry.at_us:
@@ -94,6 +101,7 @@ def _copy(case: Case, restored: Entry) -> Copy:
         NEVER,
     )
     left: dict[Place, str] = {}
+    provable: set[Place] = set()
     settled: dict[Place, int] = {}
     for _, entry in _entries(case):
         body = entry.body or {}
@@ -101,11 +109,24 @@ def _copy(case: Case, restored: Entry) -> Copy:
         if entry.seq < restored.seq:
             if entry.type == "intent" and _writes(case, body["op"]):
                 left[place] = body["key"]
+                if _provable(case, body["op"]):
+                    provable.add(place)
             elif entry.type in _SETTLED:
                 left.pop(place, None)
         elif entry.type in _SETTLED and place in left:
             settled.setdefault(place, entry.seq)
-    return Copy(restored, until, left, settled)
+    return Copy(restored, until, left, settled, provable)
+
+
+def _proved(entry: Entry, until: int) -> bool:
+    """Whether this sends again, once all goes on, what a look-up has proved not to have been done."""
+    because = str((entry.body or {}).get("because", ""))
+    return entry.type == "attempt" and entry.seq > until and because.endswith(PROVED)
+
+
+def _provable(case: Case, operation: str) -> bool:
+    contract = case.contracts.get(operation)
+    return contract is not None and contract.lookup_conclusive
 
 
 def _writes(case: Case, operation: str) -> bool:
