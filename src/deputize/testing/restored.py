@@ -6,6 +6,7 @@ is looked up or answered by a person before anything new starts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,10 +62,19 @@ def a_restored_copy_answers_its_doubts_first(case: Case) -> Iterator[str]:
                 continue
             if place in copy.left and not (place in copy.provable and _proved(entry, copy.until)):
                 yield f"{place}: it was unfinished when the copy was made, and is sent again"
-        keys = {key for place, key in copy.left.items() if place not in copy.provable}
+        again = Counter(
+            copy.left[place]
+            for _, entry in _entries(case)
+            if (place := (entry.stream, str((entry.body or {}).get("path", "")))) in copy.provable
+            and _proved(entry, copy.until)
+        )
+        keys = set(copy.left.values())
         for row in case.town.access if case.same_clock else ():
             at_us = datetime.fromisoformat(row["at"]).timestamp() * 1_000_000
-            if row["method"] != "GET" and row["key"] in keys and at_us > copy.entry.at_us:
+            if row["method"] == "GET" or row["key"] not in keys or at_us <= copy.entry.at_us:
+                continue
+            again[row["key"]] -= 1
+            if again[row["key"]] < 0:
                 yield f"key {row['key']}: it was unfinished when the copy was made, and was asked for again"
 
 
