@@ -37,7 +37,7 @@ class Figures(Protocol):
         ...
 
 
-class Standings(Protocol):
+class Failures(Protocol):
     """In a transaction."""
 
     def lowered(self, automation: str) -> bool:

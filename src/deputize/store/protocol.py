@@ -15,7 +15,7 @@ from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
 from deputize.store.figures import Added as Added
-from deputize.store.figures import Figures, Standings
+from deputize.store.figures import Failures, Figures
 from deputize.store.rows import ActionRow as ActionRow
 from deputize.store.rows import AnswerRow as AnswerRow
 from deputize.store.rows import CardRow as CardRow
@@ -155,7 +155,7 @@ class View(Figures, Protocol):
         ...
 
 
-class Tx(View, Standings, Protocol):
+class Tx(View, Failures, Protocol):
     """Writing, inside a savepoint. `at_us` is the ledger time of all that it writes."""
 
     @property
