@@ -373,6 +373,19 @@ async def test_a_rule_that_newly_fires_asks_again(tmp_path: Path, desk: Desk) ->
         assert await app.label(run) == "done(Item)"
 
 
+async def test_asking_others_about_the_same_does_not_put_the_deadline_off(tmp_path: Path, desk: Desk) -> None:
+    """What was granted under the deadline of then is good for no longer."""
+    async with running(project(tmp_path, desk)) as app:
+        run, card = await approved_under_halt(app, 80)
+    others = ASKS.replace('ask = "finance"', 'ask = ["maya", "ines"]').replace("2 hours", "9 days")
+    project(tmp_path, desk, rules=others.replace("ask_above", "two_people_above"))
+    async with running(tmp_path) as app:
+        await app.kernel.people.lift("all", "maya")
+        again = await app.until(lambda view: [c for c in view.cards() if c.seq != card.seq])
+        assert again[0].body["binding"] == card.body["binding"] and app.run(run).state == "waiting"
+        assert again[0].body["due"] == card.body["due"]
+
+
 async def test_what_no_rule_asks_for_any_more_goes_on(tmp_path: Path, desk: Desk) -> None:
     async with running(project(tmp_path, desk)) as app:
         run = await app.send(item="a", n=80)

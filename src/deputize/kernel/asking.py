@@ -126,6 +126,10 @@ def ask(
     run, action, at = request.run, request.action, tx.at_us
     contract = action.operation.contract
     due = at + min(int(demand.within_s * 1_000_000) for demand in demands)
+    binding = _binding(request, ids, wanted.marks)
+    if asked is not None and binding == asked.asking.binding:
+        # Of others, perhaps, by rules of now; what was granted for it so far is good for no longer.
+        due = min(due, asked.due)
     title = f"{contract.name} waits for a person: {', '.join(rule.title for rule in wanted.rules)}"
     body = {
         "path": request.path,
@@ -149,7 +153,7 @@ def ask(
         "price_usd_micros": contract.price_usd_micros,
         "undoable": bool(contract.undo),
         "requesters": sorted(request.requesters),
-        "binding": _binding(request, ids, wanted.marks),
+        "binding": binding,
         "due": due,
         "again": asked is not None,
         **({"findings": [one.body() for one in wanted.findings]} if wanted.findings else {}),

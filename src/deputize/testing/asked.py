@@ -211,9 +211,10 @@ ASKED: tuple[Callable[[Case], Iterator[str]], ...] = (
 
 
 def due_of(asked: Judged) -> int:
-    """When the answer is no, in ledger time."""
+    """When the answer is no, in ledger time: no later than it was when just this was asked before."""
     within_s = min((demand.within_s for demand in _demands(asked)), default=0.0)
-    return asked.entry.at_us + int(within_s * 1_000_000)
+    due = asked.entry.at_us + int(within_s * 1_000_000)
+    return min(due, int(asked.body["due"])) if asked.body["again"] else due
 
 
 def binding_of(case: Case, one: Judged, asked: Judged) -> str:
