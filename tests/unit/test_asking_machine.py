@@ -155,7 +155,8 @@ class AskingMachine(RuleBasedStateMachine):
         if isinstance(started, Inquire):
             # What the people who are asked would like to see; here nobody can tell.
             (one_inquiry,) = started.inquiries
-            told = Finding(one_inquiry, "cannot_tell", "", {}, f"{one.path}/{started.child}", at_us)
+            path, about = f"{one.path}/{started.child}", started.about[one_inquiry]
+            told = Finding(one_inquiry, "cannot_tell", "", {}, path, at_us, about)
             request = replace(request, findings=(told,))
             started, at_us = self.do(starts())
         expected = self.expected(one, at_us)
