@@ -63,7 +63,7 @@ class Approval:
 class Asking:
     """What is asked of people: who is behind it, since when, and which requesters may not grant it.
 
-    `handed_at_us` is when one of those who are asked handed it on to the automation's keeper.
+    `handed_at_us` is when one of those who are asked, `handed_by`, handed it on to the automation's keeper.
     """
 
     automation: str
@@ -71,12 +71,16 @@ class Asking:
     asked_at_us: int
     requesters: frozenset[str]
     handed_at_us: int | None = None
+    handed_by: str = ""
 
     def asks(self, demand: Demand, directory: Directory, at_us: int) -> frozenset[str]:
         """Who may approve at this time: those whom a demand asks by then, and whoever it was handed on to."""
         found = demand.asks(self.automation, directory, at_us - self.asked_at_us)
         if self.handed_at_us is not None and at_us >= self.handed_at_us:
-            found |= directory.people.keys() & {directory.keeper_of(self.automation)}
+            # Nobody hands on what is not theirs to grant.
+            could = demand.asks(self.automation, directory, self.handed_at_us - self.asked_at_us)
+            if self.handed_by in could:
+                found |= directory.people.keys() & {directory.keeper_of(self.automation)}
         return found
 
     def may_grant(self, demand: Demand, person: str, directory: Directory, at_us: int) -> bool:
@@ -132,3 +136,10 @@ def demand_of_body(body: Mapping[str, Any]) -> Demand:
     """A demand as an entry has it."""
     plain = {name: value for name, value in body.items() if name not in ("rule", "title")}
     return Demand(**plain | {"whom": tuple(body["whom"]), "then": tuple(body["then"])})
+
+
+def hand_on_of(handed: Entry | None) -> tuple[int | None, str]:
+    """When an action was handed on to the keeper, and by whom, from its entry."""
+    if handed is None or handed.body is None:
+        return None, ""
+    return handed.at_us, str(handed.body["by"]["person"])

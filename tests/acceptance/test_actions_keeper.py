@@ -17,7 +17,7 @@ from deputize.why import why_action, why_run
 from tests.support.command import deputize, login, new_project, served
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
-from tests.support.project import write_project
+from tests.support.project import PERMIT, write_project
 from tests.support.running import Running, ShiftedClock, running
 from tests.support.serving import SERVER, serving
 from tests.support.telling import ASKS, PAYS, ask_for, subjects, telling_project
@@ -69,6 +69,23 @@ async def test_the_keeper_may_approve_what_was_handed_on_and_nothing_else(tmp_pa
         other = await app.card()
         with pytest.raises(NotAnswerable, match="ines is not asked"):
             await approve(app, other, "ines")
+
+
+async def test_nobody_hands_on_what_is_not_theirs_to_grant(tmp_path: Path, desk: Desk) -> None:
+    """Two rules ask two others; one of them hands on, and the keeper stands in for that one alone."""
+    lead = ASKS.replace('ask = "finance"', 'ask = "otto"')
+    rule = ASKS[len(PERMIT) :].replace('title = "', 'title = "And again: ').replace('"finance"', '"maya"')
+    both = lead + rule
+    async with running(project(tmp_path, desk, rules=both)) as app:
+        run = await app.send(item="a", n=80)
+        card = await app.card()
+        assert len(card.body["demands"]) == 2
+        await hand_on(app, card, "otto")
+        assert await approve(app, card, "ines") == "approved; 1 more must approve it"
+        await app.gone()
+        assert desk.seen == []
+        await approve(app, card, "maya")
+        assert await app.label(run) == "done(Item)"
 
 
 async def test_what_was_asked_and_until_when_stays_as_it_was(tmp_path: Path, desk: Desk) -> None:

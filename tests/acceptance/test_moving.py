@@ -146,6 +146,26 @@ def test_the_copy_that_stayed_says_where_it_went_and_starts_only_on_a_persons_wo
     assert deputize(project, "ledger", "verify").code == 0
 
 
+def test_a_ledger_that_was_moved_is_not_brought_back_by_a_restore(project: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before.db"
+    assert deputize(project, "backup", str(before)).code == 0
+    leave(read_settings(project), tmp_path / "shop.dep", "maya")
+    done = deputize(project, "restore", str(before), "--force")
+    assert done.code == 1 and "shop.dep" in done.err, done.err
+    assert not starts(project)
+
+
+def test_what_another_move_has_taken_meanwhile_is_not_packed_again(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_settings(project)
+    leave(settings, tmp_path / "first.dep", "maya")
+    monkeypatch.setattr(leaving, "look_ahead", lambda settings, target: ())
+    with pytest.raises(LedgerMoved):
+        leave(settings, tmp_path / "second.dep", "maya")
+    assert not (tmp_path / "second.dep").exists()
+
+
 async def started(project: Path) -> None:
     system = System.open(project)
     try:

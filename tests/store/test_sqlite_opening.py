@@ -296,3 +296,18 @@ def test_ledger_ids_and_epochs(path: Path, tmp_path: Path) -> None:
     other.close()
     assert again.ledger_id == first.ledger_id != other.ledger_id
     assert (first.epoch, again.epoch, other.epoch) == (1, 2, 1)
+
+
+def test_a_ledger_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Customers' data are in it."""
+    path = tmp_path / "ledger.db"
+    before = os.umask(0o022)
+    try:
+        store = SqliteStore(path, SteppedClock())
+        store.close()
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)
+        SqliteStore(path, SteppedClock()).close()
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)

@@ -39,6 +39,7 @@ askings = st.builds(
     st.just(10),
     st.frozensets(st.sampled_from(NAMES), max_size=2),
     st.none() | st.integers(10, 3 * HOUR_US),
+    st.sampled_from(NAMES),
 )
 grants = st.lists(
     st.tuples(st.sampled_from([*NAMES, "zoe"]), st.sampled_from(BINDINGS), st.integers(0, 3 * HOUR_US)),
@@ -62,8 +63,11 @@ def may(asking: Asking, demand: Demand, one: Approval, directory: Directory) -> 
     """Whether an approval counts, read plainly."""
     late = bool(demand.then) and one.at_us - asking.asked_at_us >= demand.then_after_s * 1e6
     asked = meant(demand.whom, directory) | (meant(demand.then, directory) if late else set())
-    if asking.handed_at_us is not None and one.at_us >= asking.handed_at_us:
-        asked |= {directory.keepers.get("returns", "nobody")}
+    handed_us = asking.handed_at_us
+    if handed_us is not None and one.at_us >= handed_us:
+        late = bool(demand.then) and handed_us - asking.asked_at_us >= demand.then_after_s * 1e6
+        could = meant(demand.whom, directory) | (meant(demand.then, directory) if late else set())
+        asked |= {directory.keepers.get("returns", "nobody")} if asking.handed_by in could else set()
     return one.binding == asking.binding and one.person in asked - asking.requesters
 
 

@@ -149,7 +149,7 @@ def asked(
     kind: str, body: dict[str, Any], *approvals: str, automation: str = "pays", handed_at: int | None = None
 ) -> dict[str, int]:
     granted = [Approval(n, "b", person, 5) for n, person in enumerate(approvals)]
-    return asked_of(kind, body, 5, automation, PEOPLE, set(PEOPLE.people), granted, handed_at)
+    return asked_of(kind, body, 5, automation, PEOPLE, set(PEOPLE.people), granted, (handed_at, "maya"))
 
 
 def test_an_approval_waits_for_those_whom_its_rule_asks_but_for_its_requesters() -> None:

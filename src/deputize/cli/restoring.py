@@ -10,7 +10,8 @@ from typing import Any
 
 from deputize.cli.here import Here, Said
 from deputize.cli.says import progress
-from deputize.errors import DeputizeError
+from deputize.errors import DeputizeError, StoreError
+from deputize.kernel.moved import MOVED, moved_to, told_moved
 from deputize.kernel.restored import Operations, restored_of, unfinished
 from deputize.kernel.stops import ALL
 from deputize.moving.copies import mark_copy
@@ -31,6 +32,8 @@ def restore_ledger(here: Here, copy: Path, *, force: bool) -> dict[str, Any]:
     if path.exists() and not force:
         raise Said(f"there is a ledger at {path}: --force replaces it (and keeps it beside)")
     _refuse_damaged(copy)
+    _refuse_moved(path)
+    _refuse_moved(copy)
     reason = f"restored from {copy.resolve()}"
     with progress("restoring"):
         staged = copy_of(copy, path)
@@ -66,6 +69,22 @@ def unfinished_of(here: Here, operations: Operations | None) -> list[dict[str, A
     finally:
         ledger.close()
     return [one.shown() for one in found]
+
+
+def _refuse_moved(path: Path) -> None:
+    if not path.is_file():
+        return
+    try:
+        ledger = OfflineLedger(path)
+    except StoreError:
+        # What cannot be read is what a restore is for.
+        return
+    try:
+        moved = moved_to(ledger.stops(MOVED).get(""))
+    finally:
+        ledger.close()
+    if moved is not None:
+        raise Said(told_moved(moved))
 
 
 def _refuse_damaged(copy: Path) -> None:

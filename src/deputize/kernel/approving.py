@@ -180,7 +180,8 @@ class Approving:
             raise NotAnswerable(f"{person} keeps {automation}: it is for you to approve or refuse")
         if keeper in open.asking.requesters:
             raise NotAnswerable(f"{keeper}, who keeps {automation}, asked for it and cannot approve it")
-        if all(open.asking.may_grant(demand, keeper, directory, at_us) for demand in open.demands):
+        theirs = [one for one in open.demands if open.asking.may_grant(one, person, directory, at_us)]
+        if all(open.asking.may_grant(demand, keeper, directory, at_us) for demand in theirs):
             raise NotAnswerable(f"{keeper}, who keeps {automation}, is asked for it as it is")
         return keeper
 

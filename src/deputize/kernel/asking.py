@@ -16,6 +16,7 @@ from deputize.approval import (
     Demand,
     binding_of,
     demand_of_body,
+    hand_on_of,
     handed_on,
     used_for,
 )
@@ -73,9 +74,9 @@ def open_of(view: View, row: ActionRow | None, automation: str) -> Open | None:
     if entry is None or entry.body is None:
         return None
     body, handed = entry.body, handed_on(view.entries(entry.stream, entry.version), entry)
-    handed_at = handed.at_us if handed is not None else None
-    requesters = frozenset(body["requesters"])
-    return Open(entry, body, Asking(automation, body["binding"], entry.at_us, requesters, handed_at), handed)
+    at_us, by = hand_on_of(handed)
+    asking = Asking(automation, body["binding"], entry.at_us, frozenset(body["requesters"]), at_us, by)
+    return Open(entry, body, asking, handed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from deputize import canonical
 from deputize.clock import SystemClock
 from deputize.config import Settings
 from deputize.errors import LedgerMoved, MoveError, StoreError
-from deputize.kernel.moved import MOVED, moved_to, told_moved
+from deputize.kernel.moved import MOVED, moved_to, refuse_moved, told_moved
 from deputize.ledger import SYSTEM, Draft
 from deputize.moving.archive import (
     Manifest,
@@ -100,6 +100,8 @@ async def _leave(
     by: str,
     reached: Callable[[str], None],
 ) -> Left:
+    # With the lock: another move may have come to its end since `settle_move` looked.
+    await store.write(refuse_moved)
     copy, part = settings.ledger.with_name(settings.ledger.name + COPY), _part(target)
     copy.unlink(missing_ok=True)
     reached("begun")

@@ -55,16 +55,16 @@ def asked_of(
     directory: Directory,
     reached: Collection[str],
     approvals: Collection[Approval] = (),
-    handed_at: int | None = None,
+    handed: tuple[int | None, str] = (None, ""),
 ) -> dict[str, int]:
     """Whom a card waits for, each with the time from which on it does.
 
     Of an approval those whom a demand asks that is not met yet, and who have not granted it, and the keeper
-    from `handed_at` on; of a question
-    those whom it asks; of everything else the keeper, or where nobody reaches one, everybody who is reached.
+    from when somebody `handed` it on (the time, and who); of a question those whom it asks; of everything
+    else the keeper, or where nobody reaches one, everybody who is reached.
     """
     if kind == "approval":
-        return _asked_to_approve(body, at, automation, directory, approvals, handed_at)
+        return _asked_to_approve(body, at, automation, directory, approvals, handed)
     if kind == "question":
         return dict.fromkeys(directory.among(body.get("whom", ()), automation), at)
     keeper = directory.keeper_of(automation)
@@ -77,15 +77,15 @@ def _asked_to_approve(
     automation: str,
     directory: Directory,
     approvals: Collection[Approval],
-    handed_at: int | None,
+    handed: tuple[int | None, str],
 ) -> dict[str, int]:
-    asking = Asking(automation, body["binding"], at, frozenset(body["requesters"]), handed_at)
+    asking = Asking(automation, body["binding"], at, frozenset(body["requesters"]), *handed)
     have = {one.person for one in approvals if one.binding == asking.binding}
     asked: dict[str, int] = {}
     for demand in map(demand_of_body, body["demands"]):
         if demand.tier != "approval" or len(asking.granted(demand, approvals, directory)) >= demand.people:
             continue
-        for since in {at, at + int(demand.then_after_s * 1_000_000), handed_at or at}:
+        for since in {at, at + int(demand.then_after_s * 1_000_000), handed[0] or at}:
             for person in asking.asks(demand, directory, since) - asking.requesters - have:
                 asked[person] = min(asked.get(person, since), since)
     return asked

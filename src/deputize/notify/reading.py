@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from deputize.approval import hand_on_of
 from deputize.card import told_card
 from deputize.notify.deciding import Card, asked_of
 from deputize.notify.message import Item
@@ -65,7 +66,7 @@ def _card(view: View, row: CardRow, reach: Reach) -> Card:
         reach.directory,
         reach.reached,
         approvals,
-        handed.at_us if (handed := read_handed(view, row)) is not None else None,
+        hand_on_of(read_handed(view, row)),
     )
     due = row.body.get("due") if row.kind in ("approval", "question") else None
     return Card(row.seq, row.id, row.at, due, asked)

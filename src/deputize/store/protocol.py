@@ -82,6 +82,10 @@ class View(Figures, Protocol):
         """Actions of all runs in these states, in (run, path) order after a place."""
         ...
 
+    def unsettled_of(self, run: int, limit: int) -> list[ActionRow]:
+        """A run's actions that are open or in doubt, by path, so many at most."""
+        ...
+
     def waits(self, run: int) -> list[WaitRow]:
         """What a run waits for."""
         ...

@@ -56,9 +56,8 @@ class Standings:
         for wait in self._view.waits(run.no):
             what = wait.path if wait.kind != "unwind" else ""
             yield WaitsFor(cast("WaitKind", wait.kind), what, f"{run.id}/{wait.path}", until=wait.due)
-        for row in self._view.actions_in(["open", "doubtful"], (run.no, ""), OWN_MAX):
-            if row.run == run.no:
-                yield _by("answer" if row.state == "open" else "doubt", row.operation, row)
+        for row in self._view.unsettled_of(run.no, OWN_MAX):
+            yield _by("answer" if row.state == "open" else "doubt", row.operation, row)
 
 
 def _by(kind: WaitKind, what: str, action: ActionRow) -> WaitsFor:

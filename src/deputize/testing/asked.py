@@ -252,7 +252,7 @@ def before_of(path: str) -> str:
 def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) -> Iterator[str]:
     """A line for each rule of which too few people have said yes."""
     requesters, automation = requesters_of(case.ledger, one), one.run.automation
-    directory, handed_us = case.directory, _handed_at(case.ledger, one, asked_us)
+    directory, (handed_us, by) = case.directory, _handed(case.ledger, one, asked_us)
     keeper = _meant({KEEPER}, automation, directory) if directory.keeper_of(automation) else set()
     for rule, demand in zip(_asking_rules(one), _demands(one), strict=True):
         granted = {
@@ -261,7 +261,12 @@ def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) ->
             if word.person not in requesters
             and word.person
             in _asked_of(demand, automation, directory, word.at_us - asked_us)
-            | (keeper if handed_us is not None and word.at_us >= handed_us else set())
+            | (
+                keeper
+                if _is_handed(demand, automation, directory, by, handed_us - asked_us)
+                and word.at_us >= handed_us
+                else set()
+            )
         }
         if len(granted) < demand.people:
             by = ", ".join(sorted(granted)) or "nobody"
@@ -296,10 +301,15 @@ def _meant(whom: Collection[str], automation: str, directory: Directory) -> set[
     return {p.name for p in directory.people.values() if meant & {p.name, *p.roles, *p.groups}}
 
 
-def _handed_at(ledger: LedgerEvidence, one: Judged, asked_us: int) -> int | None:
-    """When a person handed on what was asked then; None where nobody did."""
+def _is_handed(demand: Demand, automation: str, directory: Directory, by: str, waited_us: int) -> bool:
+    """Whether who handed it on could have granted this themselves."""
+    return by in _asked_of(demand, automation, directory, waited_us)
+
+
+def _handed(ledger: LedgerEvidence, one: Judged, asked_us: int) -> tuple[int, str]:
+    """When a person handed on what was asked then, and who; nobody did where they have no name."""
     rows = (a for a in ledger.answers if (a.run, a.path, a.what) == (one.run.no, one.path, HANDED))
-    return next((row.at for row in rows if row.at >= asked_us), None)
+    return next(((row.at, row.person) for row in rows if row.at >= asked_us), (asked_us, ""))
 
 
 def _in_time(case: Case, one: Judged, given: Collection[ApprovalRow], binding: str) -> list[Word]:

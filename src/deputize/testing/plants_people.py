@@ -57,7 +57,7 @@ def _keeper_always() -> None:
     asks = Asking.asks
 
     def all_along(asking: Asking, demand: Demand, directory: Directory, at_us: int) -> frozenset[str]:
-        return asks(replace(asking, handed_at_us=0), demand, directory, at_us)
+        return asks(asking, demand, directory, at_us) | {directory.keeper_of(asking.automation)}
 
     set_in(Asking, "asks", all_along)
 

@@ -103,7 +103,7 @@ def _references(stored: bytes) -> Iterator[bytes]:
 
 def _verify_blobs(db: sqlite3.Connection) -> Iterator[Flaw]:
     for digest, data in db.execute("SELECT digest, bytes FROM blob"):
-        if canonical.digest(data).encode() != digest:
+        if not isinstance(data, bytes) or canonical.digest(data).encode() != digest:
             yield Flaw("blobs", 0, f"the stored body {_text(digest)[:12]} was changed")
 
 
@@ -121,7 +121,8 @@ def _verify_events(db: sqlite3.Connection, erased_runs: set[int]) -> Iterator[Fl
                 yield Flaw(_text(run), 1, "its event's data is gone without a record of its erasure")
         else:
             place = [_text(source), _text(id), _text(type), _text(subject), time]
-            if canonical.digest(canonical.encode(place) + data) != told.get("digest"):
+            typed = isinstance(data, bytes) and isinstance(time, int)
+            if not typed or canonical.digest(canonical.encode(place) + data) != told.get("digest"):
                 yield Flaw(_text(run), 1, f"the event {_text(id)} that began it was changed")
 
 

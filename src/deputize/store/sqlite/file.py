@@ -108,6 +108,7 @@ class OwnedFile:
     def _open(self) -> None:
         if self.path.exists():
             _refuse_unusable(self.path)
+            self.path.chmod(PRIVATE)
         else:
             _make(self.path)
         self.db = connect(self.path, write=True)
@@ -214,6 +215,7 @@ def _make(path: Path) -> None:
         )
     made = path.with_name(path.name + ".new")
     made.unlink(missing_ok=True)
+    os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
     with closing(sqlite3.connect(made, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous=OFF")
         db.execute("PRAGMA journal_mode=WAL")

@@ -126,6 +126,10 @@ class SqliteView:
         sql = f"{among} a.state IN ({marks}) AND (a.run, a.path) > (?,?) ORDER BY a.run, a.path LIMIT ?"
         return [ActionRow(*row) for row in self.db.execute(sql, (*states, *after, limit)).fetchall()]
 
+    def unsettled_of(self, run: int, limit: int) -> list[ActionRow]:
+        sql = f"{_ACTION} WHERE a.run=? AND a.state IN ('open', 'doubtful') ORDER BY a.path LIMIT ?"
+        return [ActionRow(*row) for row in self.db.execute(sql, (run, limit)).fetchall()]
+
     def waits(self, run: int) -> list[WaitRow]:
         rows = self.db.execute("SELECT run, path, kind, due FROM wait WHERE run=?", (run,)).fetchall()
         return [WaitRow(*row) for row in rows]
