@@ -487,6 +487,16 @@ async def test_a_backup_says_why_it_cannot_be_made(store: SqliteStore, tmp_path:
         store.backup(target / "below a file.db")
 
 
+async def test_what_a_killed_backup_left_is_not_in_the_way_of_the_next(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    await store.write(begin("a"))
+    for left in ("copy.db.partial", "copy.db.partial-journal"):
+        (tmp_path / left).write_bytes(b"half a page")
+    store.backup(tmp_path / "copy.db")
+    assert sorted(path.name for path in tmp_path.glob("copy.db*")) == ["copy.db"]
+
+
 async def test_a_rebuild_mends_what_was_changed_while_others_write(store: SqliteStore) -> None:
     for name in "ab":
         await store.write(begin(name))

@@ -153,6 +153,8 @@ def backup(source: Path, target: Path) -> None:
     partial = target.with_name(target.name + ".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left in (partial, partial.with_name(partial.name + "-journal")):  # by a copy that was killed
+            left.unlink(missing_ok=True)
         with closing(connect(source, write=False)) as reader, closing(connect_copy(partial)) as writer:
             # In one step: a copy in several begins anew at every commit in between, without end.
             reader.backup(writer)
