@@ -69,7 +69,8 @@ def test_a_run_that_a_stop_holds_up_says_so_wherever_one_looks(project: Path) ->
         for command in (["runs"], ["show", run], ["inbox"]):
             assert halted in deputize(project, *command).out, command
     assert halted in deputize(project, "runs").out
-    with served(project):
+    with served(project) as process:
+        assert process.stdout is not None and halted in process.stdout.readline()
         deputize(project, "resume", "all")
         deputize(project, "pause", "greet")
         assert "It has not ended; paused: automation:greet; deputize resume automation:greet" in (

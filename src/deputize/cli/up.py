@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deputize.cli.here import USAGE, Here, Said
+from deputize.cli.stopped import stop_line
 from deputize.errors import LedgerOwned, ProjectError
 
 if TYPE_CHECKING:
@@ -107,17 +108,20 @@ async def _serve(system: System, here: Here, listener: socket) -> None:
     automations, rules = len(project.automations), len(project.rules.explain())
 
     def ready(url: str) -> None:
+        stops = sorted(system.kernel.parts.stops.scopes.items())
         if here.json:
             import orjson
 
-            said = {"url": url, "automations": automations, "rules": rules}
-            line = orjson.dumps(said).decode()
+            stopped = [{"scope": scope, "reason": reason} for scope, reason in stops]
+            said = {"url": url, "automations": automations, "rules": rules, "stops": stopped}
+            lines = [orjson.dumps(said).decode()]
         else:
-            line = (
+            lines = [
                 f"Deputize is ready: {url} "
-                f"({_count(automations, 'automation')}, {_count(rules, 'rule')}); Ctrl-C stops it"
-            )
-        sys.stdout.write(line + "\n")
+                f"({_count(automations, 'automation')}, {_count(rules, 'rule')}); Ctrl-C stops it",
+                *(f"  {stop_line(scope, reason)}" for scope, reason in stops),
+            ]
+        sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
 
     await serve(system, ready=ready, listener=listener)
