@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest.register_assert_rewrite("tests.acceptance.retail.checking")
+pytest.register_assert_rewrite("tests.support.retail_checking")
 
 _MAY_BE_ABSENT = ("retail data is not at", "needs the right to mount", "there is no PostgreSQL server here")
 """Reasons that CI accepts: third-party data, rights that only root has, and what only the bench uses."""

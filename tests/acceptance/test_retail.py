@@ -15,10 +15,10 @@ from deputize.connectors.perform import look_up, perform
 from deputize.connectors.secret import Secrets
 from deputize.project import load_project
 from deputize.testing.evidence import read_ledger
-from tests.acceptance.retail.checking import assert_all_as_recorded, assert_each_fault_was_met
 from tests.acceptance.retail.client import ADDRESS, Shops, log
 from tests.acceptance.retail.data import load_base
-from tests.acceptance.retail.work import (
+from tests.support.retail_checking import assert_all_as_recorded, assert_each_fault_was_met
+from tests.support.retail_work import (
     DATA,
     FAULTY,
     PROJECT,

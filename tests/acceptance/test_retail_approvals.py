@@ -18,9 +18,9 @@ import pytest
 
 from deputize.store.sqlite.file import connect
 from deputize.testing.evidence import LedgerEvidence, read_ledger
-from tests.acceptance.retail.checking import assert_all_as_recorded, assert_money_moved_by_approval_alone
 from tests.acceptance.retail.data import REPO
-from tests.acceptance.retail.work import DATA, REQUESTS, Work, open_writes, send_all, working
+from tests.support.retail_checking import assert_all_as_recorded, assert_money_moved_by_approval_alone
+from tests.support.retail_work import DATA, REQUESTS, Work, open_writes, send_all, working
 
 pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason=f"the retail data is not at {DATA}"),

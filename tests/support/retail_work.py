@@ -13,12 +13,13 @@ import pytest
 from deputize.store.sqlite.file import connect
 from deputize.store.sqlite.view import SqliteView
 from deputize.testing.life import Life
+from tests.acceptance import retail
 from tests.acceptance.retail.client import Shops, client_of
 from tests.acceptance.retail.data import data_folder
 from tests.acceptance.retail.oracle import Request, load_requests
 
 DATA = data_folder()
-PROJECT = Path(__file__).parent / "project"
+PROJECT = Path(retail.__file__).parent / "project"
 REQUESTS = load_requests(DATA) if DATA.is_dir() else []
 FAULTY = (
     "cancel_pending_order",

@@ -18,7 +18,7 @@ from deputize.testing.invariants import check
 from tests.acceptance.retail.client import changed, log
 from tests.acceptance.retail.faults import KINDS
 from tests.acceptance.retail.oracle import Request, in_cents
-from tests.acceptance.retail.work import Work
+from tests.support.retail_work import Work
 
 Granted = tuple[int, str, str, str, bool]
 """Run, path, binding, person, and whether it is used up."""
