@@ -276,7 +276,7 @@ async def test_a_killed_process_finds_its_circuit_open(tmp_path: Path, desk: Des
     async with child(root) as first, httpx2.AsyncClient(trust_env=False) as http:
         for n in range(4):
             await http.post(f"{first.url}/v1/events", json=cloudevent(f"e{n}", item=f"broken/{n}"))
-        await so(lambda: OfflineLedger(root / "data" / "ledger.db").stops("circuit:"))
+        await so(lambda: OfflineLedger(root / "data" / "ledger.db").settings("circuit:"))
         first.process.kill()
         await first.wait()
     async with child(root) as second, httpx2.AsyncClient(trust_env=False) as http:

@@ -19,8 +19,10 @@ from tests.support.inquiries import (
     PAYS,
     REHEARSED,
     SETTLING,
+    TAKES,
     VERIFIED,
     inquired_project,
+    taken_back_by,
 )
 from tests.support.running import Running, ShiftedClock, running
 
@@ -55,25 +57,6 @@ title = "Always asked"
 operation = "desk.pay"
 ask_always = true
 ask = "finance"
-"""
-
-UNDONE = """
-
-from deputize import undone_by
-
-def back(args: dict, result: Item) -> dict:
-    return {"account": args["item"], "amount": Money(500, "EUR")}
-
-@connector.operation(effect="write", undo=undone_by(settle, back), **KEYED)
-async def take(call: Call, item: str) -> Item:
-    return Item.model_validate((await call.post("/items", json={"item": item})).json())
-"""
-
-TAKES = """
-@automation(on=Ask, agent=worker)
-async def takes(event: Event[Ask]) -> Outcome:
-    await desk.take(item=event.data.item)
-    return done("taken")
 """
 
 
@@ -226,7 +209,9 @@ async def test_an_undo_that_is_rehearsed_and_verified_rests_on_what_is_recorded(
         "/accounts/a": {"item": "a", "status": "open"},
         "/foretold/a?minor=500": {"item": "a", "status": "paid"},
     }
-    root = inquired_project(tmp_path, desk, SETTLE_VERIFIED, automations=TAKES, connector=UNDONE)
+    root = inquired_project(
+        tmp_path, desk, SETTLE_VERIFIED, automations=TAKES, connector=taken_back_by("settle")
+    )
     async with running(root) as app:
         run = await app.send(item="a")
         await app.label(run)

@@ -11,7 +11,7 @@ import pytest
 from deputize.store.protocol import CardRow
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
-from tests.support.inquiries import MAY_VERIFY, VERIFIED, inquired_project
+from tests.support.inquiries import MAY_VERIFY, TAKES, VERIFIED, inquired_project, taken_back_by
 from tests.support.running import Running, ShiftedClock, running
 
 ASKS = """
@@ -344,29 +344,9 @@ async def test_a_halt_keeps_a_verifier_from_being_asked(tmp_path: Path, desk: De
         assert await app.label(run) == "done(Item)"
 
 
-UNDONE = """
-
-from deputize import undone_by
-
-def back(args: dict, result: Item) -> dict:
-    return {"account": args["item"], "amount": Money(500, "EUR")}
-
-@connector.operation(effect="write", undo=undone_by(pay, back), **KEYED)
-async def take(call: Call, item: str) -> Item:
-    return Item.model_validate((await call.post("/items", json={"item": item})).json())
-"""
-
-TAKES = """
-@automation(on=Ask, agent=worker)
-async def takes(event: Event[Ask]) -> Outcome:
-    await desk.take(item=event.data.item)
-    return done("taken")
-"""
-
-
 async def test_what_undoes_an_action_is_verified_like_any_other(tmp_path: Path, desk: Desk) -> None:
     desk.pages["/owed/a"] = {"minor": 100}
-    root = inquired_project(tmp_path, desk, automations=TAKES, connector=UNDONE)
+    root = inquired_project(tmp_path, desk, automations=TAKES, connector=taken_back_by("pay"))
     async with running(root) as app:
         run = await app.send(item="a")
         assert await app.label(run) == "done(taken)"

@@ -70,6 +70,13 @@ async def settles(event: Event[Ask]) -> Outcome:
     return done(type(paid).__name__)
 """
 
+TAKES = """
+@automation(on=Ask, agent=worker)
+async def takes(event: Event[Ask]) -> Outcome:
+    await desk.take(item=event.data.item)
+    return done("taken")
+"""
+
 MAY_VERIFY = """
 [[rule]]
 title = "The auditor may look"
@@ -99,6 +106,21 @@ operation = "desk.settle"
 rehearse = true
 """
 )
+
+
+def taken_back_by(operation: str) -> str:
+    """An operation `take` of the desk that is undone by another, which takes an account and an amount."""
+    return f"""
+
+from deputize import undone_by
+
+def back(args: dict, result: Item) -> dict:
+    return {{"account": args["item"], "amount": Money(500, "EUR")}}
+
+@connector.operation(effect="write", undo=undone_by({operation}, back), **KEYED)
+async def take(call: Call, item: str) -> Item:
+    return Item.model_validate((await call.post("/items", json={{"item": item}})).json())
+"""
 
 
 def inquired_project(

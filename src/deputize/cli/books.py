@@ -21,9 +21,10 @@ from deputize.api.show import (
 from deputize.cli.here import Here, Said
 from deputize.cli.process import Problem, Process, find_process
 from deputize.health import since_of
-from deputize.kernel.moved import MOVED, moved_to, told_moved
+from deputize.kernel.moved import MOVED, told_moved
 from deputize.kernel.restored import restored_of, unfinished
 from deputize.kernel.tokens import TOKEN_SETTING, tokens_of_settings
+from deputize.moving.gone import gone
 from deputize.standing import WaitsFor
 from deputize.store.protocol import RunRow, View
 from deputize.store.sqlite.offline import OfflineLedger
@@ -173,13 +174,13 @@ class FileBooks:
         }
 
     def stops(self) -> dict[str, str]:
-        moved = moved_to(self._ledger.stops(MOVED).get(""))
+        moved = gone(self._ledger)
         # Of a copy that was moved nothing is resumed: it starts elsewhere.
-        return {MOVED: told_moved(moved)} if moved is not None else self._ledger.stops("stop:")
+        return {MOVED: told_moved(moved)} if moved is not None else self._ledger.settings("stop:")
 
     def people(self) -> dict[str, Any]:
         directory = self._here.settings.directory
-        tokens = list(tokens_of_settings(self._ledger.stops(TOKEN_SETTING)).values())
+        tokens = list(tokens_of_settings(self._ledger.settings(TOKEN_SETTING)).values())
         found = sorted(directory.people.values(), key=lambda person: person.name)
         return {
             "people": [

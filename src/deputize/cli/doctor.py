@@ -26,8 +26,8 @@ from deputize.config import Settings
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import ConnectorSettings
 from deputize.errors import DeputizeError, ProjectError
-from deputize.kernel.moved import MOVED, moved_to
 from deputize.kernel.restored import restored_of, unfinished
+from deputize.moving.gone import gone
 from deputize.store.sqlite.file import FREE_BYTES_MIN
 from deputize.store.sqlite.offline import OfflineLedger, owner_of
 from deputize.store.sqlite.schema import VERSION
@@ -140,8 +140,8 @@ def _ledger(_here: Here, settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", f"the ledger belongs to process {owner}" if owner else "no process has the ledger")
     ledger = OfflineLedger(path)
     try:
-        counts, stops = ledger.read(lambda view: view.counts()), ledger.stops("stop:")
-        moved = moved_to(ledger.stops(MOVED).get(""))
+        counts, stops = ledger.read(lambda view: view.counts()), ledger.settings("stop:")
+        moved = gone(ledger)
         left = ledger.read(lambda view: unfinished(view, None, restored_of(view)))
     finally:
         ledger.close()

@@ -113,20 +113,15 @@ def _arrive(here: Here, archive: Path, into: Path) -> None:
 
 
 def _back(here: Here, reason: str) -> None:
-    from deputize.kernel.moved import MOVED, moved_to
     from deputize.moving.copies import mark_copy
-    from deputize.store.sqlite.offline import OfflineLedger
+    from deputize.moving.gone import gone_from
 
     if not reason:
         raise Said(
             "say why: --reason …; should the other copy be started as well, both act on the world", USAGE
         )
     path = here.settings.ledger
-    ledger = OfflineLedger(path)
-    try:
-        moved = moved_to(ledger.stops(MOVED).get(""))
-    finally:
-        ledger.close()
+    moved = gone_from(path)
     if moved is None:
         raise Said("this copy was not moved: start it with `deputize up`")
     asyncio.run(mark_copy(path, f"brought back: {reason}", "deputize move --back", void=True))

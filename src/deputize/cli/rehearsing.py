@@ -149,7 +149,7 @@ def _would(action: Mapping[str, Any]) -> str:
 
 
 def _sum_up(report: Mapping[str, Any]) -> None:
-    ends = ", ".join(f"{n:,} {_SUMMED.get(end, end)}" for end, n in report["ends"].items())
+    ends = ", ".join(f"{n:,} {_CAME.get(end, end)}" for end, n in report["ends"].items())
     say(f"{count(report['events'], 'event')} of {report['automation']} rehearsed, and nothing done: {ends}.")
     parts = [
         f"{report[name]:,} {says}"
@@ -174,9 +174,6 @@ def _sum_up(report: Mapping[str, Any]) -> None:
 
 def _money(sums: Mapping[str, int]) -> str:
     return " and ".join(str(Money(minor, currency)) for currency, minor in sorted(sums.items()))
-
-
-_SUMMED = {"waits": "would wait", "untold": "can be told up to a point", "stuck": "would be stuck"}
 
 
 def _say_differ(differ: Mapping[str, int]) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from deputize.cli.here import Here, Said
 from deputize.cli.says import progress
 from deputize.errors import DeputizeError, StoreError
-from deputize.kernel.moved import MOVED, moved_to, told_moved
+from deputize.kernel.moved import told_moved
 from deputize.kernel.restored import Operations, restored_of, unfinished
 from deputize.kernel.stops import ALL
 from deputize.moving.copies import mark_copy
+from deputize.moving.gone import gone_from
 from deputize.project import load_project
 from deputize.store.sqlite.offline import OfflineLedger, copy_of, drop_copy, owner_of, put_in_place
 
@@ -72,17 +73,11 @@ def unfinished_of(here: Here, operations: Operations | None) -> list[dict[str, A
 
 
 def _refuse_moved(path: Path) -> None:
-    if not path.is_file():
-        return
     try:
-        ledger = OfflineLedger(path)
+        moved = gone_from(path)
     except StoreError:
         # What cannot be read is what a restore is for.
         return
-    try:
-        moved = moved_to(ledger.stops(MOVED).get(""))
-    finally:
-        ledger.close()
     if moved is not None:
         raise Said(told_moved(moved))
 

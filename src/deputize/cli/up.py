@@ -67,20 +67,9 @@ def _opener(settings: Settings) -> Opener:
 
 def _look_whether_moved(settings: Settings) -> None:
     """Raises `LedgerMoved` for what stayed behind of a move; one not finished is taken back."""
-    from deputize.kernel.moved import MOVED
-    from deputize.store.sqlite.offline import OfflineLedger
+    from deputize.moving.leaving import settle_move
 
-    if not settings.ledger.is_file():
-        return
-    ledger = OfflineLedger(settings.ledger)
-    try:
-        marked = bool(ledger.stops(MOVED))
-    finally:
-        ledger.close()
-    if marked:
-        from deputize.moving.leaving import settle_move
-
-        settle_move(settings)
+    if settle_move(settings):
         sys.stderr.write("deputize: a move that had not come to its end was taken back; this copy goes on\n")
 
 

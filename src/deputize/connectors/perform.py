@@ -42,12 +42,8 @@ async def perform(
     of the five kinds of `CallFailed`, its text and body scrubbed; takes `timeout_s` at most.
     """
     call = HttpCall(operation.contract, connection, key, secrets, read=operation.contract.effect == "read")
-    try:
-        return _stored(operation, call, await _called(operation, operation.function, call, args), secrets)
-    except CallFailed as error:
-        failure = error
-    # Raised out here, so that no unscrubbed exception hangs on it as its context.
-    raise _leaving(failure, secrets, f" (attempt {attempt})" if attempt > 1 else "")
+    note = f" (attempt {attempt})" if attempt > 1 else ""
+    return await _answered(operation, operation.function, call, args, secrets, note)
 
 
 async def look_up(
@@ -85,11 +81,7 @@ async def rehearse(
     if operation.rehearse is None:
         raise CallBroken(f"{operation.name} cannot be rehearsed")
     call = HttpCall(operation.contract, connection, "", secrets, read=True)
-    try:
-        return _stored(operation, call, await _called(operation, operation.rehearse, call, args), secrets)
-    except CallFailed as error:
-        failure = error
-    raise _leaving(failure, secrets, " (rehearsal)")
+    return await _answered(operation, operation.rehearse, call, args, secrets, " (rehearsal)")
 
 
 async def read_only(
@@ -102,11 +94,24 @@ async def read_only(
     if operation.contract.effect != "read":
         raise CallBroken(f"{operation.name} is no read, and a rehearsal does nothing")
     call = HttpCall(operation.contract, connection, "", secrets, read=True)
+    return await _answered(operation, operation.function, call, args, secrets, "")
+
+
+async def _answered(
+    operation: Operation[..., Any],
+    function: Callable[..., Awaitable[Any]],
+    call: HttpCall,
+    args: bytes,
+    secrets: Secrets,
+    note: str,
+) -> bytes:
+    """The stored form of what `function` returns. Raises `CallFailed`, scrubbed, with a note."""
     try:
-        return _stored(operation, call, await _called(operation, operation.function, call, args), secrets)
+        return _stored(operation, call, await _called(operation, function, call, args), secrets)
     except CallFailed as error:
         failure = error
-    raise _leaving(failure, secrets, "")
+    # Raised out here, so that no unscrubbed exception hangs on it as its context.
+    raise _leaving(failure, secrets, note)
 
 
 async def _called(

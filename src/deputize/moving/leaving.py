@@ -33,10 +33,10 @@ from deputize.moving.archive import (
     seal,
     write_archive,
 )
+from deputize.moving.gone import gone_from
 from deputize.moving.packing import Belongings, belongings
 from deputize.store.protocol import Tx
 from deputize.store.sqlite.file import FREE_BYTES_MIN, sync
-from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.sqlite.schema import VERSION
 from deputize.store.sqlite.store import SqliteStore
 
@@ -149,7 +149,7 @@ def settle_move(settings: Settings) -> bool:
 
     Returns whether one that had not come to its end was taken back. Raises `LedgerMoved` for one that had.
     """
-    moved = _moved(settings)
+    moved = gone_from(settings.ledger)
     if moved is None:
         return False
     target = Path(moved["to"])
@@ -182,16 +182,6 @@ async def _settle(store: SqliteStore, target: Path) -> bool:
     await store.write(take_back)
     part.unlink(missing_ok=True)
     return True
-
-
-def _moved(settings: Settings) -> dict[str, str] | None:
-    if not settings.ledger.is_file():
-        return None
-    ledger = OfflineLedger(settings.ledger)
-    try:
-        return moved_to(ledger.stops(MOVED).get(""))
-    finally:
-        ledger.close()
 
 
 def _is_ours(part: Path, nonce: str) -> bool:

@@ -269,8 +269,8 @@ def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) ->
             )
         }
         if len(granted) < demand.people:
-            by = ", ".join(sorted(granted)) or "nobody"
-            yield f'{one.place}: "{rule.title}" wants {demand.people} to grant it, and {by} did'
+            who = ", ".join(sorted(granted)) or "nobody"
+            yield f'{one.place}: "{rule.title}" wants {demand.people} to grant it, and {who} did'
 
 
 def _demands(one: Judged) -> list[Demand]:

@@ -69,7 +69,7 @@ class OfflineLedger:
             rows = self._db.execute(sql, (prefix, prefix + "\U0010ffff", LIKE_MAX)).fetchall()
         return [str(row[0]) for row in rows]
 
-    def stops(self, prefix: str) -> dict[str, str]:
+    def settings(self, prefix: str) -> dict[str, str]:
         """The settings whose name starts with `prefix`, by the rest of their name."""
         sql = "SELECT name, value FROM setting WHERE name GLOB ?"
         with self._told():
