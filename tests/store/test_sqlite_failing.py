@@ -267,19 +267,24 @@ async def test_nothing_is_accepted_on_a_disk_with_too_little_room(
     assert sound(store)
 
 
-async def test_the_disks_room_is_looked_at_a_few_times_a_second_and_not_at_each_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("free", "looks_at_once"), [(1, 1), (-1, 4)])
+async def test_ample_room_is_looked_at_a_few_times_a_second_and_less_at_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, looks_at_once: int
 ) -> None:
-    clock, look = SteppedClock(), os.statvfs
+    class Disk:
+        f_bavail, f_frsize = store_file.FREE_BYTES_AMPLE + free, 1
+
+    clock = SteppedClock()
     looks: list[Any] = []
-    monkeypatch.setattr(store_file.os, "statvfs", lambda path: looks.append(path) or look(path))
+    monkeypatch.setattr(store_file.os, "statvfs", lambda path: looks.append(path) or Disk)
     with closing(SqliteStore(tmp_path / "ledger.db", clock)) as store:
-        for name in "abc":
+        for name in "abcd":
             await store.write(begin(name))
-        assert len(looks) == 1
+        assert len(looks) == looks_at_once
         clock.at_us += int(2 * store_file.ROOM_LOOK_S * 1_000_000)
-        await store.write(begin("d"))
-        assert len(looks) == 2
+        looks.clear()
+        await store.write(begin("e"))
+        assert len(looks) == 1
 
 
 async def test_a_file_that_cannot_be_looked_at_accepts_nothing_and_the_writer_lives(

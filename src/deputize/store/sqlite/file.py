@@ -15,8 +15,10 @@ from deputize.store.sqlite.schema import migrate, refuse_foreign
 
 FREE_BYTES_MIN = 16 * 1024 * 1024
 
+FREE_BYTES_AMPLE = 4 * 1024**3
 ROOM_LOOK_S = 0.1
-"""The disk's room is looked at so often; where there was too little of it, before each commit."""
+"""With so many bytes free, more than a disk takes in this time, the room is looked at no more often than
+that; with fewer, before each commit."""
 
 BUSY_TIMEOUT_S = 5.0
 PAGE_CACHE_KIB = 16_384
@@ -162,7 +164,7 @@ class OwnedFile:
 
     def _look_for_room(self) -> None:
         now = self._clock.monotonic()
-        if self._free_bytes < FREE_BYTES_MIN or now - self._looked_at >= ROOM_LOOK_S:
+        if self._free_bytes < FREE_BYTES_AMPLE or now - self._looked_at >= ROOM_LOOK_S:
             disk = os.statvfs(self._name)
             self._free_bytes, self._looked_at = disk.f_bavail * disk.f_frsize, now
 
