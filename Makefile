@@ -11,7 +11,7 @@ demo: .venv/run.stamp
 	$(BIN)/deputize demo $(ARGS)
 
 test: .venv/dev.stamp
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
