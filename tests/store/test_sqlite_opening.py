@@ -224,8 +224,10 @@ except StoreError as error:
 
 
 def _let_others_in(place: Path) -> None:
-    for folder in (place, *place.parents[:2]):
-        folder.chmod(0o755)
+    """Temporary folders are for their owner alone: this one, and those that it is in."""
+    for folder in (place, *place.parents):
+        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o005:
+            folder.chmod(0o755)
 
 
 def _opened_by_nobody(path: Path) -> str:

@@ -158,7 +158,10 @@ class CrashHarness:
         answered: set[str] = set()
         for _ in range(ROUNDS_MAX):
             life.tell("quiet")
-            life.wait("quiet")
+            try:
+                life.wait("quiet")
+            except HarnessError as error:
+                raise HarnessError(f"{error}; {self.unsettled()}") from None
             answers = self._answers(answering or self.answer_by_book, answered)
             if not answers:
                 return
@@ -214,6 +217,21 @@ class CrashHarness:
                 }
             )
         return found
+
+    def unsettled(self) -> str:
+        """What of the ledger has not come to an end, for people."""
+        ledger = read_ledger(self.project.settings.ledger)
+        going = {run.no: run for run in ledger.runs if run.state != "ended"}
+        told = [
+            f"{run.automation} {run.id} is {run.state}: "
+            + ", ".join(
+                f"{one.path} {one.operation} {one.state} (round {one.round}, attempt {one.attempts})"
+                for one in ledger.actions
+                if one.run == run.no and one.state != "settled"
+            )
+            for run in going.values()
+        ]
+        return "; ".join(told) or "every run has ended"
 
     # -- copies of the ledger, and other rules ---------------------------------------------------------------
 
