@@ -42,9 +42,9 @@ bench: .venv/dev.stamp .venv-bench/stamp
 	@touch $@
 
 lock:
-	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml -o requirements/run.txt
+	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai -o requirements/run.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --group build -o requirements/build.txt
-	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --group bench -o requirements/bench.txt
 
 clean:

@@ -9,13 +9,15 @@ from deputize.automation import Automation, Outcome, automation, continue_with, 
 from deputize.budget import Budget, budget
 from deputize.call import Answer, Call, CallDeclined, CallFailed, CallNotDone, CallUnknown
 from deputize.clock import days, hours, minutes, seconds
-from deputize.errors import ActionError, Declined, DeputizeError, Expired, Refused, Unavailable, Unmet
+from deputize.connector import Connector
+from deputize.errors import ActionError, Declined, DeputizeError, Expired, GaveUp, Refused, Unavailable, Unmet
 from deputize.event import Event, EventData
 from deputize.money import Money
-from deputize.operation import Connector, Operation
+from deputize.operation import Operation
 from deputize.question import ask
 from deputize.signature import hmac_sha256
 from deputize.sources import Polled, poll, schedule, webhook
+from deputize.thinking import think
 from deputize.undo import undone_by
 from deputize.verification import Intent, Verification, agree, cannot_tell, disagree
 from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
@@ -40,6 +42,7 @@ __all__ = [
     "Event",
     "EventData",
     "Expired",
+    "GaveUp",
     "Intent",
     "Money",
     "Operation",
@@ -74,6 +77,7 @@ __all__ = [
     "seconds",
     "send",
     "sleep",
+    "think",
     "together",
     "undone_by",
     "until",

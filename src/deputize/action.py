@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Generator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from deputize import canonical
-from deputize.awaiting import Awaiting
+from deputize.awaiting import Awaiting, Steps
 from deputize.errors import ActionError, CodeError
 
 if TYPE_CHECKING:
@@ -85,6 +86,30 @@ class Attempt(Awaiting[R_co]):
         inner.take()
         self.inner = inner
 
+    @classmethod
+    def of(cls, taken: Awaiting[Any]) -> Self:
+        """The same for what was taken already."""
+        made = cls.__new__(cls)
+        made.where, made.awaited, made._step = taken.where, True, taken._step
+        made.inner = taken
+        return made
+
+    @property
+    def composed(self) -> bool:
+        return self.inner.composed
+
+    def steps(self) -> Steps[R_co]:
+        if not self.inner.composed:
+            return (yield from super().steps())
+        try:
+            return cast("R_co", (yield from self.inner.steps()))
+        except ActionError as error:
+            return cast("R_co", error)
+
+    def __await__(self) -> Generator[Awaiting[Any], Any, R_co]:
+        self.take()
+        return (yield from self.steps())
+
     def describe(self) -> str:
         return f"attempt({self.inner.describe()})"
 
@@ -114,8 +139,75 @@ class Together(Awaiting[tuple[Any, ...]]):
             inner.take()
         self.inners = inners
 
+    @classmethod
+    def of(cls, taken: Sequence[Awaiting[Any]]) -> Self:
+        """The same for what was taken already, however many there are."""
+        made = cls.__new__(cls)
+        made.where, made.awaited, made._step = taken[0].where, True, taken[0]._step
+        made.inners = tuple(taken)
+        return made
+
+    @property
+    def composed(self) -> bool:
+        return any(inner.composed for inner in self.inners)
+
+    def steps(self) -> Steps[tuple[Any, ...]]:
+        return (yield from (_in_rounds(self.inners) if self.composed else super().steps()))
+
+    def __await__(self) -> Generator[Awaiting[Any], Any, tuple[Any, ...]]:
+        self.take()
+        return (yield from self.steps())
+
     def describe(self) -> str:
         return f"together({', '.join(inner.describe() for inner in self.inners[:3])}, …)"
+
+
+def _in_rounds(inners: Sequence[Awaiting[Any]]) -> Steps[tuple[Any, ...]]:
+    """Drive what is composed side by side: each round awaits what every one of them awaits next."""
+    branches = [inner.steps() for inner in inners]
+    came: list[Any] = [None] * len(inners)
+    going: dict[int, Awaiting[Any]] = {}
+
+    def go_on(index: int, value: Any, raised: bool) -> None:
+        going.pop(index, None)
+        branch = branches[index]
+        try:
+            going[index] = branch.throw(value) if raised else branch.send(value)
+        except StopIteration as stop:
+            came[index] = stop.value
+        except ActionError as error:
+            came[index] = error
+
+    try:
+        for index in range(len(inners)):
+            go_on(index, None, False)
+        while going:
+            round = sorted(going.items())
+            parts = [part for _, awaited in round for part in _parts(awaited)]
+            values = iter(
+                (yield Together.of([p if isinstance(p, Attempt) else Attempt.of(p) for p in parts]))
+            )
+            for index, awaited in round:
+                go_on(index, *_handed(awaited, list(islice(values, len(_parts(awaited))))))
+    finally:
+        for branch in branches:
+            branch.close()
+    for inner, value in zip(inners, came, strict=True):
+        if isinstance(value, ActionError) and not isinstance(inner, Attempt):
+            raise value
+    return tuple(came)
+
+
+def _parts(awaited: Awaiting[Any]) -> tuple[Awaiting[Any], ...]:
+    return awaited.inners if isinstance(awaited, Together) else (awaited,)
+
+
+def _handed(awaited: Awaiting[Any], values: list[Any]) -> tuple[Any, bool]:
+    """What to hand back for what was awaited, and whether that is raised."""
+    for part, value in zip(_parts(awaited), values, strict=True):
+        if isinstance(value, ActionError) and not isinstance(part, Attempt):
+            return value, True
+    return (tuple(values) if isinstance(awaited, Together) else values[0]), False
 
 
 def _check_inner(inner: object, word: str, where: str) -> None:

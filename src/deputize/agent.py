@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
-from deputize.awaiting import caller_line
+from deputize.awaiting import Awaiting, caller_line
 from deputize.budget import Budget
 from deputize.errors import ProjectError
 from deputize.operation import Operation
+from deputize.working import work
+
+T = TypeVar("T")
 
 ServiceLevel = Literal["interactive", "normal", "batch"]
+STEPS_MAX = 20
+STEPS_MAX_MAX = 300
 PRIORITY: dict[ServiceLevel, int] = {"interactive": 0, "normal": 1, "batch": 2}
 
 
@@ -19,7 +24,9 @@ PRIORITY: dict[ServiceLevel, int] = {"interactive": 0, "normal": 1, "batch": 2}
 class Agent:
     """A principal. `may` narrows what the rules permit and never widens it.
 
-    `concurrent_max` bounds its open actions, `per_second_max` how many start in a second.
+    `concurrent_max` bounds its open actions, `per_second_max` how many start in a second. `model` is the one
+    that it thinks with, `goal` what it is told to be for, `steps_max` how often it may think in one piece of
+    work.
     """
 
     name: str
@@ -28,6 +35,20 @@ class Agent:
     service_level: ServiceLevel = "normal"
     concurrent_max: int = 100
     per_second_max: float | None = None
+    model: str = ""
+    goal: str = ""
+    steps_max: int = STEPS_MAX
+
+    @overload
+    def work(self, given: Any, *, about: str = "") -> Awaiting[str]: ...
+    @overload
+    def work(self, given: Any, *, returns: type[T], about: str = "") -> Awaiting[T]: ...
+    def work(self, given: Any, *, returns: Any = str, about: str = "") -> Awaiting[Any]:
+        """Let its model work on what is `given`, with the operations that it may use, until it has an answer.
+
+        See `deputize.working`. Raises `GaveUp` where it gives up, or its steps or means are used up.
+        """
+        return work(self.name, given, returns, about)
 
 
 def agent(
@@ -38,6 +59,9 @@ def agent(
     service_level: ServiceLevel = "normal",
     concurrent_max: int = 100,
     per_second_max: float | None = None,
+    model: str = "",
+    goal: str = "",
+    steps_max: int = STEPS_MAX,
 ) -> Agent:
     """Describe an agent. `may` takes operations or their names; None leaves it to the rules alone."""
     if not name or len(name) > 60 or not name.replace("-", "").replace("_", "").isalnum():
@@ -48,4 +72,8 @@ def agent(
         raise ProjectError(f"{caller_line()}: concurrent_max must be at least 1")
     names = None if may is None else frozenset(o if isinstance(o, str) else o.name for o in may)
     owned = tuple(replace(b, scope="agent", of=name, name=f"{name}: {b.name}") for b in budgets)
-    return Agent(name, names, owned, service_level, concurrent_max, per_second_max)
+    if not 1 <= steps_max <= STEPS_MAX_MAX:
+        raise ProjectError(f"{caller_line()}: steps_max must be 1 to {STEPS_MAX_MAX}")
+    return Agent(
+        name, names, owned, service_level, concurrent_max, per_second_max, model, goal.strip(), steps_max
+    )

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deputize import canonical
 from deputize.agent import Agent
-from deputize.awaiting import caller_line
+from deputize.awaiting import Step, caller_line
 from deputize.errors import CodeError, ProjectError
 from deputize.event import Event, EventData
 from deputize.suggest import did_you_mean
+from deputize.thinking import Means
 
 D = TypeVar("D", bound=EventData)
 P = TypeVar("P", bound=BaseModel)
@@ -75,7 +76,7 @@ class Automation:
     `code` is the digest of its source, `key` a template over the event's data: runs with the same
     key follow each other. `params` are the default parameters; people may change them. Where one is to
     `unwind`, what a run of it did is undone if it fails. `failures_max` is the share of its last hundred runs
-    that may fail before a person confirms each of its writes.
+    that may fail before a person confirms each of its writes; `means` are set where a project is loaded.
     """
 
     name: str
@@ -88,6 +89,11 @@ class Automation:
     where: str
     unwind: bool = False
     failures_max: float = FAILURES_MAX
+    means: Means = field(default_factory=Means)
+
+    def step(self, run_id: str, now_us: int) -> Step:
+        """What the code of a run of it may ask for without awaiting."""
+        return Step(run_id, now_us, self.agent, self.means)
 
     def params(self, changed: Mapping[str, Any]) -> BaseModel:
         """The parameters with people's changes. Raises `ProjectError`, naming the parameter."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Generator
 from random import Random
 from types import FrameType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from deputize.errors import CodeError
 
@@ -21,11 +21,15 @@ R_co = TypeVar("R_co", covariant=True)
 class Step:
     """The automation that the current thread is driving: what its code may ask for without awaiting."""
 
-    __slots__ = ("_random", "built", "now_us", "run_id", "serial", "violation")
+    __slots__ = ("_random", "agent", "built", "means", "now_us", "run_id", "serial", "violation")
 
-    def __init__(self, run_id: str, now_us: int) -> None:
+    def __init__(self, run_id: str, now_us: int, agent: Any = None, means: Any = None) -> None:
         self.run_id = run_id
         self.now_us = now_us
+        self.agent = agent
+        """Who acts: a `deputize.agent.Agent`."""
+        self.means = means
+        """What there is to work with: a `deputize.thinking.Means`."""
         self.serial = 0
         self.built: list[Awaiting[object]] = []
         self.violation: CodeError | None = None
@@ -84,6 +88,16 @@ class Awaiting(Generic[R_co]):
         """A short name for messages."""
         return type(self).__name__
 
+    @property
+    def composed(self) -> bool:
+        """Whether it is made of several awaits, instead of one that the driver carries out."""
+        return False
+
+    def steps(self) -> Steps[R_co]:
+        """What the driver is to carry out for it, one after another. It must have been taken."""
+        result = yield self
+        return cast("R_co", result)
+
     def take(self) -> None:
         """Mark as handed over. Raises `CodeError` the second time, or where it is not this run's."""
         step = _local.step
@@ -106,7 +120,11 @@ class Awaiting(Generic[R_co]):
             return f"{caller_line()}: {what} was built outside a run; build it where it is awaited"
         return f"{caller_line()}: {what} belongs to another run; build it in the run that awaits it"
 
-    def __await__(self) -> Generator[Awaiting[object], object, R_co]:
+    def __await__(self) -> Generator[Awaiting[Any], Any, R_co]:
         self.take()
         result = yield self
         return cast("R_co", result)
+
+
+Steps = Generator[Awaiting[Any], Any, R_co]
+"""Awaits for the driver: each is sent what came of it, or thrown its error."""

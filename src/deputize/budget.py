@@ -19,13 +19,16 @@ from deputize.window import WINDOWS, Window
 
 Measure = Literal["count", "money", "cost"]
 Scope = Literal["whole", "agent", "automation", "operation"]
+Per = Window | Literal["call", "run"]
+PERS: tuple[Per, ...] = ("call", "run", *WINDOWS)
 NAMES_SHOWN = 5
 _SCOPES: tuple[Scope, ...] = ("agent", "automation", "operation")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `limit` per window, for one agent, automation or operation, or for the whole project.
+    """At most `limit` per call, run or window, for one agent, automation or operation, or for the whole
+    project.
 
     `limit` counts actions (`measure="count"`), minor units of `currency` (`"money"`) or
     micro-dollars (`"cost"`). `operations` are name patterns (`payments.*`) that it concerns. `name` is
@@ -36,7 +39,7 @@ class Budget:
     limit: int
     measure: Measure
     currency: str = ""
-    per: Window = "day"
+    per: Per = "day"
     scope: Scope = "whole"
     of: str = ""
     operations: tuple[str, ...] = ("*",)
@@ -48,7 +51,7 @@ class Budget:
         limit: str,
         *,
         name: str = "",
-        per: Window = "day",
+        per: Per = "day",
         operations: tuple[str, ...] = ("*",),
         scope: Scope = "whole",
         of: str = "",
@@ -57,8 +60,8 @@ class Budget:
 
         Raises `ProjectError` and says what the form is.
         """
-        if per not in WINDOWS:
-            raise ProjectError(f"budget: per={per!r} must be one of {', '.join(WINDOWS)}")
+        if per not in PERS:
+            raise ProjectError(f"budget: per={per!r} must be one of {', '.join(PERS)}")
         measure, amount, currency = _parse_limit(limit)
         whose = "everything" if scope == "whole" else f"{scope} {of}"
         which = "" if operations == ("*",) else f" of {', '.join(operations)}"
@@ -78,7 +81,7 @@ class Budget:
             return contract.effect == "write"
         if self.measure == "money":
             return contract.amount is not None
-        return contract.price_usd_micros != 0
+        return contract.priced
 
     def concerns(self, contract: Contract, agent: str, automation: str) -> bool:
         """Whether an action by this agent and automation counts against this budget."""
@@ -91,12 +94,12 @@ class Budget:
             fnmatchcase(contract.name, pattern) for pattern in self.operations
         )
 
-    def worst_case(self, contract: Contract, money: Money | None) -> int | None:
-        """How much an action may use at most; None where that cannot be told (another currency)."""
+    def worst_case(self, money: Money | None, cost_usd_micros: int | None) -> int | None:
+        """How much an action may use at most; None where that cannot be told (another currency, no price)."""
         if self.measure == "count":
             return 1
         if self.measure == "cost":
-            return contract.price_usd_micros
+            return cost_usd_micros
         if money is None:
             return 0
         return money.minor if money.currency == self.currency and money.minor >= 0 else None
@@ -111,7 +114,7 @@ class Budget:
 
 
 def budget(
-    limit: str, *, per: Window = "day", operations: str | tuple[str, ...] = ("*",), name: str = ""
+    limit: str, *, per: Per = "day", operations: str | tuple[str, ...] = ("*",), name: str = ""
 ) -> Budget:
     """A budget for the agent that it is given to. See `Budget.of_text` for the forms of `limit`."""
     found = Budget.of_text(limit, per=per, operations=_patterns(operations), name=name)

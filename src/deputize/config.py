@@ -15,6 +15,7 @@ from deputize.connectors.settings import ConnectorSettings, read_connectors
 from deputize.errors import ProjectError
 from deputize.headers import header_lines
 from deputize.loopback import is_loopback as is_loopback
+from deputize.models.settings import ModelSettings, read_models
 from deputize.notify.settings import NotifySettings, read_notify
 from deputize.person import Directory, directory_of_settings
 from deputize.suggest import did_you_mean
@@ -24,7 +25,18 @@ PORT_DEFAULT = 8477
 INBOX_FULL_AT = 200
 PERSON_TOKEN = "DEPUTIZE_PERSON_TOKEN"
 """The variable with the token of the person that commands speak for."""
-_TABLES = {"project", "server", "connectors", "budget", "params", "people", "keepers", "notify", "inbox"}
+_TABLES = {
+    "project",
+    "server",
+    "connectors",
+    "models",
+    "budget",
+    "params",
+    "people",
+    "keepers",
+    "notify",
+    "inbox",
+}
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
 
@@ -43,6 +55,7 @@ class Settings:
     port: int
     token: str | None
     connectors: Mapping[str, ConnectorSettings]
+    models: Mapping[str, ModelSettings]
     budgets: tuple[Budget, ...]
     params: Mapping[str, Mapping[str, Any]]
     directory: Directory
@@ -100,6 +113,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         port=_port(server.get("port", PORT_DEFAULT)),
         token=server.get("token"),
         connectors=read_connectors(_table(tables, "connectors", None), FILE),
+        models=read_models(_table(tables, "models", None), FILE),
         budgets=_budgets(budgets, text),
         params=_table(tables, "params", None),
         directory=directory,

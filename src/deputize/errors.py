@@ -19,6 +19,7 @@
         ├── Unavailable       its connection is down, and it was to be told so: nothing was done
         ├── Declined          the service said no, for good
         ├── Expired           nothing came within the time that was given
+        ├── GaveUp            a model could not do what was asked of it; uncaught, it ends the run as given up
         └── Unmet             done, but not what was expected
 
 What the world does is data in the ledger; these are for callers' mistakes and our own bugs.
@@ -113,6 +114,11 @@ class Unavailable(ActionError):
 
 class Declined(ActionError):
     """The service said no, for good; nothing was done."""
+
+
+class GaveUp(ActionError):
+    """A model could not do what was asked of it: its answers did not fit, or its steps or means are used
+    up."""
 
 
 class Expired(ActionError):

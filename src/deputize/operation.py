@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import types
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from deputize import canonical
 from deputize.action import Action
@@ -20,6 +17,7 @@ from deputize.awaiting import caller_line
 from deputize.call import Call
 from deputize.errors import ContractError
 from deputize.money import Money
+from deputize.pricing import Pricing
 from deputize.suggest import did_you_mean
 from deputize.undo import UndoneBy
 from deputize.verification import Intent, Verification
@@ -48,6 +46,7 @@ class Contract:
     is the same as doing it once. `amount` names the argument that is the money moved, `undo` the
     operation that reverses it (or lets go of what it held), `rehearse` whether the service can tell
     beforehand what would come of it, and `before` the operation that reads what it will change.
+    `priced_by` says how the price is reckoned where it depends on the use.
     """
 
     name: str
@@ -74,6 +73,7 @@ class Contract:
     undo_releases: bool = False
     rehearse: bool = False
     before: str = ""
+    priced_by: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -81,9 +81,14 @@ class Contract:
         return canonical.digest(canonical.encode({f.name: getattr(self, f.name) for f in fields(self)}))
 
     @property
+    def priced(self) -> bool:
+        """Whether a use of it costs anything."""
+        return self.price_usd_micros != 0 or self.priced_by != ""
+
+    @property
     def unpriced_read(self) -> bool:
         """A read that costs nothing needs no commit before it is sent."""
-        return self.effect == "read" and self.price_usd_micros == 0
+        return self.effect == "read" and not self.priced
 
 
 class Operation(Generic[P, R_co]):
@@ -99,6 +104,7 @@ class Operation(Generic[P, R_co]):
         undo: UndoneBy | None = None,
         rehearse: Callable[..., Awaitable[Any]] | None = None,
         before: Operation[..., Any] | None = None,
+        pricing: Pricing | None = None,
     ) -> None:
         self.contract = contract
         self.name = contract.name
@@ -107,6 +113,7 @@ class Operation(Generic[P, R_co]):
         self.undo = undo
         self.rehearse = rehearse
         self.before = before
+        self.pricing = pricing
         self.args_model = args_model
         self.result_type = result_type
         self.code = ""
@@ -166,6 +173,15 @@ class Operation(Generic[P, R_co]):
         value = args.get(self.contract.amount) if self.contract.amount else None
         return Money(value["minor"], value["currency"]) if value else None
 
+    def worst_usd_micros(self, args: bytes) -> int | None:
+        """The most that a use with these stored arguments can cost; None where nobody knows."""
+        return self.contract.price_usd_micros if self.pricing is None else self.pricing.worst(args)
+
+    @property
+    def missing_price(self) -> str:
+        """What to add where nobody knows what it costs."""
+        return self.pricing.missing if self.pricing is not None else ""
+
     def args_before(self, args: bytes) -> bytes:
         """The arguments of `before`, from the stored ones of this operation."""
         reading = self.before
@@ -221,93 +237,6 @@ class Operation(Generic[P, R_co]):
         return f"{'.'.join(map(str, loc)) or 'arguments'}: {message}"
 
 
-class Connector:
-    """A connection's operations: the module that makes one is the connector.
-
-    `name` is the first part of every operation's name; `version` that of the service's contract.
-    Where it is and how to log in stand in the project's settings, not here.
-    """
-
-    def __init__(self, name: str, *, version: str) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
-            raise ContractError(f"{caller_line()}: {name!r} is not a connector name: use a-z, 0-9 and _")
-        self.name = name
-        self.version = version
-        self.operations: dict[str, Operation[..., Any]] = {}
-
-    def operation(
-        self,
-        *,
-        effect: Effect,
-        risk: Risk = "low",
-        resource: str | tuple[str, ...] = (),
-        amount: str | None = None,
-        timeout_s: float = 30.0,
-        settle_s: float = 60.0,
-        key_valid: timedelta = timedelta(0),
-        key_margin: timedelta = timedelta(hours=1),
-        attempts_max: int = 5,
-        lookup: Callable[..., Awaitable[Any]] | None = None,
-        lookup_conclusive: bool = False,
-        repeatable: bool = False,
-        price_usd_micros: int = 0,
-        declined: frozenset[int] = DECLINED_STATUSES,
-        not_done: frozenset[int] = NOT_DONE_STATUSES,
-        undo: UndoneBy | None = None,
-        rehearse: Callable[..., Awaitable[Any]] | None = None,
-        before: Operation[..., Any] | None = None,
-    ) -> Callable[[Callable[Concatenate[Call, P], Awaitable[R]]], Operation[P, R]]:
-        """Make a typed function an operation. See `Contract` for the terms.
-
-        The function takes a `Call` and the arguments, and returns the result *as consumed*: a
-        pydantic model of just the fields and values that automations rely on. `rehearse` takes the same
-        and returns the result that the function would, without any effect: its `Call` may only GET.
-        `before` is a read of this connector whose arguments are among this one's.
-        Raises `ContractError` for terms that contradict each other.
-        """
-
-        def decorate(function: Callable[Concatenate[Call, P], Awaitable[R]]) -> Operation[P, R]:
-            short = getattr(function, "__name__", "operation")
-            name = f"{self.name}.{short}"
-            where = caller_line()
-            if name in self.operations:
-                raise ContractError(f"{where}: {name} is defined twice")
-            args_model, result_type, money = _types_of(function, name, where)
-            contract = Contract(
-                name=name,
-                connector=self.name,
-                version=self.version,
-                effect=effect,
-                risk=risk,
-                resources=(resource,) if isinstance(resource, str) else resource,
-                amount=amount or (money[0] if len(money) == 1 and risk == "money" else None),
-                timeout_s=timeout_s,
-                settle_s=settle_s,
-                key_valid_s=key_valid.total_seconds(),
-                key_margin_s=key_margin.total_seconds(),
-                attempts_max=attempts_max,
-                lookup=lookup is not None,
-                lookup_conclusive=lookup_conclusive,
-                repeatable=repeatable,
-                price_usd_micros=price_usd_micros,
-                declined=tuple(sorted(declined)),
-                not_done=tuple(sorted(not_done)),
-                input_schema=canonical.encode(args_model.model_json_schema()).decode(),
-                output_schema=canonical.encode(TypeAdapter(result_type).json_schema()).decode(),
-                undo=undo.operation.name if undo is not None else "",
-                undo_releases=undo is not None and undo.releases,
-                rehearse=rehearse is not None,
-                before=before.name if before is not None else "",
-            )
-            _check(contract, tuple(args_model.model_fields), money, where)
-            _check_before(contract, tuple(args_model.model_fields), before, where)
-            operation = Operation(contract, function, args_model, result_type, lookup, undo, rehearse, before)
-            self.operations[name] = operation
-            return operation
-
-        return decorate
-
-
 def result_fields(result_type: Any) -> tuple[str, ...]:
     """The field names of a result type; empty for a plain value."""
     if isinstance(result_type, type) and issubclass(result_type, BaseModel):
@@ -317,68 +246,3 @@ def result_fields(result_type: Any) -> tuple[str, ...]:
     if typing.get_origin(result_type) in (typing.Union, types.UnionType):
         return tuple(name for part in typing.get_args(result_type) for name in result_fields(part))
     return ()
-
-
-def _types_of(function: Callable[..., Any], name: str, where: str) -> tuple[type[BaseModel], Any, list[str]]:
-    if not inspect.iscoroutinefunction(function):
-        raise ContractError(f"{where}: {name} must be an `async def`")
-    hints = typing.get_type_hints(function, include_extras=True)
-    parameters = list(inspect.signature(function).parameters.values())
-    if not parameters or hints.get(parameters[0].name) is not Call:
-        raise ContractError(f"{where}: the first parameter of {name} must be `call: Call`")
-    if "return" not in hints:
-        raise ContractError(f"{where}: {name} needs a return type: the result as consumed")
-    definitions: dict[str, Any] = {}
-    money: list[str] = []
-    for parameter in parameters[1:]:
-        hint = hints.get(parameter.name)
-        if hint is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ContractError(f"{where}: {name}: parameter {parameter.name!r} needs a name and a type")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        definitions[parameter.name] = (hint, Field(default))
-        if hint is Money:
-            money.append(parameter.name)
-    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-    model = create_model(name.replace(".", "_"), __config__=config, **definitions)
-    return model, hints["return"], money
-
-
-def _check(contract: Contract, names: tuple[str, ...], money: list[str], where: str) -> None:
-    for template in contract.resources:
-        for field in re.findall(r"\{(\w+)[^}]*\}", template):
-            if field not in names:
-                raise ContractError(
-                    f"{where}: {contract.name}: resource {template!r} names {field!r}, "
-                    f"which is no argument{did_you_mean(field, names)}"
-                )
-    if contract.amount is not None and contract.amount not in money:
-        raise ContractError(f"{where}: {contract.name}: amount={contract.amount!r} is no Money argument")
-    if contract.risk == "money" and contract.effect == "write" and contract.amount is None and money:
-        raise ContractError(f"{where}: {contract.name}: say which argument is the money moved: amount=…")
-    if contract.timeout_s <= 0 or contract.settle_s < 0:
-        raise ContractError(f"{where}: {contract.name}: timeout_s must be above 0, settle_s not below")
-    if not 1 <= contract.attempts_max <= 100:
-        raise ContractError(f"{where}: {contract.name}: attempts_max must be 1 to 100")
-    if contract.undo and contract.effect == "read":
-        raise ContractError(f"{where}: {contract.name} only reads; there is nothing to undo")
-    if contract.lookup_conclusive and not contract.lookup:
-        raise ContractError(f"{where}: {contract.name}: lookup_conclusive needs a lookup")
-    if contract.effect == "read" and (contract.rehearse or contract.before):
-        raise ContractError(f"{where}: {contract.name} only reads; there is nothing to rehearse")
-
-
-def _check_before(
-    contract: Contract, names: tuple[str, ...], before: Operation[..., Any] | None, where: str
-) -> None:
-    if before is None:
-        return
-    if before.contract.effect != "read" or before.contract.connector != contract.connector:
-        raise ContractError(
-            f"{where}: {contract.name}: before={before.name}: it must be a read of {contract.connector}"
-        )
-    for name, field in before.args_model.model_fields.items():
-        if field.is_required() and name not in names:
-            raise ContractError(
-                f"{where}: {contract.name}: before={before.name} needs {name!r}, which is no argument of this"
-                f"{did_you_mean(name, names)}"
-            )

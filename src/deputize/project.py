@@ -6,7 +6,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +16,14 @@ from deputize.automation import Automation
 from deputize.budget import wrong_budgets
 from deputize.code import code_digest
 from deputize.config import Settings, read_settings
+from deputize.connector import Connector
 from deputize.errors import DeputizeError, ProjectError
-from deputize.operation import Connector, Operation
+from deputize.models.line import Line, lines_of
+from deputize.operation import Operation
 from deputize.rules import CedarRules, load_rules
 from deputize.sources import Poll, Schedule, Webhook
 from deputize.suggest import did_you_mean
+from deputize.thinking import Means, ModelOf
 
 _ROOMS = ("connectors", "agents", "automations")
 MODULES_MAX = 1_000
@@ -39,6 +42,7 @@ class Project:
     webhooks: Mapping[str, Webhook]
     schedules: Mapping[str, Schedule]
     rules: CedarRules
+    models: Mapping[str, Line]
     modules: tuple[ModuleType, ...]
 
 
@@ -47,9 +51,15 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     settings = read_settings(root.resolve(), environ)
     modules = _import_rooms(settings.root)
     connectors = _named(modules, Connector, lambda c: c.name)
+    models = _models(settings, connectors)
+    connectors |= {name: line.connector for name, line in models.items()}
     automations = _named(modules, Automation, lambda a: a.name)
     agents = _named(modules, Agent, lambda a: a.name) | {a.agent.name: a.agent for a in automations.values()}
     operations = {name: op for c in connectors.values() for name, op in c.operations.items()}
+    means = Means(
+        {n: ModelOf(line.operation, tuple(line.settings.fallback)) for n, line in models.items()}, operations
+    )
+    automations = {name: replace(one, means=means) for name, one in automations.items()}
     codes: dict[str, str] = {}
     for operation in operations.values():
         module = operation.function.__module__
@@ -90,8 +100,16 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         _named(modules, Webhook, lambda w: w.name),
         _named(modules, Schedule, lambda s: s.name),
         rules,
+        models,
         tuple(modules),
     )
+
+
+def _models(settings: Settings, connectors: Mapping[str, Connector]) -> dict[str, Line]:
+    for name in settings.models:
+        if name in connectors:
+            raise ProjectError(f"deputize.toml: [models.{name}]: there is a connector of this name already")
+    return lines_of(settings.models)
 
 
 def _check_ceilings(
@@ -105,6 +123,10 @@ def _check_ceilings(
     may = {name: agent.may for name, agent in agents.items()}
     contracts = {name: operation.contract for name, operation in operations.items()}
     wrong = wrong_budgets(budgets, may, automations, contracts)
+    for agent in agents.values():
+        if agent.model and agent.model not in settings.models:
+            hint = did_you_mean(agent.model, settings.models)
+            wrong.append(f"the agent {agent.name}: there is no model {agent.model!r}{hint}")
     for agent in agents.values():
         for name in sorted((agent.may or frozenset()) - operations.keys()):
             wrong.append(

@@ -20,10 +20,11 @@ from deputize import canonical
 from deputize.awaiting import caller_line
 from deputize.call import Call
 from deputize.clock import iso, minutes, to_datetime
+from deputize.connector import Connector
 from deputize.cron import Missed, check_cron
 from deputize.errors import BadEvent, ProjectError
 from deputize.event import EVENT_BYTES_MAX, EventData, Occurrence
-from deputize.operation import Connector, Operation
+from deputize.operation import Operation
 from deputize.signature import Check, Verifier
 
 D = TypeVar("D", bound=EventData)

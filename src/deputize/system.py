@@ -13,6 +13,7 @@ from typing import Any
 from deputize import canonical
 from deputize.agent import Agent
 from deputize.clock import Clock, SteadyClock, SystemClock
+from deputize.config import Settings
 from deputize.connectors.connections import Connections
 from deputize.connectors.perform import look_up, perform, rehearse
 from deputize.connectors.secret import Secrets
@@ -27,6 +28,7 @@ from deputize.kernel.time import Calendar, LedgerTime
 from deputize.kernel.tokens import Opener
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
+from deputize.models.settings import ModelSettings
 from deputize.notify.channels import Channel, open_channels
 from deputize.notify.links import Links
 from deputize.notify.notifier import Given as Telling
@@ -118,6 +120,8 @@ class System:
         )
         clock.go_on_from(self.store.read(lambda view: view.last_at()))
         self.time = LedgerTime(clock)
+        for line in project.models.values():
+            line.connect(self.secrets, settings.environ)
         for webhook in project.webhooks.values():
             self.secrets.resolve(webhook.verifier.secret)
         self.latencies = {name: Latency() for name in project.connectors}
@@ -139,8 +143,8 @@ class System:
                 operations=project.operations,
                 agents=project.agents,
                 params=lambda name: settings.params.get(name, {}),
-                lane=lambda scope: _lane(scope, clock, settings.connectors, project.agents),
-                circuit=lambda name: (settings.connectors.get(name) or ConnectorSettings()).circuit.terms,
+                lane=lambda scope: _lane(scope, clock, settings, project.agents),
+                circuit=lambda name: _limits(name, settings).circuit.terms,
                 inbox_full_at=settings.inbox_full_at,
                 boundary=boundary,
                 random=Random(seed),
@@ -201,13 +205,15 @@ class System:
         self.store.close()
 
 
-def _lane(
-    scope: str, clock: Clock, connectors: Mapping[str, ConnectorSettings], agents: Mapping[str, Agent]
-) -> Lane:
+def _lane(scope: str, clock: Clock, settings: Settings, agents: Mapping[str, Agent]) -> Lane:
     kind, _, name = scope.partition(":")
     if kind == "agent":
         agent = agents[name]
         return Lane(clock, agent.concurrent_max, agent.per_second_max)
-    settings = connectors.get(name) or ConnectorSettings()
-    in_process = settings.base is None
-    return Lane(clock, 1_000 if in_process else settings.concurrent_max, settings.per_second_max)
+    limits = _limits(name, settings)
+    in_process = isinstance(limits, ConnectorSettings) and limits.base is None
+    return Lane(clock, 1_000 if in_process else limits.concurrent_max, limits.per_second_max)
+
+
+def _limits(connector: str, settings: Settings) -> ConnectorSettings | ModelSettings:
+    return settings.models.get(connector) or settings.connectors.get(connector) or ConnectorSettings()

@@ -11,6 +11,9 @@ Taken = tuple[str, str, str, int]
 TAKING = ("intent", "refused", "declined")
 """The types of entries that change the sum of held and spent, or a fact; settling moves one to the other."""
 
+COST = "cost_usd_micros"
+"""Only receipts that say what was spent of what was held change that sum, too."""
+
 
 def taken(type: str, body: Mapping[str, Any]) -> Iterator[tuple[Taken, int]]:
     """What an entry adds to each. Of what is only under way nothing is told: it is nobody's to keep."""
@@ -18,6 +21,9 @@ def taken(type: str, body: Mapping[str, Any]) -> Iterator[tuple[Taken, int]]:
         if body["round"] > 1:
             yield from _given_back(body["released"], body["released"]["spend"])
         yield from _of(body["holds"], body["counted"], 1)
+    elif type == "receipt" and COST in body:
+        for budget, window, amount in body["holds"]:
+            yield ("use", budget, "", window), min(0, body[COST] - amount)
     elif type in TAKING and body["was"] not in ("new", "asking"):
         yield from _given_back(body, body.get("spend", False))
 

@@ -14,6 +14,7 @@ from deputize.finding import told
 from deputize.ledger import Entry
 from deputize.money import Money
 from deputize.sentence import asked_for, because, for_event, in_words, listed, pairs, quoted, reason_of
+from deputize.taking import COST
 from deputize.telling import RuleText as RuleText
 from deputize.telling import RuleTexts as RuleTexts
 from deputize.telling import Telling as Telling
@@ -195,7 +196,11 @@ def _cost(telling: Telling, own: Sequence[Entry]) -> list[str]:
     last = next((e for e in reversed(own) if e.type in _SPENDS or e.type in _RETURNS), None)
     if last is None or last.body is None or not last.body.get("holds"):
         return []
-    held = [telling.held(key, amount) for key, _, amount in last.body["holds"]]
+    cost = last.body.get(COST)
+    held = [
+        telling.held(key, amount if cost is None else min(amount, cost))
+        for key, _, amount in last.body["holds"]
+    ]
     what = "It used" if last.type in _SPENDS else "It used nothing; given back was"
     return [f"{what} {listed(held)}."]
 

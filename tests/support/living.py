@@ -14,11 +14,11 @@ from deputize import canonical
 from deputize.automation import Automation
 from deputize.awaiting import Step
 from deputize.config import read_settings
+from deputize.connector import Connector
 from deputize.event import Occurrence
 from deputize.kernel.live import LiveRun, Stepped
 from deputize.kernel.result import Record
 from deputize.kernel.stepping import advance
-from deputize.operation import Connector
 from deputize.project import Project
 from deputize.rules import load_rules
 from deputize.system import System

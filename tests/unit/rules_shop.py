@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from deputize.call import Call
+from deputize.connector import Connector
 from deputize.money import Money
-from deputize.operation import Connector, Operation
+from deputize.operation import Operation
 from deputize.rule import Question
 from deputize.rules import CedarRules, rules_from_text
 from deputize.verification import Intent, Verification

@@ -21,10 +21,11 @@ from deputize.call import (
     CallNotDone,
     CallUnknown,
 )
+from deputize.connector import Connector
 from deputize.connectors.http import HttpConnection
 from deputize.connectors.perform import look_up, perform
 from deputize.connectors.secret import Secrets
-from deputize.operation import Connector, Operation
+from deputize.operation import Operation
 from tests.unit.http_raw_server import Seen, http, serving
 
 

@@ -15,8 +15,9 @@ from typing_extensions import TypedDict
 
 from deputize import canonical
 from deputize.call import Call
+from deputize.connector import Connector
 from deputize.money import Money
-from deputize.operation import Connector, Operation
+from deputize.operation import Operation
 from deputize.rules.schema import Context, View, cedar_schema, view_of
 
 

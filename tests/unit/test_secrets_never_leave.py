@@ -15,11 +15,12 @@ import pytest_asyncio
 from pydantic import BaseModel
 
 from deputize.call import Call, CallDrifted, CallFailed
+from deputize.connector import Connector
 from deputize.connectors.connections import Connections
 from deputize.connectors.perform import look_up, perform
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import read_connectors
-from deputize.operation import Connector, Operation
+from deputize.operation import Operation
 from tests.unit.http_raw_server import Seen, Server, serving
 
 TOKEN = 'canary/tok+"en'

@@ -14,11 +14,11 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card",
-    "circuit", "cron", "duration", "event", "finding", "foretold", "headers", "health", "ledger",
-    "loopback", "money", "operation", "person", "question", "rehearsal", "rule", "sentence", "signature",
-    "sources", "standing", "suggest", "taking", "telling", "token", "undo", "verification", "waits", "why",
-    "window",
+    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "circuit",
+    "connector", "cron", "duration", "event", "finding", "foretold", "headers", "health", "ledger",
+    "loopback", "money", "notebook", "operation", "person", "pricing", "question", "rehearsal", "rule",
+    "script", "sentence", "signature", "sources", "standing", "suggest", "taking", "telling", "thinking",
+    "thought", "token", "undo", "verification", "waits", "why", "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "rules": {"errors", "clock", "nouns"},
     "store": {"errors", "clock", "handover", "nouns"},
     "connectors": {"errors", "clock", "nouns"},
+    "models": {"errors", "clock", "nouns", "connectors"},
     "notify": {"errors", "clock", "nouns", "connectors", "store", "store.protocol"},
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "town": {"errors", "clock", "nouns"},
@@ -139,11 +140,11 @@ def test_the_public_names_are_these_and_no_others() -> None:
     assert deputize.__all__ == [
         "Action", "ActionError", "Agent", "Answer", "Automation", "Budget", "Call", "CallDeclined",
         "CallFailed", "CallNotDone", "CallUnknown", "Connector", "Declined", "DeputizeError", "Event",
-        "EventData", "Expired", "Intent", "Money", "Operation", "Outcome", "Polled", "Refused", "RunEnded",
-        "Sent", "Unavailable", "Unmet", "Verification", "agent", "agree", "ask", "attempt", "automation",
-        "budget", "cannot_tell", "continue_with", "days", "disagree", "done", "gave_up", "hmac_sha256",
-        "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send", "sleep",
-        "together", "undone_by", "until", "wait_for", "webhook",
+        "EventData", "Expired", "GaveUp", "Intent", "Money", "Operation", "Outcome", "Polled", "Refused",
+        "RunEnded", "Sent", "Unavailable", "Unmet", "Verification", "agent", "agree", "ask", "attempt",
+        "automation", "budget", "cannot_tell", "continue_with", "days", "disagree", "done", "gave_up",
+        "hmac_sha256", "hours", "minutes", "new_id", "now", "poll", "random", "schedule", "seconds", "send",
+        "sleep", "think", "together", "undone_by", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)
 

@@ -26,23 +26,25 @@ async def list_budgets(system: Here) -> Response:
     used = system.store.read(lambda view: {(row[0], row[1]): row[2:] for row in view.budgets()})
     shown = []
     for budget in force.budgets:
-        since = force.calendar.start(budget.per, now)
-        held, spent = used.get((budget.key, since), (0, 0))
+        per = budget.per
+        since = force.calendar.start(per, now) if per != "call" and per != "run" else None
+        held, spent = used.get((budget.key, since or 0), (0, 0)) if since is not None else (0, 0)
         left = max(0, budget.limit - held - spent)
+        of = "for each" if since is None else f"of {budget.show(budget.limit)} this"
         shown.append(
             {
                 "name": budget.name,
                 "measure": budget.measure,
                 "currency": budget.currency,
                 "per": budget.per,
-                "since": iso(since),
+                "since": iso(since) if since is not None else None,
                 "scope": f"{budget.scope}:{budget.of}" if budget.of else budget.scope,
                 "operations": budget.operations,
                 "limit": budget.limit,
                 "held": held,
                 "spent": spent,
                 "left": left,
-                "said": f"{budget.show(left)} left of {budget.show(budget.limit)} this {budget.per}",
+                "said": f"{budget.show(left)} {'' if since is None else 'left '}{of} {per}",
             }
         )
     return answer(system, {"budgets": shown})
@@ -115,6 +117,7 @@ def _contract(contract: Contract) -> dict[str, Any]:
         "lookup_conclusive": contract.lookup_conclusive,
         "repeatable": contract.repeatable,
         "price_usd_micros": contract.price_usd_micros,
+        "priced_by": contract.priced_by,
         "declined": contract.declined,
         "not_done": contract.not_done,
         "input": canonical.decode(contract.input_schema),

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from deputize.automation import Automation
-from deputize.awaiting import Step
 from deputize.kernel.live import Asks, Ends, LiveRun, Sticks
 from deputize.kernel.result import read_record
 from deputize.kernel.stepping import advance, evict
@@ -110,7 +109,7 @@ def _replay(ledger: OfflineLedger, row: RunRow, automations: Mapping[str, Automa
         row.began_at,
         row.version,
         read_record(entries, data),
-        Step(row.id, row.began_at),
+        automation.step(row.id, row.began_at),
     )
     stepped = advance(run)
     evict(run)

@@ -151,7 +151,7 @@ def ask(
             asdict(demand) | {"rule": rule.id, "title": rule.title}
             for rule, demand in zip(wanted.rules, demands, strict=True)
         ],
-        "price_usd_micros": contract.price_usd_micros,
+        "price_usd_micros": request.worst_usd_micros or 0,
         "undoable": bool(contract.undo),
         "requesters": sorted(request.requesters),
         "binding": binding,

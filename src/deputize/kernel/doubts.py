@@ -222,6 +222,13 @@ class Doubts:
     async def _ask_anew(self, begun: Begun, operation: Operation[..., Any], evidence: str) -> None:
         """A priced read: what it may have cost counts as spent, and it is asked again, so many times."""
         if begun.round >= operation.contract.attempts_max or self._ended(begun):
+            if operation.contract.priced_by:
+                # Nothing in the world says what became of a thought, so no person could.
+                reason = f"no answer in {begun.round} attempts; the last: {evidence}"
+                result = await self._settling.unanswered(begun, reason)
+                if result is not None:
+                    self._deliver(begun.run_no, begun.path, result)
+                return
             await self._card(begun, operation.name, evidence)
             return
         await asyncio.sleep(min(0.1 * 2.0**begun.round, ASK_AGAIN_S_MAX))

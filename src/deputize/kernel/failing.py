@@ -13,10 +13,13 @@ from types import CoroutineType, FrameType
 from typing import Any
 
 from deputize.automation import Outcome
-from deputize.errors import DeputizeError
+from deputize.errors import DeputizeError, GaveUp
 from deputize.kernel.live import ACTIONS_MAX, Ends, LiveRun
 
 CAUSES_MAX = 10
+GIVEN_UP = "gave up"
+"""The label of a run that ends because a model gave up, and nobody caught that."""
+
 MESSAGE_CHARS_MAX = 2_000
 FRAMES_MAX = 200
 
@@ -25,7 +28,9 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 
 
 def failed(run: LiveRun, error: BaseException) -> Ends:
-    """The end of a run by an uncaught failure, outermost cause first."""
+    """The end of a run by an uncaught failure, outermost cause first; given up where a model gave up."""
+    if isinstance(error, GaveUp):
+        return Ends(run, "gave_up", Outcome("gave_up", GIVEN_UP, {"reason": error.reason}))
     causes: list[dict[str, str]] = []
     seen: BaseException | None = error
     told: set[int] = set()

@@ -342,7 +342,8 @@ class Gate:
             return None
         parts.boundary("send.after")
         undo = operation.undo.of(operation, begun.args, stored) if operation.undo is not None else None
-        return self._settling.receipt(run, begun, stored, undo)
+        cost = operation.pricing.spent(stored) if operation.pricing is not None else None
+        return self._settling.receipt(run, begun, stored, undo, cost)
 
     async def _not_done(
         self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, error: CallFailed

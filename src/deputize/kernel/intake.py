@@ -10,7 +10,6 @@ from typing import Any
 from deputize import canonical
 from deputize.agent import PRIORITY
 from deputize.automation import Automation
-from deputize.awaiting import Step
 from deputize.errors import BadEvent, DeputizeError, StoreError
 from deputize.event import OWN_TYPES, EventData, Occurrence
 from deputize.kernel.live import LiveRun
@@ -221,7 +220,7 @@ class Intake:
         began_us: int,
     ) -> LiveRun:
         """A run as it stands in memory before its first step."""
-        step = Step(run_id, began_us)
+        step = automation.step(run_id, began_us)
         params, sender = dict(params), event.sender
         return LiveRun(no, run_id, automation, event, event_seq, params, key, began_us, 1, {}, step, sender)
 

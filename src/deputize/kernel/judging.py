@@ -70,6 +70,11 @@ class Request:
         return self.acting or self.run.automation.agent
 
     @property
+    def worst_usd_micros(self) -> int | None:
+        """The most that it can cost; None where nobody knows."""
+        return self.action.operation.worst_usd_micros(self.action.args)
+
+    @property
     def requesters(self) -> frozenset[str]:
         """Whose request it is; none of them may grant it."""
         agent, sender = self.agent.name, self.run.sender

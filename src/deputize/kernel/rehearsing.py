@@ -14,7 +14,6 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.agent import Agent
 from deputize.automation import Automation
-from deputize.awaiting import Step
 from deputize.errors import BadEvent, CodeError
 from deputize.event import Occurrence
 from deputize.foretold import Came, Foretold, Line, Would
@@ -98,8 +97,8 @@ class Rehearsal:
         return told
 
     def _run(self, run_id: str, event: Occurrence, seq: int, began_us: int, sender: str) -> LiveRun:
-        given, step = self._given, Step(run_id, began_us)
-        automation, params = given.automation, dict(given.params)
+        automation, params = self._given.automation, dict(self._given.params)
+        step = automation.step(run_id, began_us)
         return LiveRun(0, run_id, automation, event, seq, params, None, began_us, 1, {}, step, sender)
 
     def _rehearse(self, run: LiveRun, past: Past | None) -> Steps:

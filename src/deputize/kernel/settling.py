@@ -46,13 +46,21 @@ class Settling:
     # -- known, by the answer: T3, queued and not waited for -------------------------------------------
 
     def receipt(
-        self, run: LiveRun | None, begun: Begun, stored: bytes, undo: Mapping[str, Any] | None = None
+        self,
+        run: LiveRun | None,
+        begun: Begun,
+        stored: bytes,
+        undo: Mapping[str, Any] | None = None,
+        cost_usd_micros: int | None = None,
     ) -> Result:
-        """Done, with an answer that the contract can read, and with what would `undo` it."""
+        """Done, with an answer that the contract can read, with what would `undo` it, and with what it cost
+        where that is less than what was held."""
         body, result = _got(begun.expects, stored, self._parts.time.now_us())
         body["by"] = "answer"
         if undo is not None:
             body["undo"] = undo
+        if cost_usd_micros is not None:
+            body["cost_usd_micros"] = cost_usd_micros
 
         def work(tx: Tx) -> None:
             self._parts.boundary("t3.in")
@@ -155,10 +163,15 @@ class Settling:
         body, result = _failure("refused", reason, self._parts.time.now_us())
         return await self._resolved(begun, "refused", body, result)
 
+    async def unanswered(self, begun: Begun, reason: str) -> Result | None:
+        """A priced read gets no answer: what was held counts as spent. None, and raises, as `absent`."""
+        body, result = _failure("refused", reason, self._parts.time.now_us())
+        return await self._resolved(begun, "refused", body | {"spend": True}, result, "attempts")
+
     async def _resolved(
-        self, begun: Begun, type: EntryType, body: dict[str, Any], result: Result
+        self, begun: Begun, type: EntryType, body: dict[str, Any], result: Result, by: str = "look-up"
     ) -> Result | None:
-        body["by"] = "look-up"
+        body["by"] = by
 
         def work(tx: Tx) -> bool:
             if not self._recording.still(tx, begun, "doubtful"):

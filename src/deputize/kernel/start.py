@@ -358,14 +358,25 @@ def refuse(
 
 
 def holds_of(tx: Books, request: Request, force: InForce, at_us: int) -> tuple[tuple[Hold, ...], str]:
-    """What every budget above the agent must hold at worst, or why one of them cannot."""
-    run, contract = request.run, request.action.operation.contract
+    """What every budget above the agent must hold at worst, or why one of them cannot; what has no known
+    price is not begun at all."""
+    run, operation = request.run, request.action.operation
+    contract, cost = operation.contract, request.worst_usd_micros
+    if cost is None:
+        return (), f"nobody knows what {operation.name} costs: {operation.missing_price}"
     holds: list[Hold] = []
     for budget in force.budgets_for(contract, request.agent.name, run.automation.name):
-        worst = budget.worst_case(contract, request.amount)
+        worst = budget.worst_case(request.amount, cost)
         if worst is None:
             return (), f'the budget "{budget.name}" is in {budget.currency}, and this is {request.amount}'
-        window = force.calendar.start(budget.per, at_us)
+        if budget.per == "call":
+            if worst > budget.limit:
+                return (), (
+                    f'the budget "{budget.name}" allows {budget.show(budget.limit)} per call, '
+                    f"and this may take {budget.show(worst)}"
+                )
+            continue
+        window = run.no if budget.per == "run" else force.calendar.start(budget.per, at_us)
         held, spent = tx.used(budget.key, window)
         if held + spent + worst > budget.limit:
             left = budget.show(max(0, budget.limit - held - spent))

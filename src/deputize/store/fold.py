@@ -13,6 +13,7 @@ from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, ope
 from deputize.store.fold_rates import began_of, intended_of, never_started, was_sent
 from deputize.store.matching import fields_of, match_of
 from deputize.store.rates import Sums
+from deputize.taking import COST
 
 RUNS_ENDED = "runs.ended"
 """Ended runs are tallied beside the states of finished actions."""
@@ -355,7 +356,9 @@ def _let_go(sql: Sql, sums: Sums, run: int, path: str, body: Body, *, spend: boo
     if body["leased"]:
         sql("DELETE FROM lease WHERE run=? AND path=?", (run, path))
     for budget, window, amount in body["holds"]:
-        sums.use(budget, window, -amount, amount if spend else 0)
+        # Of what has a price by its use, holds are of its cost alone; never more is spent than was held.
+        spent = min(amount, body.get(COST, amount))
+        sums.use(budget, window, -amount, spent if spend else 0)
     if not spend:
         for counter, subject, window, weight in body["counted"]:
             sums.count(counter, subject, window, -weight)

@@ -59,7 +59,7 @@ class Busy(Exception):
     """Another process runs a town in this directory."""
 
 
-class _CuttableProtocol(H11Protocol):
+class CuttableProtocol(H11Protocol):
     """HTTP/1.1 as always, but an application can close the connection through its scope's state."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -184,7 +184,7 @@ def _end(server: _Server, task: "asyncio.Task[None]") -> None:
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_CuttableProtocol,
+        http=CuttableProtocol,
         loop="asyncio",
         lifespan="off",
         ws="none",

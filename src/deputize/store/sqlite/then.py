@@ -7,11 +7,12 @@ from bisect import bisect_left
 from contextlib import closing
 
 from deputize import canonical
-from deputize.taking import TAKING, Taken, taken
+from deputize.taking import COST, TAKING, Taken, taken
 
 _SINCE = (
     "SELECT e.seq, e.type, b.body FROM entry e JOIN body b ON b.seq = e.seq"
-    f" WHERE e.seq >= ? AND e.type IN ({','.join('?' * len(TAKING))}) ORDER BY e.seq"
+    f" WHERE e.seq >= ? AND (e.type IN ({','.join('?' * len(TAKING))})"
+    f" OR e.type = 'receipt' AND instr(CAST(b.body AS TEXT), '\"{COST}\"')) ORDER BY e.seq"
 )
 _LAST = "SELECT COALESCE(max(seq), 0) FROM entry"
 _NOW = {

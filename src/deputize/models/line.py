@@ -1,0 +1,114 @@
+"""The line to one model: its operation `NAME.think`, and the one request that a use of it makes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from deputize.call import Call, CallNotDone
+from deputize.connector import Connector
+from deputize.connectors.secret import Secrets
+from deputize.errors import ProjectError
+from deputize.models.price import TokenPricing
+from deputize.models.settings import ModelSettings
+from deputize.operation import Operation
+from deputize.thought import Choice, Message, Thought
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+CHARS_A_TOKEN = 16
+"""A token of text has no more characters than this by far, but for runs of one character."""
+
+
+class Line:
+    """One `[models.NAME]`. `connect` it before it is asked; pydantic-ai is imported with the first question.
+
+    It makes one request a call and repeats none: what is repeated is priced and recorded by the gate.
+    """
+
+    def __init__(self, name: str, settings: ModelSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.connector = Connector(name, version=settings.model)
+        self.operation: Operation[..., Thought] = self.connector.operation(
+            effect="read",
+            risk="low",
+            timeout_s=float(settings.timeout_s),
+            settle_s=0.0,
+            attempts_max=settings.attempts_max,
+            pricing=TokenPricing(name, settings),
+        )(self.think)
+        self._base: str | None = None
+        self._key: str | None = None
+        self._model: Model | None = None
+
+    def connect(self, secrets: Secrets, environ: Any) -> None:
+        """Find its address and its key. Raises `ProjectError` where one of them is named and not there."""
+        try:
+            self._base = self.settings.address(environ)
+            if self.settings.key is not None:
+                self._key = secrets.resolve(self.settings.key).reveal()
+        except (ValueError, ProjectError) as error:
+            raise ProjectError(f"[models.{self.name}]: {error}") from None
+
+    def use(self, model: Model) -> None:
+        """Ask this model of pydantic-ai's instead, as tests do."""
+        self._model = model
+
+    async def think(
+        self,
+        call: Call,
+        messages: list[Message],
+        choices: list[Choice],
+        answer: dict[str, Any] | None,
+    ) -> Thought:
+        """Ask it once. `answer` is the JSON Schema that its answer is to have."""
+        from deputize.models import wire
+
+        try:
+            model = self._model or await self._opened()
+        except Exception as error:  # noqa: BLE001 - a provider's package may say anything of its settings
+            raise CallNotDone(f"the model {self.settings.model} cannot be asked: {error}") from None
+        from pydantic_ai.direct import model_request
+        from pydantic_ai.settings import ModelSettings as Request
+
+        limits = Request(
+            max_tokens=self.settings.output_tokens_max,
+            timeout=float(self.settings.timeout_s),
+            max_retries=0,
+        )
+        if self.settings.temperature is not None:
+            limits["temperature"] = float(self.settings.temperature)
+        try:
+            response = await model_request(
+                model,
+                wire.conversation(messages),
+                model_settings=limits,
+                model_request_parameters=wire.parameters(choices, answer, model, self.settings.structured),
+                instrument=False,
+            )
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is an outcome
+            found = wire.failure_of(error)
+            if isinstance(found, Thought):
+                return found
+            raise found from None
+        return wire.thought_of(response, CHARS_A_TOKEN * self.settings.output_tokens_max)
+
+    async def _opened(self) -> Model:
+        from pydantic_ai.models import infer_model
+        from pydantic_ai.providers import infer_provider_class
+
+        def provider(name: str) -> Any:
+            given = {"base_url": self._base, "api_key": self._key}
+            return infer_provider_class(name)(**{k: v for k, v in given.items() if v is not None})
+
+        self._model = infer_model(self.settings.model, provider_factory=provider)
+        return self._model
+
+
+def lines_of(models: Any) -> dict[str, Line]:
+    """The lines to a project's models, by name."""
+    return {name: Line(name, settings) for name, settings in models.items()}

@@ -1,0 +1,178 @@
+"""Our conversations in pydantic-ai's terms, and its answers and errors in ours. No I/O.
+
+pydantic-ai is imported here and in `line.py` alone, and only once a model is asked: it takes most of a
+second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx2
+from pydantic_ai import exceptions
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    SystemPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.tools import ToolDefinition
+
+from deputize.call import CallBroken, CallDeclined, CallFailed, CallNotDone, CallUnknown
+from deputize.models.settings import Structured
+from deputize.thought import ANSWER, Called, Choice, Message, Thought
+
+NOT_DONE = frozenset({429})
+UNKNOWN = frozenset({408, 409})
+UNREADABLE_CHARS = 2_000
+SEPARATOR = "-"
+"""Stands for the dot in an operation's name, which the names of tools may not have; nor may ours have
+this."""
+
+
+def conversation(messages: Sequence[Message]) -> list[ModelMessage]:
+    """What was said so far, in pydantic-ai's terms."""
+    found: list[ModelMessage] = []
+    names = {call.id: call.name for message in messages for call in message.calls}
+    parts: list[ModelRequestPart] = []
+    for message in messages:
+        if message.role != "model":
+            parts.append(_asked(message, names))
+            continue
+        if parts:
+            found.append(ModelRequest(parts=parts))
+            parts = []
+        said: list[ModelResponsePart] = [TextPart(message.text)] if message.text else []
+        said += [ToolCallPart(_outward(call.name), call.args, call.id) for call in message.calls]
+        found.append(ModelResponse(parts=said))
+    if parts:
+        found.append(ModelRequest(parts=parts))
+    return found
+
+
+def _asked(message: Message, names: Mapping[str, str]) -> ModelRequestPart:
+    if message.role == "system":
+        return SystemPromptPart(message.text)
+    if message.role == "result":
+        return ToolReturnPart(_outward(names.get(message.to, "")), message.text, message.to)
+    return UserPromptPart(message.text)
+
+
+def parameters(
+    choices: Sequence[Choice], answer: Mapping[str, Any] | None, model: Model, structured: Structured | None
+) -> ModelRequestParameters:
+    """What it may call, and the shape of its answer: as a tool beside others, else as the model does it
+    best."""
+    tools = [
+        ToolDefinition(name=_outward(one.name), parameters_json_schema=one.takes, description=one.about)
+        for one in choices
+    ]
+    if answer is None:
+        return ModelRequestParameters(function_tools=tools)
+    schema = dict(answer)
+    mode = structured or model.profile.get("default_structured_output_mode", "tool")
+    if mode == "tool" or tools:
+        tool = ToolDefinition(
+            name=ANSWER,
+            parameters_json_schema=schema,
+            description="Your answer, once you have it.",
+            kind="output",
+        )
+        return ModelRequestParameters(
+            function_tools=tools, output_mode="tool", output_tools=[tool], allow_text_output=False
+        )
+    return ModelRequestParameters(
+        output_mode=mode, output_object=OutputObjectDefinition(schema, name=ANSWER), allow_text_output=True
+    )
+
+
+def thought_of(response: ModelResponse, text_chars_max: int) -> Thought:
+    """What it said. What is longer than it could be is cut, and says so."""
+    text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+    calls = tuple(
+        Called(id=part.tool_call_id, name=_inward(part.tool_name), args=_text_of(part.args))
+        for part in response.parts
+        if isinstance(part, ToolCallPart)
+    )
+    finish = str(response.finish_reason or "stop")
+    if len(text) + sum(len(call.args) for call in calls) > text_chars_max:
+        text, calls, finish = text[:UNREADABLE_CHARS], (), "length"
+    usage = response.usage
+    return Thought(
+        text=text,
+        calls=calls,
+        finish=finish,
+        model=response.model_name or "",
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cache_read_tokens,
+    )
+
+
+def failure_of(error: Exception) -> CallFailed | Thought:
+    """What an error of pydantic-ai's proves; an answer that it cannot read is an answer all the same."""
+    if isinstance(error, exceptions.UnexpectedModelBehavior):
+        return Thought(text=f"{error.message}"[:UNREADABLE_CHARS], finish="unreadable")
+    if isinstance(error, exceptions.UserError):
+        return CallBroken(str(error))
+    if isinstance(error, exceptions.ModelHTTPError):
+        return _of_status(error)
+    if isinstance(error, exceptions.ModelAPIError):
+        if _never_connected(error):
+            return CallNotDone(f"not connected: {error.message}")
+        return CallUnknown(f"no whole answer came: {error.message}")
+    return CallUnknown(f"{type(error).__name__}: {error}")
+
+
+def _of_status(error: exceptions.ModelHTTPError) -> CallFailed:
+    status, said = error.status_code, _said(error)
+    if isinstance(error, exceptions.ModelQuotaExceededError):
+        return CallDeclined(f"the provider says that the account is used up: {said}", status=status)
+    if status in (401, 403):
+        return CallDeclined(f"the provider does not accept the key: {said}", status=status)
+    if status in NOT_DONE:
+        return CallNotDone(f"answered {status}: {said}", status=status, retry_after_s=error.retry_after)
+    if status >= 500 or status in UNKNOWN:
+        return CallUnknown(f"answered {status}: {said}", status=status, retry_after_s=error.retry_after)
+    return CallDeclined(f"answered {status}: {said}", status=status)
+
+
+def _said(error: exceptions.ModelHTTPError) -> str:
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        body = inner.get("message", inner) if isinstance(inner, dict) else inner
+    return str(body)[:UNREADABLE_CHARS]
+
+
+def _never_connected(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            return False
+        if isinstance(seen, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _outward(name: str) -> str:
+    return name.replace(".", SEPARATOR)
+
+
+def _inward(name: str) -> str:
+    return name.replace(SEPARATOR, ".")
+
+
+def _text_of(args: str | Mapping[str, Any] | None) -> str:
+    return args if isinstance(args, str) else json.dumps(dict(args) if args is not None else {})

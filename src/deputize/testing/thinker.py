@@ -1,0 +1,100 @@
+"""A model's server as tests hold it: a real process that speaks the OpenAI protocol and says what it is told.
+
+    with Thinker.start(tmp_path) as thinker:
+        thinker.say({"text": "refund"}, {"status": 429, "retry_after_s": 1})
+
+An answer has `text`, `calls` (`{"name", "args"}`), a `status` with `retry_after_s`, `raw` bytes of a body,
+`cut` (the connection, before the answer), `delay_s`, `finish`, `usage`, `padded` (so many characters more).
+`when` keeps it for a request with that text in it; with `always` it is used again and again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import ProxyHandler, Request, build_opener
+
+from deputize.town.child import Child
+
+READY_S = 20.0
+STOP_S = 5.0
+ASK_S = 30.0
+
+
+class Thinker:
+    """The server, its address and what it was asked. It ends with its context, or with this process."""
+
+    def __init__(self, child: Child, url: str) -> None:
+        self._child = child
+        self._url = url
+        self._opener = build_opener(ProxyHandler({}))
+        self.base = f"{url}/v1"
+        """For `base` in `[models.NAME]`."""
+
+    @classmethod
+    def start(cls, directory: Path) -> Self:
+        """Start one; `directory` takes its log."""
+        child = Child(STOP_S)
+        command = [sys.executable, "-m", "deputize.testing.thinker_child"]
+        with (directory / "thinker.log").open("ab") as log:
+            process = child.start(command, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        late = threading.Timer(READY_S, process.kill)
+        late.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            late.cancel()
+        if not line:
+            child.kill()
+            raise RuntimeError(
+                f"the thinker did not start: {(directory / 'thinker.log').read_text()[-2000:]}"
+            )
+        return cls(child, json.loads(line)["url"])
+
+    def say(self, *answers: Mapping[str, Any]) -> None:
+        """What to answer next, in this order."""
+        self._told({"answers": list(answers)})
+
+    def usually(self, **answer: Any) -> None:
+        """What to answer where nothing else was said."""
+        self._told({"usual": answer})
+
+    def asked(self) -> list[dict[str, Any]]:
+        """The bodies of the requests so far, in order."""
+        return [one["body"] for one in self._telling()["asked"]]
+
+    def keys(self) -> list[str]:
+        """The logins of the requests so far, in order."""
+        return [one["key"] for one in self._telling()["asked"]]
+
+    def open_max(self) -> int:
+        """How many requests were open at one time, at most."""
+        return int(self._telling()["open_max"])
+
+    def stop(self) -> None:
+        """End it."""
+        self._child.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.kill()
+
+    def _told(self, body: Mapping[str, Any]) -> None:
+        request = Request(f"{self._url}/told", json.dumps(body).encode(), method="POST")
+        self._opener.open(request, timeout=ASK_S).close()
+
+    def _telling(self) -> dict[str, Any]:
+        with self._opener.open(f"{self._url}/told", timeout=ASK_S) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
