@@ -27,7 +27,7 @@ class Action(Awaiting[R_co]):
     it. Build one by calling an operation: `payments.refund(charge=…, amount=…)`.
     """
 
-    __slots__ = ("args", "digest", "expects", "operation", "waits", "why")
+    __slots__ = ("args", "digest", "expects", "operation", "origins", "waits", "why")
 
     def __init__(self, operation: Operation[Any, R_co], args: bytes) -> None:
         super().__init__()
@@ -43,6 +43,8 @@ class Action(Awaiting[R_co]):
         self.expects: Mapping[str, Any] = {}
         self.waits = True
         """Whether it waits while its connection is down."""
+        self.origins: tuple[str, ...] | None = None
+        """Where its arguments come from, where that is known exactly; None for all that its run has read."""
 
     def because(self, why: str) -> Action[R_co]:
         """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""

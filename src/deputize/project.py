@@ -85,6 +85,7 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         agents=list(agents),
         automations=list(automations),
         directory=settings.directory,
+        events={a.on.event_type for a in automations.values()},
     )
     polls = _named(modules, Poll, lambda p: p.name)
     for poll in polls.values():

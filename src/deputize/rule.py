@@ -15,6 +15,9 @@ from deputize.window import Window
 
 Decision = Literal["allow", "refuse", "demand"]
 
+PLAN = "plan"
+"""The origin of an argument that a model wrote before it had read anything."""
+
 CONFIRM = "deputize.confirm"
 """The id of what is demanded of an automation that failed too often; no rule of a project has it."""
 
@@ -79,7 +82,9 @@ class FactNeed:
 class Question:
     """What is judged. `args` are canonical; `facts` are the counts *before* this action, by counter.
 
-    `minute_of_day` (0..1439) and `weekday` (Monday is 0) are in the project's time zone.
+    `minute_of_day` (0..1439) and `weekday` (Monday is 0) are in the project's time zone. `origins` are where
+    the arguments may come from: types of events and names of operations, and `plan` for what a model wrote
+    before it had read anything; `untrusted` whether any of it is from outside.
     """
 
     agent: str
@@ -89,6 +94,8 @@ class Question:
     facts: Mapping[str, int]
     minute_of_day: int
     weekday: int
+    origins: tuple[str, ...] = ()
+    untrusted: bool = False
 
 
 @dataclass(frozen=True)

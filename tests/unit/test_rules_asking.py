@@ -159,8 +159,8 @@ def wrong(body: str) -> str:
 
 BOTH = "say both whom to ask next ({}) and how long after ({}), or neither"
 GOES = (
-    " goes with a rule that asks people: ask_above, ask_always, ask_first, two_people_above, rehearse, "
-    "verify_with"
+    " goes with a rule that asks people: ask_above, ask_always, ask_first, ask_if_from, two_people_above, "
+    "rehearse, verify_with"
 )
 SILENCE = ": 'allow' is not what silence can mean; there is 'expire', 'refuse'"
 TIMES = "write a time like '90 minutes', '2 hours' or '3 days', at most 400 days"

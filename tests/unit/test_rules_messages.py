@@ -53,14 +53,15 @@ def test_an_operation_that_is_not_there(operation: str, message: str) -> None:
         ("permit = 1", "permit: only true can be said; leave it out otherwise"),
         (
             "permit = true\nnever = true",
-            "a rule says exactly one of permit, never, never_above, at_most, only_during, not_while, "
-            "ask_above, ask_always, ask_first, two_people_above, rehearse, verify_with; "
+            "a rule says exactly one of permit, never, never_above, never_if_from, at_most, only_during, "
+            "not_while, ask_above, ask_always, ask_first, ask_if_from, two_people_above, rehearse, "
+            "verify_with; "
             "it says permit and never",
         ),
         (
             "agent = 'desk'",
-            "a rule says exactly one of permit, never, never_above, at_most, only_during, not_while, "
-            "ask_above, ask_always, ask_first, two_people_above, rehearse, verify_with; it says nothing",
+            "a rule says exactly one of permit, never, never_above, never_if_from, at_most, only_during, "
+            "not_while, ask_above, ask_always, ask_first, ask_if_from, two_people_above, rehearse, verify_with; it says nothing",
         ),
         ("never = true\nagent = 'a'\nagents = ['b']", "give agent or agents, not both"),
         ("never = true\nautomation = 'a'\nautomations = ['b']", "give automation or automations, not both"),

@@ -169,6 +169,8 @@ def test_the_schema_takes_what_the_contract_lets_through(function: Any) -> None:
         "facts": {"a-rule": 1},
         "time": {"minute_of_day": 0, "weekday": 0},
         "automation": "x",
+        "origins": ["mail.get"],
+        "untrusted": True,
     }
     request = {
         "principal": 'Agent::"a"',

@@ -157,6 +157,8 @@ def ask(
         "binding": binding,
         "due": due,
         "again": asked is not None,
+        **({"origins": request.origins} if request.origins else {}),
+        **({"untrusted": True} if request.untrusted else {}),
         **({"findings": [one.body() for one in wanted.findings]} if wanted.findings else {}),
         **({"marks": wanted.marks} if wanted.marks else {}),
     }

@@ -298,6 +298,7 @@ class Doubts:
             changers=changers,
             inquiring=inquiring,
             acting=by if inquiring else None,
+            origins=tuple(intent.body.get("origins", ())),
         )
         force, ledger_id = self._parts.force, self._parts.store.ledger_id
         again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend, person=person)

@@ -81,7 +81,16 @@ class Gate:
         args = canonical.decode(action.args)
         known = run.record.get(path)
         asking = known is not None and known.state == "asking"
-        request = Request(run, path, action, args, operation.amount(args), asking=asking, changers=changers)
+        request = Request(
+            run,
+            path,
+            action,
+            args,
+            operation.amount(args),
+            asking=asking,
+            changers=changers,
+            origins=run.origins_of(action),
+        )
         # A read that is counted, or that may wait for people, starts like a write: in the transaction.
         rules = self.parts.force.rules
         alone = not rules.needs(operation.name) and not rules.demands(operation.name)
@@ -95,7 +104,15 @@ class Gate:
         amount = action.operation.amount(args)
         tries = about.attempts_max
         request = Request(
-            about.run, path, action, args, amount, inquiring=True, attempts_max=tries, acting=by
+            about.run,
+            path,
+            action,
+            args,
+            amount,
+            inquiring=True,
+            attempts_max=tries,
+            acting=by,
+            origins=about.origins,
         )
         alone = not self.parts.force.rules.needs(action.operation.name)
         read = action.operation.contract.unpriced_read and alone

@@ -15,7 +15,7 @@ from deputize.kernel.time import Calendar
 from deputize.money import Money
 from deputize.operation import Contract, Operation
 from deputize.person import Directory
-from deputize.rule import Question, RuleSet, Verdict
+from deputize.rule import PLAN, Question, RuleSet, Verdict
 from deputize.store.protocol import Count
 
 
@@ -63,6 +63,13 @@ class Request:
     attempts_max: int = 0
     """Of what only reads: how often it is tried; 0 is as often as its contract says."""
     acting: Agent | None = None
+    origins: tuple[str, ...] = ()
+    """Where its arguments may come from; see `deputize.rule.Question`."""
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether any of that is from outside."""
+        return any(one != PLAN for one in self.origins)
 
     @property
     def agent(self) -> Agent:
@@ -124,6 +131,14 @@ def verdict_of(
             counted.append((need.counter, subject, window, need.weight(request.args)))
     minute, weekday = force.calendar.time_of_day(at_us)
     question = Question(
-        agent, run.automation.name, action.operation.name, request.args, facts, minute, weekday
+        agent,
+        run.automation.name,
+        action.operation.name,
+        request.args,
+        facts,
+        minute,
+        weekday,
+        request.origins,
+        request.untrusted,
     )
     return rules.judge(question), tuple(counted), facts

@@ -8,18 +8,25 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
+from deputize.action import Action
 from deputize.agent import PRIORITY
 from deputize.automation import Automation, Outcome
 from deputize.awaiting import Awaiting, Step
 from deputize.event import Occurrence
 from deputize.finding import CHILD
 from deputize.kernel.result import Record, Result
+from deputize.sources import SCHEDULES
 
 ACTIONS_MAX = 1_000
 """What one run may await, each part of a `together` counted; more goes on by `continue_with`."""
 
 
 UNSETTLED = frozenset({"open", "doubtful", "drifted"})
+
+
+def read_of(event: Occurrence) -> set[str]:
+    """What a run has read when it begins: its event, unless that is only the tick of a schedule."""
+    return set() if event.source.startswith(SCHEDULES) else {event.type}
 
 
 @dataclass(slots=True)
@@ -80,6 +87,8 @@ class LiveRun:
     """The commit of its event, while that is on its way."""
     stands_in: bool = False
     """Not in memory: only to judge and to write by, as the ledger has it."""
+    read: set[str] = field(default_factory=set)
+    """What its code has seen so far: the types of events, and the names of operations that answered."""
     discarded: bool = False
     """Appends failed, or it was evicted: what is still under way for it is not delivered."""
 
@@ -96,6 +105,10 @@ class LiveRun:
     def in_doubt(self) -> bool:
         """Whether something of what it awaits is, or of an inquiry about that."""
         return not self.pending(self.leaves).isdisjoint(UNSETTLED)
+
+    def origins_of(self, action: Action[Any]) -> tuple[str, ...]:
+        """Where the arguments of an action may come from: what it says itself, else all that was read."""
+        return action.origins if action.origins is not None else tuple(sorted(self.read))
 
     @property
     def priority(self) -> int:

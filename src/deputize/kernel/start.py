@@ -317,6 +317,8 @@ def intent_body(
         "leases": begun.leases,
         "holds": begun.holds,
         "counted": begun.counted,
+        **({"origins": request.origins} if request.origins else {}),
+        **({"untrusted": True} if request.untrusted else {}),
         **({"under_way": begun.under_way} if begun.under_way else {}),
     }
 

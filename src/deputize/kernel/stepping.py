@@ -208,7 +208,7 @@ def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
     while True:
         instead: Action[Any] = Action(action.operation, changed.args)
         instead.why, instead.expects, instead.where = action.why, action.expects, action.where
-        instead.waits, instead.awaited = action.waits, True
+        instead.waits, instead.awaited, instead.origins = action.waits, True, action.origins
         leaf.path, leaf.awaiting = changed.path, instead
         leaf.changers = (*leaf.changers, changed.person)
         known = run.record.get(changed.path)
@@ -240,6 +240,10 @@ def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
         if result is None:
             raise AssertionError(f"run {run.id}: {leaf.path} was delivered without a result")
         run.step.now_us = max(run.step.now_us, result.at_us)
+        if result.kind in ("value", "unmet") and isinstance(leaf.awaiting, Action):
+            run.read.add(leaf.awaiting.operation.name)
+        elif result.kind == "value" and isinstance(leaf.awaiting, WaitFor):
+            run.read.add(leaf.awaiting.kind.event_type)
         got = _python(run, leaf, result)
         if isinstance(got, ActionError) and leaf.raises:
             first = first or got

@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from deputize import canonical
 from deputize.money import Money
 from deputize.person import Directory
-from deputize.rule import FactNeed, RuleLine
+from deputize.rule import PLAN, FactNeed, RuleLine
 from deputize.rules.demands import annotations_of
 from deputize.rules.forms import AtMost, Form, NotWhile, OnlyDuring, Problem
 from deputize.rules.schema import Kind, Shape, View
@@ -32,6 +33,8 @@ class LoadedRule:
     need: FactNeed | None = None
     automations: tuple[str, ...] = ()
     """Those that it holds for; empty for all."""
+    origins: tuple[str, ...] = ()
+    """The patterns of origins that it looks for."""
 
 
 class Unfit(Exception):
@@ -50,6 +53,7 @@ class Known:
     agents: Collection[str] | None = None
     automations: Collection[str] | None = None
     directory: Directory | None = None
+    events: Collection[str] | None = None
 
 
 def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule | list[Problem]:
@@ -62,6 +66,7 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     when = [_collect(messages, _when, name, values, views) for name, values in form.when.items()]
     body = _collect(messages, _body, form, views)
     others = _collect(messages, _others, form, views, known.views) or []
+    _collect(messages, _check_origins, form.origins, known)
     if messages:
         return [Problem(file, line, message) for message in messages]
     effect: Literal["permit", "forbid"] = "permit" if form.permit else "forbid"
@@ -69,7 +74,9 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     need = _need(form, views) if form.not_while is None else _under_way(form.not_while, others)
     cedar = _policy(rule, need, names, form.agent_names, [*_who(form), *when, *([body] if body else [])])
     who = tuple(form.automation_names)
-    return LoadedRule(rule, cedar, sentence(form, names), file, line, frozenset(names), need, who)
+    return LoadedRule(
+        rule, cedar, sentence(form, names), file, line, frozenset(names), need, who, tuple(form.origins)
+    )
 
 
 def _tier(form: Form) -> str:
@@ -211,6 +218,8 @@ def _body(form: Form, views: list[View]) -> str:
         return _over(form.counter, form.counting, views, first=form.ask_first is not None)
     if form.not_while is not None:
         return f"context.facts[{quote(counter_of(form.not_while))}] > 0"
+    if form.origins:
+        return f"context.origins.containsAny([{', '.join(map(quote, form.origins))}])"
     return _outside(form.only_during) if form.only_during is not None else ""
 
 
@@ -218,6 +227,21 @@ def counter_of(form: NotWhile) -> str:
     """What the actions under way that a rule looks at are counted under."""
     by = f" with the same {form.same}" if form.same else ""
     return f"{', '.join(sorted(set(form.operation)))} under way{by}"
+
+
+def _check_origins(patterns: list[str], known: Known) -> None:
+    """Each is the name, or a pattern, of an operation or of a type of event. Raises `Unfit`."""
+    if known.events is None:
+        return
+    names = {*known.views, *known.events, PLAN}
+    wrong = [one for one in patterns if not any(fnmatchcase(name, one) for name in names)]
+    if wrong:
+        raise Unfit(
+            *(
+                f"{one!r} is no operation and no type of event that comes in{did_you_mean(one, names)}"
+                for one in wrong
+            )
+        )
 
 
 def _others(form: Form, views: list[View], known: Mapping[str, View]) -> list[str]:

@@ -22,10 +22,10 @@ from deputize.rules.demands import made_demand
 from deputize.suggest import did_you_mean
 from deputize.window import WINDOWS, Window
 
-ASKING = ("ask_above", "ask_always", "ask_first", "two_people_above")
+ASKING = ("ask_above", "ask_always", "ask_first", "ask_if_from", "two_people_above")
 INQUIRING = ("rehearse", "verify_with")
 DEMANDING = (*ASKING, *INQUIRING)
-KINDS = ("permit", "never", "never_above", "at_most", "only_during", "not_while", *DEMANDING)
+KINDS = ("permit", "never", "never_above", "never_if_from", "at_most", "only_during", "not_while", *DEMANDING)
 WHOM = ("ask", "within", "then_ask", "then_after", "otherwise")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WHOLE_MAX = 2**53
@@ -180,12 +180,14 @@ class Form(_Strict):
     permit: Yes | None = None
     never: Yes | None = None
     never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
+    never_if_from: Names | None = None
     at_most: AtMost | None = None
     only_during: OnlyDuring | None = None
     not_while: NotWhile | None = None
     ask_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     ask_always: Yes | None = None
     ask_first: Annotated[AskFirst, BeforeValidator(_first)] | None = None
+    ask_if_from: Names | None = None
     two_people_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     rehearse: Yes | None = None
     verify_with: Text | None = None
@@ -243,6 +245,11 @@ class Form(_Strict):
     def limits(self) -> dict[str, Money | int] | None:
         """The amounts above which it speaks."""
         return self.never_above or self.ask_above or self.two_people_above or self.above
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of arguments of which it speaks, as patterns."""
+        return self.never_if_from or self.ask_if_from or []
 
     @property
     def counting(self) -> AtMost | None:

@@ -50,12 +50,13 @@ def load_rules(
     agents: Collection[str] | None = None,
     automations: Collection[str] | None = None,
     directory: Directory | None = None,
+    events: Collection[str] | None = None,
 ) -> CedarRules:
     """The rules of a project's folder: `*.toml` forms and `*.cedar` files.
 
-    `agents` and `automations` are the names that rules may use, `directory` the people whom they may
-    ask; None leaves them unchecked. Raises one `RuleError` for everything that is wrong, a line each:
-    `rules/refunds.toml:12: …`.
+    `agents` and `automations` are the names that rules may use, `directory` the people whom they may ask,
+    `events` the types of events that come in; None leaves them unchecked. Raises one `RuleError` for
+    everything that is wrong, a line each: `rules/refunds.toml:12: …`.
     """
     problems: list[Problem] = []
     texts: dict[str, str] = {}
@@ -74,7 +75,7 @@ def load_rules(
             texts[file] = text
         else:
             problems.append(Problem(file, *text))
-    return _build(texts, Known(_views(operations), agents, automations, directory), problems)
+    return _build(texts, Known(_views(operations), agents, automations, directory, events), problems)
 
 
 def rules_from_text(
@@ -84,9 +85,10 @@ def rules_from_text(
     agents: Collection[str] | None = None,
     automations: Collection[str] | None = None,
     directory: Directory | None = None,
+    events: Collection[str] | None = None,
 ) -> CedarRules:
     """As `load_rules`, from texts by file name (ending in `.toml` or `.cedar`)."""
-    return _build(texts, Known(_views(operations), agents, automations, directory), [])
+    return _build(texts, Known(_views(operations), agents, automations, directory, events), [])
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,10 @@ class CedarRules:
         self._rules = tuple(rules)
         self._views = dict(views)
         counters = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
-        contexts = {name: Context(view, counters[name]) for name, view in views.items()}
+        patterns = {name: _origins(rules, name) for name in views}
+        contexts = {
+            name: Context(view, counters[name], origins=patterns[name]) for name, view in views.items()
+        }
         schema = cedar_schema(contexts)
         self._schema = cedarpy.Schema.from_json_str(schema)
         self._source = "\n\n".join([*(rule.cedar for rule in rules), f"// Schema: {schema}\n"])
@@ -274,6 +279,11 @@ def _broken(*errors: str) -> Verdict:
 
 def _place(key: str) -> int:
     return int(key.removeprefix("rule"))
+
+
+def _origins(rules: Sequence[LoadedRule], operation: str) -> tuple[str, ...]:
+    """The patterns of origins that rules of an operation look for."""
+    return tuple(sorted({one for rule in rules if operation in rule.operations for one in rule.origins}))
 
 
 def _needs(rules: Sequence[LoadedRule], operation: str) -> tuple[FactNeed, ...]:

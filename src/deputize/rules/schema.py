@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -134,6 +135,9 @@ class Context:
     facts: tuple[str, ...] | None
     time: tuple[str, ...] | None = TIMES
     automation: bool = True
+    origins: tuple[str, ...] | None = ()
+    """The patterns of origins that rules name; None where no rule looks at origins."""
+    untrusted: bool = True
 
     def only(self, reads: Reads) -> Context:
         """The part that is read."""
@@ -143,7 +147,14 @@ class Context:
 
         args = self.args.only(reads) if self.args is not None and reads.group("args") else None
         time = parts("time", self.time)
-        return Context(args, parts("facts", self.facts), time, self.automation and reads.group("automation"))
+        return Context(
+            args,
+            parts("facts", self.facts),
+            time,
+            self.automation and reads.group("automation"),
+            self.origins if reads.group("origins") else None,
+            self.untrusted and reads.group("untrusted"),
+        )
 
     def cedar(self) -> dict[str, Any]:
         """This context in Cedar's JSON schema."""
@@ -153,6 +164,10 @@ class Context:
         for group, names in (("facts", self.facts), ("time", self.time)):
             if names is not None:
                 context[group] = _record({name: {"type": "Long"} for name in names})
+        if self.origins is not None:
+            context["origins"] = {"type": "Set", "element": {"type": "String"}}
+        if self.untrusted:
+            context["untrusted"] = {"type": "Boolean"}
         return _record(context)
 
     def put(self, question: Question) -> dict[str, Any]:
@@ -166,6 +181,12 @@ class Context:
         if self.time is not None:
             time = {"minute_of_day": question.minute_of_day, "weekday": question.weekday}
             context["time"] = {name: time[name] for name in self.time}
+        if self.origins is not None:
+            # A pattern stands for whatever it matches: also what nobody knew when the rules were loaded.
+            matched = {p for p in self.origins for one in question.origins if fnmatchcase(one, p)}
+            context["origins"] = sorted({*question.origins, *matched})
+        if self.untrusted:
+            context["untrusted"] = question.untrusted
         return context
 
 

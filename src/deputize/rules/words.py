@@ -27,6 +27,8 @@ def _said(form: Form) -> str:
         return "never with " + " or ".join(
             f"{name} above {limit}" for name, limit in form.never_above.items()
         )
+    if form.never_if_from is not None:
+        return f"never once it has read {' or '.join(form.never_if_from)}"
     if form.demand is not None and form.demand.tier != "approval":
         return f"{_inquired(form)}; where that does not agree, asks {_whom(form.demand)}"
     if form.demand is not None:
@@ -45,6 +47,8 @@ def _asked(form: Form) -> str:
         return f"the first {form.ask_first.times} times{by} asks"
     if form.limits is not None:
         return " or ".join(f"{name} above {limit}" for name, limit in form.limits.items()) + " asks"
+    if form.ask_if_from is not None:
+        return f"once it has read {' or '.join(form.ask_if_from)}, asks"
     return "always asks"
 
 

@@ -98,7 +98,10 @@ class _Judging:
                 if not need.under_way:
                     counts.append((counted, need.weight(args)))
         minute, weekday = calendar.time_of_day(at)
-        question = Question(agent, run.automation, operation, args, facts, minute, weekday)
+        origins, untrusted = tuple(body.get("origins", ())), body.get("untrusted", False)
+        question = Question(
+            agent, run.automation, operation, args, facts, minute, weekday, origins, untrusted
+        )
         if entry.type == "intent":
             self._standing[run.no, body["path"]] = counts
             for counted, weight in counts:

@@ -10,7 +10,7 @@ def test_an_80_euro_refund_asks(rules):
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ import pytest
 from deputize import canonical
 from deputize.kernel.asking import can_be_met
 from deputize.project import Project, load_project
-from deputize.rule import Question
+from deputize.rule import PLAN, Question
 from deputize.suggest import did_you_mean
 from deputize.testing.town import town_project
 
@@ -57,11 +57,13 @@ class ProjectRules:
         counts: Mapping[str, int] | None = None,
         minute_of_day: int = NOON,
         weekday: int = 0,
+        origins: Sequence[str] = (),
     ) -> Judged:
         """Judge an action of an agent, with these arguments.
 
         `counts` are those that rules have counted before it, by the title or id of the rule (0 where nothing
-        is said); Monday is weekday 0.
+        is said); Monday is weekday 0. `origins` are where the arguments come from: types of events, and names
+        of operations.
 
         Raises `ValueError` for an operation that is not there, `ContractError` for arguments that do not fit.
         """
@@ -70,7 +72,10 @@ class ProjectRules:
             raise ValueError(f"there is no operation {operation!r}{did_you_mean(operation, known)}")
         args = canonical.decode(known[operation].canonical_args(arguments))
         facts = self._facts(operation, counts or {})
-        asked = Question(agent, automation, operation, args, facts, minute_of_day, weekday)
+        untrusted = any(one != PLAN for one in origins)
+        asked = Question(
+            agent, automation, operation, args, facts, minute_of_day, weekday, tuple(origins), untrusted
+        )
         verdict = self._project.rules.judge(asked)
         titles = tuple(rule.title for rule in verdict.rules)
         if verdict.decision == "demand" and can_be_met(verdict):
