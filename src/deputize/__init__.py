@@ -14,6 +14,9 @@ from deputize.errors import ActionError, Declined, DeputizeError, Expired, GaveU
 from deputize.event import Event, EventData
 from deputize.money import Money
 from deputize.operation import Operation
+from deputize.plans.carrying import PlanEnd, PlanStopped
+from deputize.plans.plan import Plan
+from deputize.plans.planning import plan, pursue
 from deputize.question import ask
 from deputize.signature import hmac_sha256
 from deputize.sources import Polled, poll, schedule, webhook
@@ -47,6 +50,9 @@ __all__ = [
     "Money",
     "Operation",
     "Outcome",
+    "Plan",
+    "PlanEnd",
+    "PlanStopped",
     "Polled",
     "Refused",
     "RunEnded",
@@ -71,7 +77,9 @@ __all__ = [
     "minutes",
     "new_id",
     "now",
+    "plan",
     "poll",
+    "pursue",
     "random",
     "schedule",
     "seconds",

@@ -14,7 +14,7 @@ from deputize import canonical
 from deputize.agent import Agent
 from deputize.awaiting import Step, caller_line
 from deputize.errors import CodeError, ProjectError
-from deputize.event import Event, EventData
+from deputize.event import SCHEDULES, Event, EventData, Occurrence
 from deputize.suggest import did_you_mean
 from deputize.thinking import Means
 
@@ -91,9 +91,13 @@ class Automation:
     failures_max: float = FAILURES_MAX
     means: Means = field(default_factory=Means)
 
-    def step(self, run_id: str, now_us: int) -> Step:
-        """What the code of a run of it may ask for without awaiting."""
-        return Step(run_id, now_us, self.agent, self.means)
+    def step(self, run_id: str, now_us: int, event: Occurrence) -> Step:
+        """What the code of a run of it may ask for without awaiting. It has read its event, unless that is
+        only the tick of a schedule."""
+        step = Step(run_id, now_us, self, event)
+        if not event.source.startswith(SCHEDULES):
+            step.read.add(event.type)
+        return step
 
     def params(self, changed: Mapping[str, Any]) -> BaseModel:
         """The parameters with people's changes. Raises `ProjectError`, naming the parameter."""

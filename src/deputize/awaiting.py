@@ -21,15 +21,27 @@ R_co = TypeVar("R_co", covariant=True)
 class Step:
     """The automation that the current thread is driving: what its code may ask for without awaiting."""
 
-    __slots__ = ("_random", "agent", "built", "means", "now_us", "run_id", "serial", "violation")
+    __slots__ = (
+        "_random",
+        "automation",
+        "built",
+        "event",
+        "now_us",
+        "read",
+        "run_id",
+        "serial",
+        "violation",
+    )
 
-    def __init__(self, run_id: str, now_us: int, agent: Any = None, means: Any = None) -> None:
+    def __init__(self, run_id: str, now_us: int, automation: Any = None, event: Any = None) -> None:
         self.run_id = run_id
         self.now_us = now_us
-        self.agent = agent
-        """Who acts: a `deputize.agent.Agent`."""
-        self.means = means
-        """What there is to work with: a `deputize.thinking.Means`."""
+        self.automation = automation
+        """Whose run it is: a `deputize.automation.Automation`."""
+        self.event = event
+        """What it answers: a `deputize.event.Occurrence`."""
+        self.read: set[str] = set()
+        """What its code has seen so far: the types of events, and the names of operations that answered."""
         self.serial = 0
         self.built: list[Awaiting[object]] = []
         self.violation: CodeError | None = None

@@ -55,11 +55,8 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     connectors |= {name: line.connector for name, line in models.items()}
     automations = _named(modules, Automation, lambda a: a.name)
     agents = _named(modules, Agent, lambda a: a.name) | {a.agent.name: a.agent for a in automations.values()}
+    agents = {name: _may_think(one, settings) for name, one in agents.items()}
     operations = {name: op for c in connectors.values() for name, op in c.operations.items()}
-    means = Means(
-        {n: ModelOf(line.operation, tuple(line.settings.fallback)) for n, line in models.items()}, operations
-    )
-    automations = {name: replace(one, means=means) for name, one in automations.items()}
     codes: dict[str, str] = {}
     for operation in operations.values():
         module = operation.function.__module__
@@ -87,6 +84,14 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         directory=settings.directory,
         events={a.on.event_type for a in automations.values()},
     )
+    means = Means(
+        {n: ModelOf(line.operation, tuple(line.settings.fallback)) for n, line in models.items()},
+        operations,
+        rules.permits,
+    )
+    automations = {
+        name: replace(one, means=means, agent=agents[one.agent.name]) for name, one in automations.items()
+    }
     polls = _named(modules, Poll, lambda p: p.name)
     for poll in polls.values():
         if poll.connector not in connectors:
@@ -104,6 +109,14 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         models,
         tuple(modules),
     )
+
+
+def _may_think(agent: Agent, settings: Settings) -> Agent:
+    """An agent may ask the model that it was given, and those in its place, whatever else it may."""
+    if agent.may is None or agent.model not in settings.models:
+        return agent
+    names = (agent.model, *settings.models[agent.model].fallback)
+    return replace(agent, may=agent.may | {f"{name}.think" for name in names})
 
 
 def _models(settings: Settings, connectors: Mapping[str, Connector]) -> dict[str, Line]:

@@ -23,7 +23,7 @@ from deputize.clock import iso, minutes, to_datetime
 from deputize.connector import Connector
 from deputize.cron import Missed, check_cron
 from deputize.errors import BadEvent, ProjectError
-from deputize.event import EVENT_BYTES_MAX, EventData, Occurrence
+from deputize.event import EVENT_BYTES_MAX, SCHEDULES, EventData, Occurrence
 from deputize.operation import Operation
 from deputize.signature import Check, Verifier
 
@@ -33,7 +33,6 @@ EVENTS_MAX = 1_000
 POLL_TIMEOUT_S = 30.0
 EVERY = minutes(1)
 EVERY_MIN = timedelta(seconds=1)
-SCHEDULES = "/schedules/"
 
 Overlap = Literal["skip", "queue", "both"]
 

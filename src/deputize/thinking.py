@@ -6,7 +6,7 @@ asked again, so many times. What it is asked and what it said is in the record, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
@@ -43,6 +43,8 @@ class Means:
 
     models: Mapping[str, ModelOf] = field(default_factory=dict)
     operations: Mapping[str, Operation[..., Any]] = field(default_factory=dict)
+    permits: Callable[[str, str, str], bool] = lambda agent, automation, operation: True
+    """Whether rules permit an operation to an agent in an automation, in principle."""
 
 
 class Misfit(Exception):
@@ -72,7 +74,7 @@ def think(
     def begin() -> Steps[Any]:
         step = running("think", where)
         why = about or "a model is asked"
-        return (yield from _until_it_fits(names_of(step, model, where), step, messages, answer, why))
+        return (yield from until_it_fits(names_of(step, model, where), step, messages, answer, why))
 
     return Script("think", begin)
 
@@ -143,15 +145,15 @@ def problems(error: ValidationError) -> str:
 def running(what: str, where: str) -> Step:
     """The run that is being driven. Raises `CodeError` where none is."""
     step = current_step()
-    if step is None or not isinstance(step.means, Means):
+    if step is None or step.automation is None:
         raise CodeError(f"{where}: {what}() is for automations, which answer an event")
     return step
 
 
 def names_of(step: Step, model: str, where: str) -> tuple[str, ...]:
     """The models to ask, in order. Raises `CodeError` where there is none of that name."""
-    models = step.means.models
-    name = model or step.agent.model or (next(iter(models)) if len(models) == 1 else "")
+    models = step.automation.means.models
+    name = model or step.automation.agent.model or (next(iter(models)) if len(models) == 1 else "")
     if name not in models:
         add = "add [models.NAME] to deputize.toml"
         if name:
@@ -174,7 +176,7 @@ def asked(
     """
     left = tuple(names)
     while True:
-        operation = step.means.models[left[0]].operation
+        operation = step.automation.means.models[left[0]].operation
         try:
             action = operation(messages=list(messages), choices=list(choices), answer=answer)
         except ContractError as error:
@@ -187,9 +189,10 @@ def asked(
             raise got
 
 
-def _until_it_fits(
+def until_it_fits(
     names: Sequence[str], step: Step, messages: Sequence[Message], answer: AnswerOf[T], why: str
 ) -> Steps[T]:
+    """Ask the first of these models until its answer fits, so many times, and then the next."""
     left, reason = tuple(names), ""
     while left:
         asking = list(messages)

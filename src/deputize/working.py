@@ -79,9 +79,10 @@ def work(agent: str, given: Any, returns: Any, about: str) -> Awaiting[Any]:
 
     def begin() -> Steps[Any]:
         step = running("work", where)
-        if step.agent.name != agent:
-            raise CodeError(f"{where}: this run acts as {step.agent.name}; {agent} works in runs of its own")
-        if step.agent.may is None:
+        if step.automation.agent.name != agent:
+            other = step.automation.agent.name
+            raise CodeError(f"{where}: this run acts as {other}; {agent} works in runs of its own")
+        if step.automation.agent.may is None:
             raise CodeError(f"{where}: agent({agent!r}, may=[…]) says what its model may call")
         why = about or f"{agent} decides what to do next"
         return (yield from _Work(step, names_of(step, "", where), shown, answer, why).steps())
@@ -99,10 +100,10 @@ class _Work:
         self._models = models
         self._answer = answer
         self._why = why
-        agent, operations = step.agent, step.means.operations
-        thinks = {one.operation.name for one in step.means.models.values()}
+        agent, means = step.automation.agent, step.automation.means
+        thinks = {one.operation.name for one in means.models.values()}
         self._operations: Mapping[str, Operation[..., Any]] = {
-            name: operations[name] for name in sorted(agent.may - thinks) if name in operations
+            name: means.operations[name] for name in sorted(agent.may - thinks) if name in means.operations
         }
         goal = f"{agent.goal}\n\n" if agent.goal else ""
         self._notebook = Notebook(
@@ -118,7 +119,7 @@ class _Work:
         """The loop."""
         schema = self._answer.schema or TEXT
         misfits, left = 0, self._models
-        for _ in range(self._step.agent.steps_max):
+        for _ in range(self._step.automation.agent.steps_max):
             thought, left = yield from asked(
                 left, self._step, self._notebook.messages(), self._choices, schema, self._why
             )
@@ -133,10 +134,10 @@ class _Work:
                 if misfits == MISFITS_MAX:
                     raise self._end(f"{MISFITS_MAX} thoughts in a row came to nothing: {misfit}") from None
                 self._told(thought, str(misfit))
-        raise self._end(f"its {self._step.agent.steps_max} steps are used up")
+        raise self._end(f"its {self._step.automation.agent.steps_max} steps are used up")
 
     def _end(self, reason: str) -> GaveUp:
-        return GaveUp(self._step.agent.name, self._step.run_id, reason)
+        return GaveUp(self._step.automation.agent.name, self._step.run_id, reason)
 
     def _answered(self, thought: Thought) -> tuple[Any] | None:
         """The answer, if there is one; raises `GaveUp` where the model does."""

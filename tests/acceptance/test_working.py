@@ -29,7 +29,7 @@ async def works(event: Event[Word]) -> Outcome:
 """
 AGENTS = (
     'worker = agent("worker", model="small", goal="You keep the desk tidy.", steps_max=12,'
-    ' may=["desk.read", "desk.write", "desk.put", "desk.pay", "small.think"])'
+    ' may=["desk.read", "desk.write", "desk.put", "desk.pay"])'
 )
 
 

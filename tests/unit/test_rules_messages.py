@@ -61,7 +61,8 @@ def test_an_operation_that_is_not_there(operation: str, message: str) -> None:
         (
             "agent = 'desk'",
             "a rule says exactly one of permit, never, never_above, never_if_from, at_most, only_during, "
-            "not_while, ask_above, ask_always, ask_first, ask_if_from, two_people_above, rehearse, verify_with; it says nothing",
+            "not_while, ask_above, ask_always, ask_first, ask_if_from, two_people_above, rehearse, "
+            "verify_with; it says nothing",
         ),
         ("never = true\nagent = 'a'\nagents = ['b']", "give agent or agents, not both"),
         ("never = true\nautomation = 'a'\nautomations = ['b']", "give automation or automations, not both"),

@@ -109,7 +109,7 @@ def _replay(ledger: OfflineLedger, row: RunRow, automations: Mapping[str, Automa
         row.began_at,
         row.version,
         read_record(entries, data),
-        automation.step(row.id, row.began_at),
+        automation.step(row.id, row.began_at, event.occurrence),
     )
     stepped = advance(run)
     evict(run)

@@ -283,18 +283,15 @@ class Doubts:
             return None
         action: Action[Any] = Action(operation, begun.args).because(intent.body["why"])
         action.expects = begun.expects
-        args = canonical.decode(begun.args)
         changers = changers_of(tx, begun.run_no, begun.path)
-        inquiring, amount = is_child(begun.path), operation.amount(args)
+        inquiring = is_child(begun.path)
         name = intent.body["agent"]
         # An agent that is not there any more may do nothing.
         by = self._parts.agents.get(name) or Agent(name, may=frozenset())
-        request = Request(
+        request = Request.of(
             run,
             begun.path,
             action,
-            args,
-            amount,
             changers=changers,
             inquiring=inquiring,
             acting=by if inquiring else None,

@@ -105,15 +105,7 @@ class Foresight:
     ) -> Line:
         action = cast("Action[Any]", leaf.awaiting)
         operation, args = action.operation, canonical.decode(action.args)
-        request = Request(
-            run,
-            leaf.path,
-            action,
-            args,
-            operation.amount(args),
-            changers=tuple(leaf.changers),
-            origins=run.origins_of(action),
-        )
+        request = Request.of(run, leaf.path, action, changers=tuple(leaf.changers))
         earlier = _earlier(past, recalled, request) if past is not None else None
         if recalled is not None:
             when = When(recalled.at_us, recalled.seq, earlier is not None)

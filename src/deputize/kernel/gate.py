@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from deputize import canonical
 from deputize.action import Action
 from deputize.agent import Agent
 from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, CallNotDone, CallUnknown
@@ -77,20 +76,9 @@ class Gate:
         people, it is in doubt, it drifted, or the run is to be taken out of memory.
 
         `changers` are those who changed its arguments."""
-        operation = action.operation
-        args = canonical.decode(action.args)
-        known = run.record.get(path)
+        operation, known = action.operation, run.record.get(path)
         asking = known is not None and known.state == "asking"
-        request = Request(
-            run,
-            path,
-            action,
-            args,
-            operation.amount(args),
-            asking=asking,
-            changers=changers,
-            origins=run.origins_of(action),
-        )
+        request = Request.of(run, path, action, asking=asking, changers=changers)
         # A read that is counted, or that may wait for people, starts like a write: in the transaction.
         rules = self.parts.force.rules
         alone = not rules.needs(operation.name) and not rules.demands(operation.name)
@@ -100,19 +88,9 @@ class Gate:
 
     async def _inquire(self, about: Request, path: str, action: Action[Any], by: Agent) -> Result | None:
         """An action of an inquiry about another: it goes this same way, but waits for nobody."""
-        args = canonical.decode(action.args)
-        amount = action.operation.amount(args)
-        tries = about.attempts_max
-        request = Request(
-            about.run,
-            path,
-            action,
-            args,
-            amount,
-            inquiring=True,
-            attempts_max=tries,
-            acting=by,
-            origins=about.origins,
+        tries, origins = about.attempts_max, about.origins
+        request = Request.of(
+            about.run, path, action, inquiring=True, attempts_max=tries, acting=by, origins=origins
         )
         alone = not self.parts.force.rules.needs(action.operation.name)
         read = action.operation.contract.unpriced_read and alone

@@ -12,7 +12,7 @@ from deputize.agent import PRIORITY
 from deputize.automation import Automation
 from deputize.errors import BadEvent, DeputizeError, StoreError
 from deputize.event import OWN_TYPES, EventData, Occurrence
-from deputize.kernel.live import LiveRun, read_of
+from deputize.kernel.live import LiveRun
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.result import Result
 from deputize.kernel.waiting import wake
@@ -206,7 +206,7 @@ class Intake:
         event = kept.occurrence
         run = self.live_run(no, row.id, automation, event, row.event, {}, row.key, row.began_at)
         run.sender, run.stands_in = sender_of(tx.entries(no, limit=1)), True
-        run.read |= {one.operation for one in tx.actions(no) if one.state in ("settled", "drifted")}
+        run.step.read |= {one.operation for one in tx.actions(no) if one.state in ("settled", "drifted")}
         return run
 
     def live_run(
@@ -221,11 +221,9 @@ class Intake:
         began_us: int,
     ) -> LiveRun:
         """A run as it stands in memory before its first step."""
-        step = automation.step(run_id, began_us)
+        step = automation.step(run_id, began_us, event)
         params, sender = dict(params), event.sender
-        run = LiveRun(no, run_id, automation, event, event_seq, params, key, began_us, 1, {}, step, sender)
-        run.read = read_of(event)
-        return run
+        return LiveRun(no, run_id, automation, event, event_seq, params, key, began_us, 1, {}, step, sender)
 
     def _run_id(self, automation: Automation, source: str, id: str) -> str:
         return canonical.name(self._store.ledger_id, automation.name, source, id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deputize import canonical
 from deputize.action import Action
 from deputize.agent import Agent
 from deputize.budget import Budget
@@ -65,6 +66,13 @@ class Request:
     acting: Agent | None = None
     origins: tuple[str, ...] = ()
     """Where its arguments may come from; see `deputize.rule.Question`."""
+
+    @classmethod
+    def of(cls, run: LiveRun, path: str, action: Action[Any], **more: Any) -> Request:
+        """What is asked for at a place in a run."""
+        args = canonical.decode(action.args)
+        given = {"origins": run.origins_of(action)} | more
+        return cls(run, path, action, args, action.operation.amount(args), **given)
 
     @property
     def untrusted(self) -> bool:

@@ -15,18 +15,12 @@ from deputize.awaiting import Awaiting, Step
 from deputize.event import Occurrence
 from deputize.finding import CHILD
 from deputize.kernel.result import Record, Result
-from deputize.sources import SCHEDULES
 
 ACTIONS_MAX = 1_000
 """What one run may await, each part of a `together` counted; more goes on by `continue_with`."""
 
 
 UNSETTLED = frozenset({"open", "doubtful", "drifted"})
-
-
-def read_of(event: Occurrence) -> set[str]:
-    """What a run has read when it begins: its event, unless that is only the tick of a schedule."""
-    return set() if event.source.startswith(SCHEDULES) else {event.type}
 
 
 @dataclass(slots=True)
@@ -87,8 +81,6 @@ class LiveRun:
     """The commit of its event, while that is on its way."""
     stands_in: bool = False
     """Not in memory: only to judge and to write by, as the ledger has it."""
-    read: set[str] = field(default_factory=set)
-    """What its code has seen so far: the types of events, and the names of operations that answered."""
     discarded: bool = False
     """Appends failed, or it was evicted: what is still under way for it is not delivered."""
 
@@ -108,7 +100,7 @@ class LiveRun:
 
     def origins_of(self, action: Action[Any]) -> tuple[str, ...]:
         """Where the arguments of an action may come from: what it says itself, else all that was read."""
-        return action.origins if action.origins is not None else tuple(sorted(self.read))
+        return action.origins if action.origins is not None else tuple(sorted(self.step.read))
 
     @property
     def priority(self) -> int:

@@ -22,7 +22,7 @@ from deputize.kernel.failing import failed
 from deputize.kernel.fitting import sent_by, unfit_of
 from deputize.kernel.foreseeing import Foresight
 from deputize.kernel.judging import InForce
-from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped, read_of
+from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped
 from deputize.kernel.overlay import Overlay
 from deputize.kernel.ports import Foreseer, Then
 from deputize.kernel.recalling import Past, Recalled
@@ -98,10 +98,8 @@ class Rehearsal:
 
     def _run(self, run_id: str, event: Occurrence, seq: int, began_us: int, sender: str) -> LiveRun:
         automation, params = self._given.automation, dict(self._given.params)
-        step = automation.step(run_id, began_us)
-        run = LiveRun(0, run_id, automation, event, seq, params, None, began_us, 1, {}, step, sender)
-        run.read = read_of(event)
-        return run
+        step = automation.step(run_id, began_us, event)
+        return LiveRun(0, run_id, automation, event, seq, params, None, began_us, 1, {}, step, sender)
 
     def _rehearse(self, run: LiveRun, past: Past | None) -> Steps:
         lines: list[Line] = []

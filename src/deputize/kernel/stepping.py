@@ -241,9 +241,9 @@ def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
             raise AssertionError(f"run {run.id}: {leaf.path} was delivered without a result")
         run.step.now_us = max(run.step.now_us, result.at_us)
         if result.kind in ("value", "unmet") and isinstance(leaf.awaiting, Action):
-            run.read.add(leaf.awaiting.operation.name)
+            run.step.read.add(leaf.awaiting.operation.name)
         elif result.kind == "value" and isinstance(leaf.awaiting, WaitFor):
-            run.read.add(leaf.awaiting.kind.event_type)
+            run.step.read.add(leaf.awaiting.kind.event_type)
         got = _python(run, leaf, result)
         if isinstance(got, ActionError) and leaf.raises:
             first = first or got

@@ -35,6 +35,8 @@ class LoadedRule:
     """Those that it holds for; empty for all."""
     origins: tuple[str, ...] = ()
     """The patterns of origins that it looks for."""
+    agents: tuple[str, ...] = ()
+    """Those that it holds for; empty for all."""
 
 
 class Unfit(Exception):
@@ -75,7 +77,16 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     cedar = _policy(rule, need, names, form.agent_names, [*_who(form), *when, *([body] if body else [])])
     who = tuple(form.automation_names)
     return LoadedRule(
-        rule, cedar, sentence(form, names), file, line, frozenset(names), need, who, tuple(form.origins)
+        rule,
+        cedar,
+        sentence(form, names),
+        file,
+        line,
+        frozenset(names),
+        need,
+        who,
+        tuple(form.origins),
+        tuple(form.agent_names),
     )
 
 

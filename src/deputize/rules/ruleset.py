@@ -172,6 +172,16 @@ class CedarRules:
         found = self._slices.get(operation)
         return found is not None and found.calm is not None
 
+    def permits(self, agent: str, automation: str, operation: str) -> bool:
+        """Whether any rule permits this in principle, whatever its conditions say of a single action."""
+        return any(
+            one.rule.effect == "permit"
+            and operation in one.operations
+            and (not one.agents or agent in one.agents)
+            and (not one.automations or automation in one.automations)
+            for one in self._rules
+        )
+
     @property
     def inquires(self) -> bool:
         """Whether any rule wants something to be found out before an action starts."""

@@ -124,6 +124,14 @@ def view_of(operation: Operation[..., Any]) -> View:
     )
 
 
+def shape_of(schema: Mapping[str, Any]) -> Shape:
+    """What Cedar can see of the values of a JSON Schema of an object; of any other, nothing."""
+    if "properties" not in schema:
+        return Shape("record", exact=False)
+    attributes, unseen = _attributes(dict(schema), dict(schema.get("$defs", {})), 0)
+    return _record_shape(attributes, unseen)
+
+
 @dataclass(frozen=True)
 class Context:
     """What is put to Cedar about one operation: all that there is, or what its rules read of it.

@@ -41,7 +41,7 @@ def _replay(ledger: LedgerEvidence, run: RunRow, automation: Automation) -> obje
     event = ledger.events[run.event]
     params = dict((entries[0].body or {}).get("params", {}))
     data = {seq: occurrence.data for seq, occurrence in ledger.events.items()}
-    step = automation.step(run.id, run.began_at)
+    step = automation.step(run.id, run.began_at, event)
     live = LiveRun(run.no, run.id, automation, event, run.event, params, run.key, run.began_at, 1, {}, step)
     live.record = read_record(entries, data)
     stepped = advance(live)

@@ -1,0 +1,76 @@
+"""When a step of a plan is done: a Cedar expression, typed by what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import cedarpy
+
+from deputize import canonical
+from deputize.rules.cedar_files import parse_policy
+from deputize.rules.schema import Shape, shape_of
+
+_NOBODY = cedarpy.Entities.from_json_str("[]")
+_REQUEST = {
+    "principal": {"type": "Agent", "id": "plan"},
+    "action": {"type": "Action", "id": "step"},
+    "resource": {"type": "Connection", "id": "plan"},
+}
+
+
+class BadCondition(ValueError):
+    """It is no Cedar expression, or looks at what is not there."""
+
+
+class Condition:
+    """One `when`, over `context.event` and `context.step.ID`; the JSON Schemas say what they are.
+
+    One of the steps that are `perhaps` left out is there only where `context.step has ID`. Raises
+    `BadCondition`.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        event: Mapping[str, Any],
+        steps: Mapping[str, Mapping[str, Any]],
+        perhaps: Collection[str] = (),
+    ) -> None:
+        policy = f"permit (principal, action, resource) when {{ {text} }};"
+        try:
+            conditions = parse_policy(policy).get("conditions", [])
+        except ValueError as error:
+            raise BadCondition(f"when: {error}") from None
+        if len(conditions) != 1:
+            raise BadCondition("when: write one Cedar expression, with no policy round it")
+        self._event = shape_of(event)
+        self._steps = {name: shape_of(schema) for name, schema in steps.items()}
+        self._schema = cedarpy.Schema.from_json_str(_schema(self._event, self._steps, perhaps))
+        wrong = cedarpy.validate_policies(policy, self._schema).errors
+        if wrong:
+            raise BadCondition(f"when: {wrong[0].error}")
+        self._policies = cedarpy.PolicySet.from_str(policy)
+
+    def holds(self, event: Any, steps: Mapping[str, Any]) -> bool:
+        """Whether it holds for what is known. Raises `BadCondition` where that cannot be told."""
+        seen = {name: shape.take(steps[name]) for name, shape in self._steps.items() if name in steps}
+        context = canonical.encode({"event": self._event.take(event), "step": seen}).decode()
+        result = cedarpy.is_authorized(_REQUEST | {"context": context}, self._policies, _NOBODY, self._schema)
+        if result.diagnostics.errors:
+            raise BadCondition(f"when: {result.diagnostics.errors[0]}")
+        return bool(result.allowed)
+
+
+def _schema(event: Shape, steps: Mapping[str, Shape], perhaps: Collection[str]) -> str:
+    """Cedar's schema of the one question that is put."""
+    known = {name: shape.cedar() | {"required": name not in perhaps} for name, shape in steps.items()}
+    context = {"event": event.cedar(), "step": {"type": "Record", "attributes": known}}
+    applies = {
+        "principalTypes": ["Agent"],
+        "resourceTypes": ["Connection"],
+        "context": {"type": "Record", "attributes": context},
+    }
+    types: dict[str, Any] = {"Agent": {}, "Connection": {}}
+    actions = {"step": {"appliesTo": applies}}
+    return canonical.encode({"": {"entityTypes": types, "actions": actions}}).decode()
