@@ -14,7 +14,6 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.awaiting import Steps
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp
-from deputize.event import Occurrence
 from deputize.operation import Operation
 from deputize.plans.conditions import BadCondition, Condition
 from deputize.plans.plan import END, Plan, PlanStep
@@ -53,14 +52,15 @@ class Carrying:
     plan: Plan
     conditions: Mapping[str, Condition]
     operations: Mapping[str, Operation[..., Any]]
-    event: Occurrence
+    event_type: str
+    event: Mapping[str, Any]
     run_id: str
     origins: tuple[str, ...]
     """Where its literals come from: what its writer had read."""
 
     def steps(self) -> Steps[PlanEnd]:
         """The script. Raises `PlanStopped`."""
-        event = canonical.decode(self.event.data)
+        event = self.event
         answers: dict[str, Any] = {}
         for step in self.plan.steps:
             scope = {"event": event, "step": answers}
@@ -112,10 +112,10 @@ class Carrying:
 
     def _origin(self, reference: Reference, step: PlanStep) -> str:
         if reference.root == "event":
-            return self.event.type
+            return self.event_type
         if reference.root == "each":
             inner = reference_of(step.each)
-            return self._origin(inner, step) if inner is not None else self.event.type
+            return self._origin(inner, step) if inner is not None else self.event_type
         return next(one.operation for one in self.plan.steps if one.id == reference.path[0])
 
     def _stopped(

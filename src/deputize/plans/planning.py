@@ -57,8 +57,18 @@ class Planned:
         return Script("carry_out", lambda: self._steps(running("carry_out", where)))
 
     def _steps(self, step: Step) -> Steps[PlanEnd]:
-        operations = step.automation.means.operations
-        carrying = Carrying(self.plan, self.conditions, operations, step.event, step.run_id, self.origins)
+        automation = step.automation
+        # With its defaults, as its schema says that it is.
+        event = step.event.data_as(automation.on).model_dump(mode="json")
+        carrying = Carrying(
+            self.plan,
+            self.conditions,
+            automation.means.operations,
+            step.event.type,
+            event,
+            step.run_id,
+            self.origins,
+        )
         return (yield from carrying.steps())
 
 
