@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from deputize.connector import Connector
 from deputize.errors import DeputizeError, ProjectError
 from deputize.models.line import Line, lines_of
 from deputize.operation import Operation
+from deputize.plans.files import ReadPlan, read_plans
 from deputize.rules import CedarRules, load_rules
 from deputize.sources import Poll, Schedule, Webhook
 from deputize.suggest import did_you_mean
@@ -57,6 +59,11 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     agents = _named(modules, Agent, lambda a: a.name) | {a.agent.name: a.agent for a in automations.values()}
     agents = {name: _may_think(one, settings) for name, one in agents.items()}
     operations = {name: op for c in connectors.values() for name, op in c.operations.items()}
+    plans = read_plans(settings.root, agents, operations)
+    for read in plans:
+        if read.automation.name in automations:
+            raise ProjectError(f"{read.automation.where}: there is an automation of this name already")
+        automations[read.automation.name] = read.automation
     codes: dict[str, str] = {}
     for operation in operations.values():
         module = operation.function.__module__
@@ -84,6 +91,7 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         directory=settings.directory,
         events={a.on.event_type for a in automations.values()},
     )
+    _check_plans(plans, rules)
     means = Means(
         {n: ModelOf(line.operation, tuple(line.settings.fallback)) for n, line in models.items()},
         operations,
@@ -109,6 +117,16 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         models,
         tuple(modules),
     )
+
+
+def _check_plans(plans: Iterable[ReadPlan], rules: CedarRules) -> None:
+    """Raises `ProjectError` with all that is wrong with them."""
+    wrong = []
+    for read in plans:
+        agent, automation = read.automation.agent.name, read.automation.name
+        wrong += read.problems(partial(rules.permits, agent, automation))
+    if wrong:
+        raise ProjectError("\n".join(wrong))
 
 
 def _may_think(agent: Agent, settings: Settings) -> Agent:

@@ -45,7 +45,8 @@ class Condition:
         if len(conditions) != 1:
             raise BadCondition("when: write one Cedar expression, with no policy round it")
         self._event = shape_of(event)
-        self._steps = {name: shape_of(schema) for name, schema in steps.items()}
+        # Of what is no record, and of a list of answers, it can see nothing.
+        self._steps = {n: shape_of(schema) for n, schema in steps.items() if "properties" in schema}
         self._schema = cedarpy.Schema.from_json_str(_schema(self._event, self._steps, perhaps))
         wrong = cedarpy.validate_policies(policy, self._schema).errors
         if wrong:
