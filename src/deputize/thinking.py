@@ -23,6 +23,8 @@ from deputize.thought import ANSWER, Called, Choice, Message, Thought
 
 T = TypeVar("T")
 
+_ANY = TypeAdapter[Any](Any)
+
 ASKS_MAX = 3
 PROBLEMS_SHOWN = 3
 SAID_AGAIN_CHARS = 4_000
@@ -148,6 +150,16 @@ def running(what: str, where: str) -> Step:
     if step is None or step.automation is None:
         raise CodeError(f"{where}: {what}() is for automations, which answer an event")
     return step
+
+
+def shown_of(given: Any, word: str, where: str) -> str:
+    """What a model is given, as text. Raises `CodeError` where it is neither text nor data."""
+    if isinstance(given, str):
+        return given
+    try:
+        return canonical.encode(_ANY.dump_python(given, mode="json")).decode()
+    except (ValueError, TypeError) as error:
+        raise CodeError(f"{where}: {word}() takes text or data, and got what has no JSON: {error}") from None
 
 
 def names_of(step: Step, model: str, where: str) -> tuple[str, ...]:

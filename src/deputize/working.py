@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
-
 from deputize import canonical
 from deputize.action import Action, Attempt, attempt, together
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
@@ -23,7 +21,7 @@ from deputize.notebook import Notebook
 from deputize.operation import Operation
 from deputize.script import Script
 from deputize.suggest import did_you_mean
-from deputize.thinking import AnswerOf, Misfit, asked, names_of, refuse_unfinished, running
+from deputize.thinking import AnswerOf, Misfit, asked, names_of, refuse_unfinished, running, shown_of
 from deputize.thought import ANSWER, Called, Choice, Message, Thought
 
 GIVE_UP = "give_up"
@@ -72,10 +70,7 @@ _BUILT_IN = (
 def work(agent: str, given: Any, returns: Any, about: str) -> Awaiting[Any]:
     """See `deputize.agent.Agent.work`."""
     where, answer = caller_line(), AnswerOf.of(returns)
-    try:
-        shown = given if isinstance(given, str) else canonical.encode(_plain(given)).decode()
-    except (ValueError, TypeError) as error:
-        raise CodeError(f"{where}: work() takes text or data, and got what has no JSON: {error}") from None
+    shown = shown_of(given, "work", where)
 
     def begin() -> Steps[Any]:
         step = running("work", where)
@@ -250,11 +245,3 @@ def _told_of(action: Any, got: Any) -> tuple[str, str]:
         word = type(got).__name__.lower()
         return f"{what}: {word}", f"Not done ({word}): {got.reason}"
     return f"{what}: done", operation.encode_result(got).decode()
-
-
-def _plain(given: Any) -> Any:
-    return (
-        given.model_dump(mode="json")
-        if isinstance(given, BaseModel)
-        else TypeAdapter(Any).dump_python(given, mode="json")
-    )

@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 
 from deputize.project import load_project
+from deputize.testing.thinker import Thinker
+from tests.support.running import running
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FILE_NAME = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
-KNOWN = {"python", "toml", "sh", "console", "text", ""}
+FILE_NAME = re.compile(r"# ([\w./-]+\.(?:py|toml|yaml))\n")
+KNOWN = {"python", "toml", "yaml", "sh", "console", "text", ""}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -32,7 +34,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 def write_files(page: Path, root: Path) -> list[str]:
     """Write every block that names its file; the names, in order."""
     names = []
-    for body in blocks(page, "python", "toml"):
+    for body in blocks(page, "python", "toml", "yaml"):
         match = FILE_NAME.match(body)
         assert match, f"{page.name}: a code block starts with a comment that names its file: {body[:60]!r}"
         path = root / match[1]
@@ -103,6 +105,37 @@ def test_the_pages_on_connectors_automations_and_rules_make_one_project_that_loa
     assert len(project.rules.explain()) == 9
     assert set(project.settings.directory.people) == {"maya", "kim"}
     assert project.settings.connectors["payments"].concurrent_max == 10
+
+
+async def test_the_page_on_thinking_makes_a_project_that_thinks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "desk"
+    write_files(ROOT / "docs" / "thinking.md", root)
+    call = {"name": "notes-write", "args": {"page": "a", "text": "b"}}
+    arguments = {"page": "plans", "text": "$event.text"}
+    planned = {"goal": "g", "end": "planned", "steps": [{"id": "s", "operation": "notes.write"}]}
+    planned["steps"][0]["arguments"] = arguments  # type: ignore[index]
+    with Thinker.start(tmp_path) as thinker:
+        monkeypatch.setenv("MODEL_URL", thinker.base)
+        thinker.say(
+            {"text": '{"kind": "thanks"}'},
+            {"text": '{"kind": "wish"}'},
+            {"calls": [call]},
+            {"calls": [{"name": "answer", "args": {"text": "a"}}]},
+            {"text": '{"kind": "other"}'},
+            {"calls": [{"name": "answer", "args": planned}]},
+        )
+        async with running(root) as world:
+            for text, label in (("thank you", "noted"), ("please", "seen to"), ("hm", "planned")):
+                run = await world.send(type="desk.message", text=text)
+                assert await world.label(run) == f"done({label})"
+            arrived: dict[str, object] = {"name": "Ada", "languages": ["en", "fr"]}
+            run = await world.send(type="desk.arrived", **arrived)
+            assert await world.label(run) == "done(welcomed)"
+            run = await world.send(type="desk.arrived", wish="tea", **arrived)
+            card = await world.card()
+            assert card.body["why"] == "Welcome whoever arrives"
 
 
 def test_the_page_on_testing_tests_the_example(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from deputize.plans.checking import World, check
 from deputize.plans.conditions import Condition
 from deputize.plans.plan import Plan
 from deputize.script import Script
-from deputize.thinking import AnswerOf, Misfit, names_of, running, until_it_fits
+from deputize.thinking import AnswerOf, Misfit, names_of, running, shown_of, until_it_fits
 from deputize.thought import Message, Thought
 
 REPLANS_MAX = 2
@@ -108,7 +108,7 @@ def pursue(
                 if not left:
                     raise
                 known = {
-                    "given": given,
+                    "given": shown_of(given, "pursue", where) if given is not None else None,
                     "stopped": stopped.reason,
                     "done": dict(stopped.end.answers),
                     "note": "what is done is done: plan only what is left",
@@ -124,7 +124,7 @@ def _planning(
     step = running("plan", where)
     world = world_of(step, may, where)
     origins = tuple(sorted(step.read))
-    shown = canonical.encode(given).decode() if given is not None else "nothing"
+    shown = shown_of(given, "plan", where) if given is not None else "nothing"
     messages = [
         Message(role="system", text=f"{_RULES}\n\n{_described(world)}"),
         Message(role="user", text=f"{goal}\n<given>\n{shown}\n</given>"),
