@@ -27,7 +27,7 @@ class Action(Awaiting[R_co]):
     it. Build one by calling an operation: `payments.refund(charge=…, amount=…)`.
     """
 
-    __slots__ = ("args", "digest", "expects", "operation", "origins", "waits", "why")
+    __slots__ = ("args", "cause", "digest", "expects", "operation", "origins", "waits", "why")
 
     def __init__(self, operation: Operation[Any, R_co], args: bytes) -> None:
         super().__init__()
@@ -43,6 +43,8 @@ class Action(Awaiting[R_co]):
         self.expects: Mapping[str, Any] = {}
         self.waits = True
         """Whether it waits while its connection is down."""
+        self.cause = ""
+        """The path of the thought that called for it, if one did."""
         self.origins: tuple[str, ...] | None = None
         """Where its arguments come from, where that is known exactly; None for all that its run has read."""
 
@@ -92,7 +94,7 @@ class Attempt(Awaiting[R_co]):
     def of(cls, taken: Awaiting[Any]) -> Self:
         """The same for what was taken already."""
         made = cls.__new__(cls)
-        made.where, made.awaited, made._step = taken.where, True, taken._step
+        made.where, made.awaited, made._step, made.path = taken.where, True, taken._step, ""
         made.inner = taken
         return made
 
@@ -145,7 +147,7 @@ class Together(Awaiting[tuple[Any, ...]]):
     def of(cls, taken: Sequence[Awaiting[Any]]) -> Self:
         """The same for what was taken already, however many there are."""
         made = cls.__new__(cls)
-        made.where, made.awaited, made._step = taken[0].where, True, taken[0]._step
+        made.where, made.awaited, made._step, made.path = taken[0].where, True, taken[0]._step, ""
         made.inners = tuple(taken)
         return made
 

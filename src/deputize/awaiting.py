@@ -87,11 +87,13 @@ def caller_line() -> str:
 class Awaiting(Generic[R_co]):
     """Something that only the driver can carry out; awaiting it hands it over."""
 
-    __slots__ = ("_step", "awaited", "where")
+    __slots__ = ("_step", "awaited", "path", "where")
 
     def __init__(self) -> None:
         self.where = caller_line()
         self.awaited = False
+        self.path = ""
+        """Its place in its run, once the driver has it."""
         self._step = step = _local.step
         if step is not None:
             step.built.append(self)

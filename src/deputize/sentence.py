@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from deputize import canonical
 from deputize.money import Money
@@ -14,7 +14,30 @@ VALUE_CHARS_MAX = 200
 def asked_for(body: Mapping[str, Any]) -> str:
     """What an entry asked for: its operation with its arguments in short."""
     args = body.get("args")
+    if is_thought(args):
+        last = " ".join(args["messages"][-1]["text"].split())
+        return f"{body['op']} a thought on {quoted(last)} ({len(args['messages'])} messages)"
     return f"{body['op']} with {pairs(args)}" if isinstance(args, Mapping) and args else str(body["op"])
+
+
+def is_thought(args: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether arguments are those of a model's operation."""
+    return isinstance(args, Mapping) and args.keys() == {"messages", "choices", "answer"}
+
+
+def is_answer(result: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a result is what a model said."""
+    return isinstance(result, Mapping) and {"text", "calls", "finish", "output_tokens"} <= result.keys()
+
+
+def thought(result: Mapping[str, Any]) -> str:
+    """What a model said, with its tokens."""
+    said = [f"it said {quoted(' '.join(result['text'].split()))}"] if result["text"] else []
+    said += [f"it called {call['name']} with {short(call['args'])}" for call in result["calls"]]
+    if result["finish"] not in ("stop", "tool_call"):
+        said.append(f"it stopped because of {result['finish']!r}")
+    counted = f"{result['input_tokens']} tokens in and {result['output_tokens']} out"
+    return f"{listed(said or ['it said nothing'])} ({counted})"
 
 
 def because(body: Mapping[str, Any]) -> str:

@@ -76,7 +76,8 @@ def think(
     def begin() -> Steps[Any]:
         step = running("think", where)
         why = about or "a model is asked"
-        return (yield from until_it_fits(names_of(step, model, where), step, messages, answer, why))
+        found, _ = yield from until_it_fits(names_of(step, model, where), step, messages, answer, why)
+        return found
 
     return Script("think", begin)
 
@@ -181,10 +182,9 @@ def asked(
     choices: Sequence[Choice],
     answer: dict[str, Any] | None,
     why: str,
-) -> Steps[tuple[Thought, tuple[str, ...]]]:
-    """Ask the first of these that does not say no: its thought, and who is to be asked from now on.
-
-    Raises what the last one said.
+) -> Steps[tuple[Thought, str, tuple[str, ...]]]:
+    """Ask the first of these that does not say no: its thought and the path of that, and who is to be asked
+    from now on. Raises what the last one said.
     """
     left = tuple(names)
     while True:
@@ -193,9 +193,10 @@ def asked(
             action = operation(messages=list(messages), choices=list(choices), answer=answer)
         except ContractError as error:
             raise GaveUp(operation.name, step.run_id, f"it cannot be asked this: {error}") from None
-        got = yield from attempt(action.because(why)).__await__()
+        action = action.because(why)
+        got = yield from attempt(action).__await__()
         if not isinstance(got, ActionError):
-            return got, left
+            return got, action.path, left
         left = left[1:]
         if not left:
             raise got
@@ -203,15 +204,16 @@ def asked(
 
 def until_it_fits(
     names: Sequence[str], step: Step, messages: Sequence[Message], answer: AnswerOf[T], why: str
-) -> Steps[T]:
-    """Ask the first of these models until its answer fits, so many times, and then the next."""
+) -> Steps[tuple[T, str]]:
+    """Ask the first of these models until its answer fits, so many times, and then the next. Returns the
+    answer, and the path of the thought that it is."""
     left, reason = tuple(names), ""
     while left:
         asking = list(messages)
         for _ in range(ASKS_MAX):
-            thought, left = yield from asked(left, step, asking, (), answer.schema, why)
+            thought, path, left = yield from asked(left, step, asking, (), answer.schema, why)
             try:
-                return answer.read(thought)
+                return answer.read(thought), path
             except Misfit as misfit:
                 reason = str(misfit)
                 asking = [*messages, *said_again(thought, reason)]

@@ -10,10 +10,22 @@ from typing import Any
 
 from deputize.card import asked_whom, choices, handed_to, raw_answer
 from deputize.clock import iso
+from deputize.conversation import conversation
 from deputize.finding import told
 from deputize.ledger import Entry
 from deputize.money import Money
-from deputize.sentence import asked_for, because, for_event, in_words, listed, pairs, quoted, reason_of
+from deputize.sentence import (
+    asked_for,
+    because,
+    for_event,
+    in_words,
+    is_answer,
+    listed,
+    pairs,
+    quoted,
+    reason_of,
+    thought,
+)
 from deputize.taking import COST
 from deputize.telling import RuleText as RuleText
 from deputize.telling import RuleTexts as RuleTexts
@@ -31,12 +43,14 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
     started = next((e for e in reversed(own) if e.type == "intent"), asked)
     sentences = [
         *_asked(telling, asked, asked.body),
+        *_caused(telling, started.body or {}),
         *_judged(telling, started, started.body or {}, own),
         *_found(started.body or {}),
         *_taken(telling, started.body or {}),
         *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
         *_cost(telling, own),
+        *conversation(asked.body, own),
     ]
     ways = _ways(telling, path, own)
     if ways:
@@ -76,6 +90,14 @@ def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
         f"On {telling.when(entry.at_us)} the agent {who} asked for {what}.",
         f"It did so in run {telling.run} of the automation {telling.automation}{for_event(telling.event)}.",
     ]
+
+
+def _caused(telling: Telling, body: Body) -> list[str]:
+    """The thought that called for an action, and where its arguments may come from."""
+    said = [f"The model called for it in {telling.run}/{body['cause']}."] if body.get("cause") else []
+    if body.get("origins"):
+        said.append(f"What it asked for may come from {listed(list(body['origins']))}.")
+    return said
 
 
 def _wanted(title_of: Callable[[str], str], body: Body, own: Sequence[Entry]) -> list[str]:
@@ -159,6 +181,8 @@ def _happened(entry: Entry, at: str) -> str:
             return f"{at} nobody knew whether it had happened: {reason_of(body['evidence'])}."
         case "card":
             return f"{at} it was put in the inbox for a person."
+        case "receipt" if is_answer(body.get("result")):
+            return f"{at} the model answered: {thought(body['result'])}."
         case "read" | "receipt":
             return f"{at} {_known_by(body.get('by', 'answer'))}: {in_words(body.get('result'))}."
         case "drift":

@@ -115,14 +115,14 @@ class _Work:
         schema = self._answer.schema or TEXT
         misfits, left = 0, self._models
         for _ in range(self._step.automation.agent.steps_max):
-            thought, left = yield from asked(
+            thought, path, left = yield from asked(
                 left, self._step, self._notebook.messages(), self._choices, schema, self._why
             )
             try:
                 found = self._answered(thought)
                 if found is not None:
                     return found[0]
-                yield from self._do(thought)
+                yield from self._do(thought, path)
                 misfits = 0
             except Misfit as misfit:
                 misfits += 1
@@ -155,7 +155,7 @@ class _Work:
         else:
             self._notebook.note(thought, reason)
 
-    def _do(self, thought: Thought) -> Steps[None]:
+    def _do(self, thought: Thought, path: str) -> Steps[None]:
         """Have done what it calls, side by side, and put down what came of it."""
         results: dict[str, tuple[str, str]] = {}
         actions: list[tuple[Called, Attempt[Any]]] = []
@@ -169,6 +169,7 @@ class _Work:
                     results[call.id] = ("recall", self._recalled(call))
                 else:
                     action = self._action(call)
+                    action.cause = path
                     actions.append((call, attempt(action.because(why) if why else action)))  # type: ignore[arg-type]
             except Misfit as misfit:
                 results[call.id] = (f"{call.name}: not done", str(misfit))

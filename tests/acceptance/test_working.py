@@ -8,10 +8,13 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from deputize.store.telling import read_telling
 from deputize.testing.thinker import Thinker
+from deputize.why import why_action
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
@@ -27,6 +30,7 @@ async def works(event: Event[Word]) -> Outcome:
         return gave_up("no answer", reason=found.reason)
     return done("answered", found=found)
 """
+UTC = ZoneInfo("UTC")
 AGENTS = (
     'worker = agent("worker", model="small", goal="You keep the desk tidy.", steps_max=12,'
     ' may=["desk.read", "desk.write", "desk.put", "desk.pay"])'
@@ -242,3 +246,27 @@ async def test_an_action_that_waits_for_a_person_is_told_when_it_is_decided(
         assert await ended(world, run) == ("done", "answered")
     told = thinker.asked()[1]["messages"][-1]["content"]
     assert told.startswith("Not done (refused): ") and "not today" in told
+
+
+async def test_why_tells_what_was_shown_what_was_said_and_what_it_called_for(
+    tmp_path: Path, desk: Desk, thinker: Thinker
+) -> None:
+    thinker.say({"text": "I put it down.", "calls": [call("desk.put", item="a")]}, answer(41))
+    budget = '[[budget]]\nname = "thinking"\nlimit = "1.00 USD cost"\n'
+    async with works(tmp_path, desk, thinker, toml=budget) as world:
+        run = await world.send(type="test.word", text="tidy\nup")
+        await ended(world, run)
+        thought, put = (why(world, run, path) for path in ("1", "2"))
+    assert 'asked for small.think a thought on "<given> tidy up </given>" (2 messages)' in thought
+    assert 'it said "I put it down." and it called desk.put with {"item": "a"}' in thought
+    assert 'of "thinking".\nWhat the model was shown:\n  system: You keep the desk tidy.' in thought
+    assert "  user: <given>\n    tidy\n    up\n    </given>" in thought
+    assert 'What it said:\n  I put it down. calls desk.put {"item": "a"}' in thought
+    assert f"The model called for it in {run}/1." in put
+    assert "What it asked for may come from small.think and test.word." in put
+
+
+def why(world: Running, run: str, path: str) -> str:
+    budgets = {budget.key: budget for budget in world.kernel.parts.force.budgets}
+    told = world.read(lambda view: read_telling(view, world.run(run), UTC, budgets))
+    return "\n".join(why_action(told, path)["sentences"])

@@ -14,11 +14,11 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card", "circuit",
-    "connector", "cron", "duration", "event", "finding", "foretold", "headers", "health", "ledger",
-    "loopback", "money", "notebook", "operation", "person", "pricing", "question", "rehearsal", "rule",
-    "script", "sentence", "signature", "sources", "standing", "suggest", "taking", "telling", "thinking",
-    "thought", "token", "undo", "verification", "waits", "why", "window", "working",
+    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card",
+    "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold", "headers",
+    "health", "ledger", "loopback", "money", "notebook", "operation", "person", "pricing", "question",
+    "rehearsal", "rule", "script", "sentence", "signature", "sources", "standing", "suggest", "taking",
+    "telling", "thinking", "thought", "token", "undo", "verification", "waits", "why", "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

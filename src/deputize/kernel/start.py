@@ -317,6 +317,7 @@ def intent_body(
         "leases": begun.leases,
         "holds": begun.holds,
         "counted": begun.counted,
+        **({"cause": action.cause} if action.cause else {}),
         **({"origins": request.origins} if request.origins else {}),
         **({"untrusted": True} if request.untrusted else {}),
         **({"under_way": begun.under_way} if begun.under_way else {}),

@@ -173,7 +173,9 @@ def _leaves_of(run: LiveRun, awaited: Awaiting[Any]) -> list[Leaf] | None:
     for index, inner in enumerate(inners):
         raises = not isinstance(inner, Attempt)
         path = f"{run.turn}.{index}" if run.together else str(run.turn)
-        leaves.append(Leaf(path, inner.inner if isinstance(inner, Attempt) else inner, raises))
+        awaiting = inner.inner if isinstance(inner, Attempt) else inner
+        awaiting.path = path
+        leaves.append(Leaf(path, awaiting, raises))
     run.leaves = leaves
     fresh: list[Leaf] = []
     asking: list[Leaf] = []
@@ -208,7 +210,8 @@ def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
     while True:
         instead: Action[Any] = Action(action.operation, changed.args)
         instead.why, instead.expects, instead.where = action.why, action.expects, action.where
-        instead.waits, instead.awaited, instead.origins = action.waits, True, action.origins
+        instead.waits, instead.awaited = action.waits, True
+        instead.origins, instead.cause = action.origins, action.cause
         leaf.path, leaf.awaiting = changed.path, instead
         leaf.changers = (*leaf.changers, changed.person)
         known = run.record.get(changed.path)

@@ -57,6 +57,8 @@ class Carrying:
     run_id: str
     origins: tuple[str, ...]
     """Where its literals come from: what its writer had read."""
+    cause: str = ""
+    """The path of the thought that it is, if a model wrote it."""
 
     def steps(self) -> Steps[PlanEnd]:
         """The script. Raises `PlanStopped`."""
@@ -97,6 +99,7 @@ class Carrying:
         args = operation.canonical_json(resolved(step.arguments, scope))
         action = Action[Any](operation, args).because(step.why or self.plan.goal)
         action.expects = operation.check_expected(resolved(step.expects, scope), action.where)
+        action.cause = self.cause
         action.origins = self._origins(step)
         got = yield from action.__await__()
         return canonical.decode(operation.encode_result(got))

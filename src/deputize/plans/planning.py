@@ -20,6 +20,7 @@ from deputize.thinking import AnswerOf, Misfit, names_of, running, shown_of, unt
 from deputize.thought import Message, Thought
 
 REPLANS_MAX = 2
+WHY_CHARS = 500
 
 _RULES = """\
 You write a plan; others carry it out. It has at most 50 steps, in order. A step uses one operation.
@@ -41,6 +42,8 @@ class Planned:
     plan: Plan
     conditions: dict[str, Condition]
     origins: tuple[str, ...]
+    cause: str = ""
+    """The path of the thought that it is, if a model wrote it."""
 
     @property
     def digest(self) -> str:
@@ -68,6 +71,7 @@ class Planned:
             event,
             step.run_id,
             self.origins,
+            self.cause,
         )
         return (yield from carrying.steps())
 
@@ -130,8 +134,9 @@ def _planning(
         Message(role="user", text=f"{goal}\n<given>\n{shown}\n</given>"),
     ]
     answer = _PlanAnswer(world)
-    made: Plan = yield from until_it_fits(names_of(step, model, where), step, messages, answer, goal[:500])
-    return Planned(made, check(made, world).conditions, origins)
+    names = names_of(step, model, where)
+    made, path = yield from until_it_fits(names, step, messages, answer, goal[:WHY_CHARS])
+    return Planned(made, check(made, world).conditions, origins, path)
 
 
 def world_of(step: Step, may: Sequence[Operation[..., Any] | str] | None, where: str) -> World:
