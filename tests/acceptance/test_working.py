@@ -268,5 +268,6 @@ async def test_why_tells_what_was_shown_what_was_said_and_what_it_called_for(
 
 def why(world: Running, run: str, path: str) -> str:
     budgets = {budget.key: budget for budget in world.kernel.parts.force.budgets}
-    told = world.read(lambda view: read_telling(view, world.run(run), UTC, budgets))
+    row = world.run(run)
+    told = world.read(lambda view: read_telling(view, row, UTC, budgets))
     return "\n".join(why_action(told, path)["sentences"])
