@@ -256,7 +256,7 @@ async def test_why_tells_what_was_shown_what_was_said_and_what_it_called_for(
     async with works(tmp_path, desk, thinker, toml=budget) as world:
         run = await world.send(type="test.word", text="tidy\nup")
         await ended(world, run)
-        thought, put = (why(world, run, path) for path in ("1", "2"))
+        thought, put = (why(world, run, path) for path in ("1", "2.0"))
     assert 'asked for small.think a thought on "<given> tidy up </given>" (2 messages)' in thought
     assert 'it said "I put it down." and it called desk.put with {"item": "a"}' in thought
     assert 'of "thinking".\nWhat the model was shown:\n  system: You keep the desk tidy.' in thought
