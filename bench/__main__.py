@@ -12,8 +12,9 @@ from bench.contenders import ReadingFailed
 from bench.report import Flat, flatten, missed, show
 from bench.rounds import run_rounds, scaled
 from bench.spine import spine
+from bench.thinking import thinking
 
-SECTIONS = {"spine": spine, "authority": authority}
+SECTIONS = {"spine": spine, "authority": authority, "thinking": thinking}
 
 
 def main() -> int:

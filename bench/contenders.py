@@ -43,6 +43,7 @@ class Reading:
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
 DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
 REHEARSING = Contender("ours", Path(sys.executable), "bench.rehearsing")
+THINKING = Contender("ours", Path(sys.executable), "bench.thinking_ours")
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")

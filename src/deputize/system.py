@@ -193,6 +193,9 @@ class System:
             self._watching = asyncio.get_running_loop().create_task(self._processor.watch())
         self.sources.start()
         self.notifier.start()
+        for line in self.project.models.values():
+            # A first question waits for it no longer than it takes; nothing else waits.
+            await asyncio.to_thread(line.prepare)
 
     async def stop(self) -> None:
         """Let go of everything; nothing is lost."""

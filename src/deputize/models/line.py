@@ -52,6 +52,12 @@ class Line:
         except (ValueError, ProjectError) as error:
             raise ProjectError(f"[models.{self.name}]: {error}") from None
 
+    def prepare(self) -> None:
+        """Import what asking takes: most of a second, so not on a loop. Done once a process."""
+        from deputize.models import wire
+
+        wire.prepared()
+
     def use(self, model: Model) -> None:
         """Ask this model of pydantic-ai's instead, as tests do."""
         self._model = model

@@ -6,6 +6,8 @@ second.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,6 +40,13 @@ UNREADABLE_CHARS = 2_000
 SEPARATOR = "-"
 """Stands for the dot in an operation's name, which the names of tools may not have; nor may ours have
 this."""
+
+
+def prepared() -> None:
+    """Nothing is left to import but a provider's own package, which may not be there."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pydantic_ai.models.openai")
+    importlib.import_module("pydantic_ai.direct")
 
 
 def conversation(messages: Sequence[Message]) -> list[ModelMessage]:

@@ -1,0 +1,57 @@
+"""Thinking: what the gate adds to a model's call, and whether a ceiling in dollars holds."""
+
+from bench.contenders import THINKING
+from bench.section import Figure, Section, Series
+
+_AT_ONCE = 200
+
+_SERIES = (
+    Series(THINKING, "think_ms", "", runs=400),
+    Series(THINKING, "bare_ms", "", runs=400),
+    Series(THINKING, "thinks_per_s", "", runs=2_000, concurrency=_AT_ONCE),
+    Series(THINKING, "bare_per_s", "", runs=2_000, concurrency=_AT_ONCE),
+    Series(THINKING, "loops_per_s", "", runs=100, concurrency=50),
+    Series(THINKING, "overspend_usd_micros", "", runs=1_000, rounds_max=2),
+    Series(THINKING, "leaked_reservations", "", runs=1_000, rounds_max=2),
+)
+
+
+def thinking() -> Section:
+    """The section. The peers of `loops_vs_best_peer` are not measured yet, so that figure is not in it."""
+    return Section("thinking", _SERIES, _FIGURES)
+
+
+_FIGURES = (
+    Figure(
+        "think_overhead_ms",
+        "lower",
+        must=5,
+        aim=3,
+        needs=("ours_think_ms", "ours_bare_ms"),
+        compute=lambda medians: medians["ours_think_ms"] - medians["ours_bare_ms"],
+    ),
+    Figure(
+        "think_throughput_share",
+        "higher",
+        must=0.6,
+        aim=0.8,
+        needs=("ours_thinks_per_s", "ours_bare_per_s"),
+        compute=lambda medians: medians["ours_thinks_per_s"] / medians["ours_bare_per_s"],
+    ),
+    Figure(
+        "overspend_usd_micros",
+        "lower",
+        must=0,
+        aim=0,
+        needs=("ours_overspend_usd_micros",),
+        compute=lambda medians: medians["ours_overspend_usd_micros"],
+    ),
+    Figure(
+        "leaked_reservations",
+        "lower",
+        must=0,
+        aim=0,
+        needs=("ours_leaked_reservations",),
+        compute=lambda medians: medians["ours_leaked_reservations"],
+    ),
+)
