@@ -17,8 +17,9 @@ from deputize.errors import BadEvent, ProjectError
 EVENT_BYTES_MAX = 1_000_000
 ATTRIBUTE_CHARS_MAX = 500
 DEPTH_MAX = 64
+RUN_SOURCE = "/runs/"
 SCHEDULES = "/schedules/"
-OWN_SOURCES = ("/runs/", "/polls/", SCHEDULES, "/webhooks/")
+OWN_SOURCES = (RUN_SOURCE, "/polls/", SCHEDULES, "/webhooks/")
 """How the sources of events begin that Deputize itself keeps; nobody outside speaks for them."""
 
 OWN_TYPES = "deputize."

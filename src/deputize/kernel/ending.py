@@ -8,7 +8,7 @@ from typing import Any
 
 from deputize import canonical
 from deputize.automation import Automation
-from deputize.event import Occurrence
+from deputize.event import RUN_SOURCE, Occurrence
 from deputize.kernel.intake import Arrival, Intake, sender_of
 from deputize.kernel.live import Ends, LiveRun
 from deputize.kernel.lowering import lower_if_failing
@@ -16,7 +16,6 @@ from deputize.ledger import Draft
 from deputize.store.protocol import RunRow, Tx
 from deputize.waits import RunEnded
 
-RUN_SOURCE = "/runs/"
 Append = Callable[[Tx, int, list[Draft]], None]
 
 

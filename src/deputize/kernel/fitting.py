@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from deputize.errors import BadEvent, CodeError
-from deputize.event import Occurrence
-from deputize.kernel.ending import RUN_SOURCE
+from deputize.event import RUN_SOURCE, Occurrence
 from deputize.kernel.failing import failed
 from deputize.kernel.live import Ends, Leaf, LiveRun, Sticks
 from deputize.person import Directory

@@ -13,6 +13,7 @@ from deputize.automation import Automation
 from deputize.errors import BadEvent, DeputizeError, StoreError
 from deputize.event import OWN_TYPES, EventData, Occurrence
 from deputize.kernel.live import LiveRun
+from deputize.kernel.origins import read_by, read_by_sender
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.result import Result
 from deputize.kernel.waiting import wake
@@ -206,7 +207,7 @@ class Intake:
         event = kept.occurrence
         run = self.live_run(no, row.id, automation, event, row.event, {}, row.key, row.began_at)
         run.sender, run.stands_in = sender_of(tx.entries(no, limit=1)), True
-        run.step.read |= {one.operation for one in tx.actions(no) if one.state in ("settled", "drifted")}
+        run.step.read |= read_by(tx, no)
         return run
 
     def live_run(
@@ -255,6 +256,7 @@ class Intake:
         key = automation.key_of(data) if automation.key is not None else key
         params = dict(self._params(automation.name))
         run_id = self._run_id(automation, occurrence.source, occurrence.id)
+        origins = read_by_sender(tx, occurrence.source)
         body = {
             "automation": automation.name,
             "code": automation.code,
@@ -266,6 +268,7 @@ class Intake:
                 "type": occurrence.type,
                 "digest": occurrence.digest,
                 **({"sender": occurrence.sender} if occurrence.sender else {}),
+                **({"origins": origins} if origins else {}),
             },
             "params": params,
             "key": key,
@@ -274,7 +277,9 @@ class Intake:
         no, state = tx.begin_run(run_id, body)
         if state != "ready":
             return None
-        return self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)
+        run = self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)
+        run.step.read |= set(origins)
+        return run
 
 
 def sender_of(entries: Sequence[Entry]) -> str:

@@ -9,6 +9,7 @@ from deputize.kernel.ending import stick_run
 from deputize.kernel.holding import is_held
 from deputize.kernel.intake import Intake, sender_of
 from deputize.kernel.live import LiveRun
+from deputize.kernel.origins import brought
 from deputize.kernel.result import read_record
 from deputize.store.protocol import EventRow, RunRow, Tx
 
@@ -67,6 +68,8 @@ def _from_record(tx: Tx, row: RunRow, automation: Automation, kept: EventRow, in
         row.began_at,
     )
     run.sender = sender_of(entries)
+    if "event" in first:
+        run.step.read |= brought(first["event"])
     run.version = row.version
     run.record = read_record(entries, data)
     run.cancel = tx.wish(row.no)

@@ -23,6 +23,7 @@ from deputize.finding import is_child
 from deputize.kernel.failing import failed, foreign, too_many
 from deputize.kernel.guard import watched
 from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
+from deputize.kernel.origins import brought
 from deputize.kernel.result import CHANGED, Changed, Known, Result
 from deputize.kernel.returning import returned
 from deputize.question import Question
@@ -94,6 +95,8 @@ def evict(run: LiveRun) -> None:
 def _take_apart(run: LiveRun) -> None:
     """Unwind a suspended coroutine here and now, not wherever garbage is collected."""
     coroutine, run.coroutine = run.coroutine, None
+    # They hold the step, and it them: nothing of a run that has left waits for the collector of such circles.
+    run.step.built.clear()
     if coroutine is None or getattr(coroutine, "cr_frame", None) is None:
         return
     try:
@@ -246,7 +249,7 @@ def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
         if result.kind in ("value", "unmet") and isinstance(leaf.awaiting, Action):
             run.step.read.add(leaf.awaiting.operation.name)
         elif result.kind == "value" and isinstance(leaf.awaiting, WaitFor):
-            run.step.read.add(leaf.awaiting.kind.event_type)
+            run.step.read |= brought(canonical.decode(result.stored))
         got = _python(run, leaf, result)
         if isinstance(got, ActionError) and leaf.raises:
             first = first or got

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deputize import canonical
 from deputize.kernel.asking import open_of, unanswered
 from deputize.kernel.live import LiveRun
+from deputize.kernel.origins import read_by_sender
 from deputize.kernel.result import Result, woke_result
 from deputize.kernel.stepping import digest_of, name_of
 from deputize.ledger import Draft
@@ -52,7 +53,7 @@ def register_wait(
     kept = tx.kept_match(run.no, awaiting.kind.event_type, awaiting.matching, run.event_seq)
     if kept is None:
         return due, None
-    woke = woke_body(path, "event", kept)
+    woke = woke_body(path, "event", kept, read_by_sender(tx, kept.occurrence.source))
     run.version = tx.append(run.no, run.version, [Draft("woke", woke)])
     return due, woke_result(woke, tx.at_us, {kept.seq: kept.occurrence.data})
 
@@ -81,7 +82,8 @@ def wake_due(tx: Tx, append: Any) -> tuple[list[Woken], int | None]:
 
 def wake(tx: Tx, append: Any, wait: WaitRow, event: EventRow | None) -> Woken:
     """End one wait, by an event or by time; the first to come wins. `append` is that of `recording.py`."""
-    body = woke_body(wait.path, wait.kind, event)
+    origins = read_by_sender(tx, event.occurrence.source) if event is not None else []
+    body = woke_body(wait.path, wait.kind, event, origins)
     append(tx, wait.run, [Draft("woke", body)])
     data = {event.seq: event.occurrence.data} if event is not None else {}
     return wait.run, wait.path, woke_result(body, tx.at_us, data)
@@ -128,8 +130,8 @@ _OVER: dict[str, Callable[[Tx, Any, WaitRow, None], Woken]] = {
 }
 
 
-def woke_body(path: str, kind: str, event: EventRow | None) -> dict[str, Any]:
-    """What a wake entry says."""
+def woke_body(path: str, kind: str, event: EventRow | None, origins: Sequence[str] = ()) -> dict[str, Any]:
+    """What a wake entry says; `origins` are what the sender of its event had read."""
     body: dict[str, Any] = {"path": path, "kind": kind}
     if event is not None:
         occurrence = event.occurrence
@@ -141,5 +143,6 @@ def woke_body(path: str, kind: str, event: EventRow | None) -> dict[str, Any]:
             "subject": occurrence.subject,
             "time": occurrence.time_us,
             "digest": occurrence.digest,
+            **({"origins": list(origins)} if origins else {}),
         }
     return body
