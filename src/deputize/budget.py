@@ -30,9 +30,10 @@ class Budget:
     """At most `limit` per call, run or window, for one agent, automation or operation, or for the whole
     project.
 
-    `limit` counts actions (`measure="count"`), minor units of `currency` (`"money"`) or
-    micro-dollars (`"cost"`). `operations` are name patterns (`payments.*`) that it concerns. `name` is
-    for sentences; what is used is kept under `key`. `where` is its file and line.
+    `limit` counts actions (`measure="count"`), minor units of `currency` (`"money"`) or micro-dollars
+    (`"cost"`). `operations` are name patterns (`payments.*`) that it concerns. Beyond it an action is
+    refused, or waits for one of those whom it is to `ask`. `name` is for sentences; what is used is kept
+    under `key`. `where` is its file and line.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Budget:
     scope: Scope = "whole"
     of: str = ""
     operations: tuple[str, ...] = ("*",)
+    ask: tuple[str, ...] = ()
     where: str = field(default="", compare=False, repr=False)
 
     @classmethod
@@ -114,16 +116,21 @@ class Budget:
 
 
 def budget(
-    limit: str, *, per: Per = "day", operations: str | tuple[str, ...] = ("*",), name: str = ""
+    limit: str,
+    *,
+    per: Per = "day",
+    operations: str | tuple[str, ...] = ("*",),
+    name: str = "",
+    ask: str | tuple[str, ...] = (),
 ) -> Budget:
     """A budget for the agent that it is given to. See `Budget.of_text` for the forms of `limit`."""
     found = Budget.of_text(limit, per=per, operations=_patterns(operations), name=name)
-    return replace(found, where=caller_line())
+    return replace(found, ask=_people(ask), where=caller_line())
 
 
 def budget_of_settings(row: Mapping[str, Any]) -> Budget:
     """A `[[budget]]` table of deputize.toml. Raises `ProjectError`."""
-    known = {"limit", "per", "name", "operations", *_SCOPES}
+    known = {"limit", "per", "name", "operations", "ask", *_SCOPES}
     for key in row:
         if key not in known:
             raise ProjectError(f"[[budget]]: {key} is no setting{did_you_mean(key, known)}")
@@ -135,7 +142,7 @@ def budget_of_settings(row: Mapping[str, Any]) -> Budget:
     if "operation" in row and "operations" in row:
         raise ProjectError("[[budget]]: give operation or operations, not both")
     scope: Scope = given[0] if given else "whole"
-    return Budget.of_text(
+    found = Budget.of_text(
         str(row["limit"]),
         name=str(row.get("name", "")),
         per=row.get("per", "day"),
@@ -143,6 +150,7 @@ def budget_of_settings(row: Mapping[str, Any]) -> Budget:
         scope=scope,
         of=str(row[scope]) if given else "",
     )
+    return replace(found, ask=_people(row.get("ask", ())))
 
 
 def wrong_budgets(
@@ -150,9 +158,11 @@ def wrong_budgets(
     agents: Mapping[str, Collection[str] | None],
     automations: Collection[str],
     operations: Mapping[str, Contract],
+    people: Collection[str],
 ) -> list[str]:
     """What is wrong with a project's budgets as a whole: names of nothing, limits that nothing can reach,
-    and two that count the same. `agents` has what each may do, None for everything."""
+    and two that count the same. `agents` has what each may do, None for everything; `people` are those who
+    can be asked."""
     known = {"agent": agents, "automation": automations, "operation": operations}
     first: dict[str, Budget] = {}
     wrong = []
@@ -166,6 +176,10 @@ def wrong_budgets(
             if pattern != "*" and not any(fnmatchcase(name, pattern) for name in operations):
                 hint = did_you_mean(pattern, operations)
                 names.append(f"{said}: operations {pattern!r} matches nothing{hint}")
+        for name in budget.ask:
+            if name not in people:
+                hint = did_you_mean(name, people)
+                names.append(f"{said}: ask: there is no person, role or group {name!r}{hint}")
         wrong += names or _unreachable(said, budget, agents, operations)
         other = first.setdefault(budget.key, budget)
         if other is not budget:
@@ -214,6 +228,13 @@ def _patterns(given: Any) -> tuple[str, ...]:
     ):
         raise ProjectError("budget: operations are names or patterns, like 'payments.*', and at least one")
     return tuple(patterns)
+
+
+def _people(given: Any) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(one, str) and one for one in names):
+        raise ProjectError("budget: ask names people, roles or groups, or 'keeper', who are asked beyond it")
+    return tuple(names)
 
 
 def _parse_limit(text: str) -> tuple[Measure, int, str]:

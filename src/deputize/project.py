@@ -21,6 +21,7 @@ from deputize.connector import Connector
 from deputize.errors import DeputizeError, ProjectError
 from deputize.models.line import Line, lines_of
 from deputize.operation import Operation
+from deputize.person import KEEPER
 from deputize.plans.files import ReadPlan, read_plans
 from deputize.rules import CedarRules, load_rules
 from deputize.sources import Poll, Schedule, Webhook
@@ -154,7 +155,8 @@ def _check_ceilings(
     budgets = (*settings.budgets, *(b for a in agents.values() for b in a.budgets))
     may = {name: agent.may for name, agent in agents.items()}
     contracts = {name: operation.contract for name, operation in operations.items()}
-    wrong = wrong_budgets(budgets, may, automations, contracts)
+    people = {KEEPER, *settings.directory.names()}
+    wrong = wrong_budgets(budgets, may, automations, contracts, people)
     for agent in agents.values():
         if agent.model and agent.model not in settings.models:
             hint = did_you_mean(agent.model, settings.models)

@@ -15,6 +15,9 @@ from deputize.window import Window
 
 Decision = Literal["allow", "refuse", "demand"]
 
+OVER = "deputize.budget"
+"""The id of what is demanded beyond a budget that asks; no rule of a project has it."""
+
 PLAN = "plan"
 """The origin of an argument that a model wrote before it had read anything."""
 

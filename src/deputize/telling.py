@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from deputize.budget import Budget
 from deputize.ledger import Entry
-from deputize.rule import CONFIRM
+from deputize.rule import CONFIRM, OVER
 from deputize.sentence import quoted
 from deputize.standing import WaitsFor, moment
 
@@ -22,7 +22,10 @@ class RuleText:
     measure: str = ""
 
 
-_OWN = {CONFIRM: RuleText("It failed too often: each of its writes is confirmed")}
+_OWN = {
+    CONFIRM: RuleText("It failed too often: each of its writes is confirmed"),
+    OVER: RuleText("Its budget is used up: beyond it people are asked"),
+}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from deputize.errors import ProjectError
+from deputize.project import load_project
 from deputize.testing.thinker import Thinker
 from tests.support.project import PERMIT, write_project
 from tests.support.running import running
@@ -329,3 +331,37 @@ async def test_a_provider_that_never_answers_is_left_and_its_tries_count_as_spen
         held = [entry.body["holds"][0][2] for entry in world.entries(run, "intent") if entry.body]
         assert len(held) == 3 and world.budget() == (0, sum(held))
         assert world.cards() == []
+
+
+ASKED = '[people.maya]\n[[budget]]\nname = "few"\nlimit = "0.0008 USD cost"\nper = "run"\nask = "maya"\n'
+
+
+@pytest.mark.parametrize("says", ["approve", "refuse"])
+async def test_beyond_a_budget_that_asks_a_person_decides_each_time(
+    tmp_path: Path, thinker: Thinker, says: str
+) -> None:
+    thinker.usually(text="well " * 60)
+    twice = OFTEN.replace("range(50)", "range(2)")
+    async with running(thinking_project(tmp_path, thinker, twice, ASKED)) as world:
+        run = await world.send(type="test.word", text="my chair broke")
+        card = await world.card()
+        [demand] = card.body["demands"]
+        assert demand["title"].startswith('the budget "few" has ')
+        assert len(thinker.asked()) == 1 and world.budget("few")[0] == 0, "what waits holds nothing"
+        binding = card.body["binding"]
+        if says == "approve":
+            await world.kernel.approving.approve(card.id, binding=binding, person="maya")
+            assert await ended(world, run) == ("done", "")
+            assert world.budget("few")[0] == 0
+        else:
+            await world.kernel.approving.refuse(card.id, binding=binding, reason="no", person="maya")
+            assert await ended(world, run) == ("gave_up", "Refused")
+    assert len(thinker.asked()) == (2 if says == "approve" else 1)
+
+
+async def test_a_budget_that_asks_nobody_that_there_is_is_told(tmp_path: Path, thinker: Thinker) -> None:
+    root = thinking_project(tmp_path, thinker, OFTEN, ASKED.replace('ask = "maya"', 'ask = "mia"'))
+    with pytest.raises(
+        ProjectError, match="ask: there is no person, role or group 'mia'; there is 'keeper', 'maya'"
+    ):
+        load_project(root)

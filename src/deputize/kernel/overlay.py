@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deputize.kernel.asking import can_be_met
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.ports import Then
-from deputize.kernel.start import holds_of
+from deputize.kernel.reserving import beyond, holds_of
 from deputize.rule import Verdict
 from deputize.taking import Taken
 
@@ -45,14 +45,16 @@ class Overlay:
         lines = frozenset(need.counter for need in force.rules.needs(name) if need.under_way)
         books = _Moment(self._then, self._over, before, lines)
         verdict, counted, _ = verdict_of(books, request, force, at_us)
+        reserved = holds_of(books, request, force, at_us)
+        verdict = beyond(verdict, reserved)
         demanding = None
         if verdict.decision == "demand" and can_be_met(verdict) and not request.inquiring:
             demanding = verdict
         elif verdict.decision != "allow":
             return Judged(verdict.sentence(), tuple(rule.title for rule in verdict.rules))
-        holds, over = holds_of(books, request, force, at_us)
-        if over:
-            return Judged(over)
+        if reserved.over:
+            return Judged(reserved.over)
+        holds = reserved.holds
         takes: list[tuple[Taken, int]] = [(("use", name, "", window), n) for name, window, n in holds]
         takes += [(("fact", name, subject, window), n) for name, subject, window, n in counted]
         return Judged("", (), demanding, tuple(takes))

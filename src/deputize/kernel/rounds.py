@@ -11,8 +11,9 @@ from deputize.kernel.asking import demands_of, is_for_people
 from deputize.kernel.inquiries import touches
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.lowering import confirmed
+from deputize.kernel.reserving import holds_of
 from deputize.kernel.settling import settled_part
-from deputize.kernel.start import Begun, RefusedStart, begin, holds_of, intent_body
+from deputize.kernel.start import Begun, RefusedStart, begin, intent_body
 from deputize.ledger import Draft
 from deputize.rule import Verdict
 from deputize.store.protocol import Tx
@@ -40,7 +41,9 @@ def start_again(
     books = _Released(tx, before, spend)
     verdict, counted, facts = verdict_of(books, request, force, at)
     verdict = confirmed(tx, request, verdict)
-    holds, reason = holds_of(books, request, force, at)
+    reserved = holds_of(books, request, force, at)
+    # What was lost is not worth a person's word for more than was set aside.
+    holds, reason = reserved.holds, reserved.over or reserved.asking
     if agent.may is not None and contract.name not in agent.may:
         reason = f"the agent {agent.name} may not use {contract.name}"
     elif verdict.decision == "demand":

@@ -34,9 +34,10 @@ from deputize.kernel.inquiries import (
     unanswered_inquiries,
     worth_showing,
 )
-from deputize.kernel.judging import Books, InForce, Request, under_way_of, verdict_of
+from deputize.kernel.judging import InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.lowering import confirmed
+from deputize.kernel.reserving import beyond, holds_of
 from deputize.ledger import Draft
 from deputize.operation import Contract
 from deputize.rule import Verdict
@@ -145,6 +146,8 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         return refuse(tx, request, f"the agent {agent.name} may not use {contract.name}", at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
     verdict = confirmed(tx, request, verdict)
+    reserved = holds_of(tx, request, force, at)
+    verdict = beyond(verdict, reserved, inquiring=request.inquiring)
     met = _Met()
     if verdict.decision == "demand" and can_be_met(verdict) and not request.inquiring:
         demanded = _demanded(tx, request, verdict, facts, force, asked)
@@ -155,16 +158,16 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         if busy is not None:
             return busy
     elif verdict.decision != "allow":
-        return refuse(tx, request, verdict.sentence(), at, verdict=verdict, facts=facts)
+        said = verdict.sentence() if verdict.rules or not reserved.asking else reserved.asking
+        return refuse(tx, request, said, at, verdict=verdict, facts=facts)
     leases = action.operation.resources(request.args) if contract.resources else ()
     if leases and (busy := _leased(tx, leases)) is not None:
         return busy
-    holds, over = holds_of(tx, request, force, at)
-    if over:
-        return refuse(tx, request, over, at, verdict=verdict, facts=facts)
+    if reserved.over:
+        return refuse(tx, request, reserved.over, at, verdict=verdict, facts=facts)
     under_way = under_way_of(request, force)
     counted = (*counted, *touches(request, force, leases, at))
-    begun = begin(run, request.path, action, 1, at, ledger_id, leases, holds, counted, under_way)
+    begun = begin(run, request.path, action, 1, at, ledger_id, leases, reserved.holds, counted, under_way)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
     if met.findings:
         body["findings"] = [one.body() for one in met.findings]
@@ -358,34 +361,3 @@ def refuse(
     }
     run.version = tx.append(run.no, run.version, [Draft("refused", body)])
     return RefusedStart(reason, at_us, expired)
-
-
-def holds_of(tx: Books, request: Request, force: InForce, at_us: int) -> tuple[tuple[Hold, ...], str]:
-    """What every budget above the agent must hold at worst, or why one of them cannot; what has no known
-    price is not begun at all."""
-    run, operation = request.run, request.action.operation
-    contract, cost = operation.contract, request.worst_usd_micros
-    if cost is None:
-        return (), f"nobody knows what {operation.name} costs: {operation.missing_price}"
-    holds: list[Hold] = []
-    for budget in force.budgets_for(contract, request.agent.name, run.automation.name):
-        worst = budget.worst_case(request.amount, cost)
-        if worst is None:
-            return (), f'the budget "{budget.name}" is in {budget.currency}, and this is {request.amount}'
-        if budget.per == "call":
-            if worst > budget.limit:
-                return (), (
-                    f'the budget "{budget.name}" allows {budget.show(budget.limit)} per call, '
-                    f"and this may take {budget.show(worst)}"
-                )
-            continue
-        window = run.no if budget.per == "run" else force.calendar.start(budget.per, at_us)
-        held, spent = tx.used(budget.key, window)
-        if held + spent + worst > budget.limit:
-            left = budget.show(max(0, budget.limit - held - spent))
-            return (), (
-                f'the budget "{budget.name}" has {left} left of {budget.show(budget.limit)} '
-                f"this {budget.per}, and this may take {budget.show(worst)}"
-            )
-        holds.append((budget.key, window, worst))
-    return tuple(holds), ""
