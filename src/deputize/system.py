@@ -204,6 +204,8 @@ class System:
         await self.notifier.stop()
         await self.sources.stop()
         await self.kernel.stop()
+        for line in self.project.models.values():
+            line.close()
         await self.connections.aclose()
         self.store.close()
 

@@ -9,6 +9,7 @@ from deputize.call import Call, CallNotDone
 from deputize.connector import Connector
 from deputize.connectors.secret import Secrets
 from deputize.errors import ProjectError
+from deputize.models.local import LocalModel, is_local
 from deputize.models.price import TokenPricing
 from deputize.models.settings import ModelSettings
 from deputize.operation import Operation
@@ -42,6 +43,7 @@ class Line:
         self._base: str | None = None
         self._key: str | None = None
         self._model: Model | None = None
+        self._local = LocalModel(name) if is_local(settings.model) else None
 
     def connect(self, secrets: Secrets, environ: Any) -> None:
         """Find its address and its key. Raises `ProjectError` where one of them is named and not there."""
@@ -53,10 +55,20 @@ class Line:
             raise ProjectError(f"[models.{self.name}]: {error}") from None
 
     def prepare(self) -> None:
-        """Import what asking takes: most of a second, so not on a loop. Done once a process."""
+        """Import what asking takes (most of a second, so not on a loop), and start what runs here.
+
+        Raises `ProjectError` where that does not start."""
         from deputize.models import wire
 
         wire.prepared()
+        if self._local is not None and self._base is None:
+            self._base = self._local.start()
+
+    def close(self) -> None:
+        """End what it has started on this machine."""
+        if self._local is not None:
+            self._local.stop()
+            self._base = None
 
     def use(self, model: Model) -> None:
         """Ask this model of pydantic-ai's instead, as tests do."""
@@ -86,12 +98,17 @@ class Line:
         )
         if self.settings.temperature is not None:
             limits["temperature"] = float(self.settings.temperature)
+        by_answer = self.settings.calls_by_answer and bool(choices)
+        said = wire.spoken(messages, choices, answer) if by_answer else messages
+        structured = self.settings.structured or ("native" if self._local is not None else None)
         try:
             response = await model_request(
                 model,
-                wire.conversation(messages),
+                wire.conversation(said),
                 model_settings=limits,
-                model_request_parameters=wire.parameters(choices, answer, model, self.settings.structured),
+                model_request_parameters=wire.parameters(
+                    choices, answer, model, structured, by_answer=by_answer
+                ),
                 instrument=False,
             )
         except asyncio.CancelledError:
@@ -101,11 +118,19 @@ class Line:
             if isinstance(found, Thought):
                 return found
             raise found from None
-        return wire.thought_of(response, CHARS_A_TOKEN * self.settings.output_tokens_max)
+        thought = wire.thought_of(response, CHARS_A_TOKEN * self.settings.output_tokens_max)
+        return wire.called(thought) if by_answer else thought
 
     async def _opened(self) -> Model:
         from pydantic_ai.models import infer_model
         from pydantic_ai.providers import infer_provider_class
+
+        if self._local is not None:
+            from pydantic_ai.providers.openai import OpenAIProvider
+
+            local = OpenAIProvider(base_url=self._base, api_key="none")
+            self._model = infer_model("openai-chat:local", provider_factory=lambda name: local)
+            return self._model
 
         def provider(name: str) -> Any:
             given = {"base_url": self._base, "api_key": self._key}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
 
+from deputize.models.local import is_local
 from deputize.models.settings import ModelSettings
 from deputize.thought import Thought
 
@@ -28,6 +29,8 @@ class TokenPricing:
         own = self._settings.price
         if own is not None:
             return f"{own.input:g} USD in, {own.output:g} USD out, for a million tokens"
+        if is_local(self._settings.model):
+            return "nothing: it runs on this machine"
         return f"by the price list of {self._settings.model}"
 
     @property
@@ -47,6 +50,8 @@ class TokenPricing:
         own = self._settings.price
         if own is not None:
             return _up(own.usd_micros(input_tokens, output_tokens))
+        if is_local(self._settings.model):
+            return 0
         # A server of one's own has no price but one's own.
         return (
             None

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from deputize.connectors.secret import check_handle
 from deputize.connectors.settings import CircuitSettings, ConnectorSettings
 from deputize.errors import ProjectError
+from deputize.models.local import MODELS, PREFIX, is_local
 from deputize.suggest import did_you_mean
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -23,6 +24,9 @@ Structured = Literal["native", "tool", "prompted"]
 
 
 def _model_name(name: str) -> str:
+    if is_local(name) and name.removeprefix(PREFIX) not in MODELS:
+        known = ", ".join(f"{PREFIX}{one}" for one in MODELS)
+        raise ValueError(f"{name!r} is no model that runs here; there is {known}")
     if not _MODEL.fullmatch(name):
         raise ValueError(f"{name!r} is no model; write PROVIDER:MODEL, like 'openai:gpt-5-mini'")
     return name
@@ -53,7 +57,8 @@ class ModelSettings(_Strict):
     `env:NAME`; `key` the handle of the login. An answer has `output_tokens_max` tokens at most;
     `overhead_tokens` is what the provider adds to the input, at most. `fallback` names the models that are
     asked in its place, in this order, where it says no. `structured` says how an answer's shape is asked for,
-    where what pydantic-ai knows of the model is not right. Times in seconds.
+    where what pydantic-ai knows of the model is not right. Where it has no `tools`, what it wants to call is
+    asked for in that way, too. Times in seconds.
     """
 
     model: Annotated[str, AfterValidator(_model_name)]
@@ -69,7 +74,13 @@ class ModelSettings(_Strict):
     per_second_max: Annotated[float | int, Field(gt=0, le=100_000)] | None = None
     fallback: list[str] = []
     structured: Structured | None = None
+    tools: bool | None = None
     circuit: CircuitSettings = CircuitSettings()
+
+    @property
+    def calls_by_answer(self) -> bool:
+        """Whether what it wants to call is asked for as an answer of a shape."""
+        return self.tools is False or (self.tools is None and is_local(self.model))
 
     def address(self, environ: Mapping[str, str]) -> str | None:
         """The base address. Raises `ValueError` where the variable with it is not set, or it is none."""

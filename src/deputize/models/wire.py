@@ -78,10 +78,22 @@ def _asked(message: Message, names: Mapping[str, str]) -> ModelRequestPart:
 
 
 def parameters(
-    choices: Sequence[Choice], answer: Mapping[str, Any] | None, model: Model, structured: Structured | None
+    choices: Sequence[Choice],
+    answer: Mapping[str, Any] | None,
+    model: Model,
+    structured: Structured | None,
+    *,
+    by_answer: bool = False,
 ) -> ModelRequestParameters:
     """What it may call, and the shape of its answer: as a tool beside others, else as the model does it
     best."""
+    if by_answer and choices:
+        schema = calling(choices, answer)
+        return ModelRequestParameters(
+            output_mode="native",
+            output_object=OutputObjectDefinition(schema, name=ANSWER),
+            allow_text_output=True,
+        )
     tools = [
         ToolDefinition(name=_outward(one.name), parameters_json_schema=one.takes, description=one.about)
         for one in choices
@@ -103,6 +115,51 @@ def parameters(
     return ModelRequestParameters(
         output_mode=mode, output_object=OutputObjectDefinition(schema, name=ANSWER), allow_text_output=True
     )
+
+
+def calling(choices: Sequence[Choice], answer: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The shape of an answer that is a call, for a model without tools."""
+    names = [one.name for one in choices] + ([ANSWER] if answer is not None else [])
+    return {
+        "type": "object",
+        "properties": {"call": {"enum": names}, "args": {"type": "object"}},
+        "required": ["call", "args"],
+    }
+
+
+def described(choices: Sequence[Choice], answer: Mapping[str, Any] | None) -> str:
+    """The choices in words, for a model without tools."""
+    lines = [f"{one.name}: {one.about} It takes {json.dumps(one.takes)}" for one in choices]
+    if answer is not None:
+        lines.append(f"{ANSWER}: your answer, once you have it. It takes {json.dumps(answer)}")
+    told = 'Answer with JSON: {"call": the name of one of these, "args": what it takes}.'
+    return "\n".join([told, *lines])
+
+
+def called(thought: Thought) -> Thought:
+    """The call that is in an answer of that shape; where there is none, what was said."""
+    try:
+        found = json.loads(thought.text)
+        name, args = found["call"], found["args"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return thought
+    call = Called(id="call", name=str(name), args=json.dumps(args))
+    return thought.model_copy(update={"text": "", "calls": (call,)})
+
+
+def spoken(
+    messages: Sequence[Message], choices: Sequence[Choice], answer: Mapping[str, Any] | None
+) -> list[Message]:
+    """A conversation with calls and results as plain text, for a model without tools."""
+    told = Message(role="system", text=described(choices, answer))
+    found = []
+    for message in messages:
+        if message.role == "result":
+            found.append(Message(role="user", text=message.text))
+            continue
+        calls = [f'{{"call": "{call.name}", "args": {call.args}}}' for call in message.calls]
+        found.append(Message(role=message.role, text="\n".join([message.text, *calls]).strip()))
+    return [*found[:1], told, *found[1:]]
 
 
 def thought_of(response: ModelResponse, text_chars_max: int) -> Thought:
