@@ -117,8 +117,15 @@ class Declined(ActionError):
 
 
 class GaveUp(ActionError):
-    """A model could not do what was asked of it: its answers did not fit, or its steps or means are used
-    up."""
+    """A model could not do what was asked of it: its answers did not fit, or its steps or means are used up.
+
+    `error` is what an action that it led to failed by, if that is why: uncaught, that is a failure of the
+    run.
+    """
+
+    def __init__(self, operation: str, action_id: str, reason: str, error: ActionError | None = None) -> None:
+        super().__init__(operation, action_id, reason)
+        self.error = error
 
 
 class Expired(ActionError):

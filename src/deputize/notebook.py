@@ -16,8 +16,9 @@ TURNS_MAX = 10
 """Turns that are shown whole, at most; beyond that they are folded up until `TURNS_KEPT` are left."""
 
 TURNS_KEPT = 6
-TURN_BYTES_MAX = 24_000
-"""Beyond so many bytes in the turns that are shown whole, they are folded up as well; the last never is."""
+TURN_CHARS_MAX = 24_000
+"""Beyond so many characters in the turns that are shown whole, they are folded up as well; the last never
+is."""
 
 LINES_MAX = 12
 """One line each for so many of the turns before those."""
@@ -43,7 +44,9 @@ class _Turn:
 
     @property
     def size(self) -> int:
-        return sum(len(one.text) + sum(len(c.args) for c in one.calls) for one in (self.said, *self.results))
+        """About how many characters of it are sent."""
+        calls = sum(len(call.args) + len(call.name) for call in self.said.calls)
+        return calls + sum(len(one.text) for one in (self.said, *self.results))
 
 
 class Notebook:
@@ -62,14 +65,15 @@ class Notebook:
 
     def turn(self, thought: Thought, results: list[tuple[Called, str, str]]) -> None:
         """What the model said, and what came of each call: the call, what it was in words, the result."""
-        calls = tuple(call for call, _, _ in results)
-        said = Message(role="model", text=thought.text[:RESULT_CHARS_MAX], calls=calls)
-        messages, lines = [], []
+        calls, messages, lines = [], [], []
         for call, what, text in results:
             number = len(self._results) + 1
+            own = call.model_copy(update={"id": f"call_{number}"})
             self._results.append(_Result(number, what, text))
-            messages.append(Message(role="result", text=self.part(number, 1), to=call.id))
+            calls.append(own)
+            messages.append(Message(role="result", text=self.part(number, 1), to=own.id))
             lines.append(f"{number}. {what}"[:LINE_CHARS_MAX])
+        said = Message(role="model", text=thought.text[:RESULT_CHARS_MAX], calls=tuple(calls))
         self._whole.append(_Turn(said, tuple(messages), tuple(lines)))
         self._fold()
 
@@ -92,9 +96,9 @@ class Notebook:
 
     def _fold(self) -> None:
         size = sum(turn.size for turn in self._whole)
-        if len(self._whole) <= TURNS_MAX and size <= TURN_BYTES_MAX:
+        if len(self._whole) <= TURNS_MAX and size <= TURN_CHARS_MAX:
             return
-        while len(self._whole) > TURNS_KEPT or (size > TURN_BYTES_MAX // 2 and len(self._whole) > 1):
+        while len(self._whole) > TURNS_KEPT or (size > TURN_CHARS_MAX // 2 and len(self._whole) > 1):
             turn = self._whole.pop(0)
             size -= turn.size
             self._folded += turn.lines

@@ -149,6 +149,8 @@ class Operation(Generic[P, R_co]):
             valid = self._validator.validate_json(canonical.encode(given), strict=True)
         except ValidationError as error:
             raise ContractError(self._explain(error)) from None
+        except TypeError as error:
+            raise ContractError(f"{self.name}: {error}") from None
         return canonical.encode(self._serializer.to_python(valid, mode="json"))
 
     def decode_args(self, stored: bytes) -> dict[str, Any]:
@@ -176,6 +178,13 @@ class Operation(Generic[P, R_co]):
     def worst_usd_micros(self, args: bytes) -> int | None:
         """The most that a use with these stored arguments can cost; None where nobody knows."""
         return self.contract.price_usd_micros if self.pricing is None else self.pricing.worst(args)
+
+    def spent_usd_micros(self, args: bytes, stored: bytes) -> int | None:
+        """What a use did cost by its result, and never more than it could at worst; None where nobody
+        says."""
+        worst = self.worst_usd_micros(args)
+        spent = self.pricing.spent(stored) if self.pricing is not None else None
+        return None if spent is None or worst is None else max(0, min(spent, worst))
 
     @property
     def missing_price(self) -> str:

@@ -19,6 +19,7 @@ from deputize.code import code_digest
 from deputize.config import Settings, read_settings
 from deputize.connector import Connector
 from deputize.errors import DeputizeError, ProjectError
+from deputize.event import EventData
 from deputize.models.line import Line, lines_of
 from deputize.operation import Operation
 from deputize.person import KEEPER
@@ -90,13 +91,12 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         agents=list(agents),
         automations=list(automations),
         directory=settings.directory,
-        events={a.on.event_type for a in automations.values()},
+        events=_event_types(modules, automations),
     )
     _check_plans(plans, rules)
     means = Means(
         {n: ModelOf(line.operation, tuple(line.settings.fallback)) for n, line in models.items()},
         operations,
-        rules.permits,
     )
     automations = {
         name: replace(one, means=means, agent=agents[one.agent.name]) for name, one in automations.items()
@@ -118,6 +118,17 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         models,
         tuple(modules),
     )
+
+
+def _event_types(modules: Iterable[ModuleType], automations: Mapping[str, Automation]) -> set[str]:
+    """The types of events that the project knows: those that it answers, and those that it waits for or
+    sends."""
+    known = {automation.on.event_type for automation in automations.values()}
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, EventData) and value is not EventData:
+                known.add(value.event_type)
+    return known
 
 
 def _check_plans(plans: Iterable[ReadPlan], rules: CedarRules) -> None:

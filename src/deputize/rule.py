@@ -18,9 +18,6 @@ Decision = Literal["allow", "refuse", "demand"]
 OVER = "deputize.budget"
 """The id of what is demanded beyond a budget that asks; no rule of a project has it."""
 
-PLAN = "plan"
-"""The origin of an argument that a model wrote before it had read anything."""
-
 CONFIRM = "deputize.confirm"
 """The id of what is demanded of an automation that failed too often; no rule of a project has it."""
 
@@ -86,8 +83,8 @@ class Question:
     """What is judged. `args` are canonical; `facts` are the counts *before* this action, by counter.
 
     `minute_of_day` (0..1439) and `weekday` (Monday is 0) are in the project's time zone. `origins` are where
-    the arguments may come from: types of events and names of operations, and `plan` for what a model wrote
-    before it had read anything; `untrusted` whether any of it is from outside.
+    the arguments may come from: types of events and names of operations (models' among them); `untrusted`
+    whether there are any.
     """
 
     agent: str

@@ -22,7 +22,12 @@ def asked_for(body: Mapping[str, Any]) -> str:
 
 def is_thought(args: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether arguments are those of a model's operation."""
-    return isinstance(args, Mapping) and args.keys() == {"messages", "choices", "answer"}
+    return (
+        isinstance(args, Mapping)
+        and args.keys() == {"messages", "choices", "answer"}
+        and isinstance(args["messages"], list)
+        and bool(args["messages"])
+    )
 
 
 def is_answer(result: Any) -> TypeGuard[Mapping[str, Any]]:

@@ -6,7 +6,8 @@ asked again, so many times. What it is asked and what it said is in the record, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
@@ -27,6 +28,7 @@ _ANY = TypeAdapter[Any](Any)
 
 ASKS_MAX = 3
 PROBLEMS_SHOWN = 3
+ANSWER_CHARS_MAX = 100_000
 SAID_AGAIN_CHARS = 4_000
 """Of an answer that did not fit, so much is put before the model again."""
 
@@ -45,8 +47,6 @@ class Means:
 
     models: Mapping[str, ModelOf] = field(default_factory=dict)
     operations: Mapping[str, Operation[..., Any]] = field(default_factory=dict)
-    permits: Callable[[str, str, str], bool] = lambda agent, automation, operation: True
-    """Whether rules permit an operation to an agent in an automation, in principle."""
 
 
 class Misfit(Exception):
@@ -118,6 +118,8 @@ class AnswerOf(Generic[T]):
     def parse(self, given: str) -> T:
         """The answer from its JSON. Raises `Misfit`."""
         text = _unfenced(given)
+        if len(text) > ANSWER_CHARS_MAX:
+            raise Misfit(f"Your answer is longer than {ANSWER_CHARS_MAX:,} characters. Answer more briefly.")
         try:
             if not self._wrapped:
                 return self._adapter.validate_json(text)
@@ -156,11 +158,20 @@ def running(what: str, where: str) -> Step:
 def shown_of(given: Any, word: str, where: str) -> str:
     """What a model is given, as text. Raises `CodeError` where it is neither text nor data."""
     if isinstance(given, str):
-        return given
+        return _unmarked(given)
     try:
-        return canonical.encode(_ANY.dump_python(given, mode="json")).decode()
+        return _unmarked(canonical.encode(_ANY.dump_python(given, mode="json")).decode())
     except (ValueError, TypeError) as error:
         raise CodeError(f"{where}: {word}() takes text or data, and got what has no JSON: {error}") from None
+
+
+def framed(shown: str) -> str:
+    """What a model is given, between marks that it cannot itself contain."""
+    return f"<given>\n{shown}\n</given>"
+
+
+def _unmarked(text: str) -> str:
+    return re.sub(r"<(?=/?\s*given)", "&lt;", text, flags=re.IGNORECASE)
 
 
 def names_of(step: Step, model: str, where: str) -> tuple[str, ...]:
@@ -191,7 +202,7 @@ def asked(
         operation = step.automation.means.models[left[0]].operation
         try:
             action = operation(messages=list(messages), choices=list(choices), answer=answer)
-        except ContractError as error:
+        except (ContractError, CodeError) as error:
             raise GaveUp(operation.name, step.run_id, f"it cannot be asked this: {error}") from None
         action = action.because(why)
         got = yield from attempt(action).__await__()
@@ -218,7 +229,7 @@ def until_it_fits(
                 reason = str(misfit)
                 asking = [*messages, *said_again(thought, reason)]
         left = left[1:]
-    said = f"no answer that fits came in {ASKS_MAX} questions; the last was told: {reason}"
+    said = f"no answer that fits came, however often it was asked; the last was told: {reason}"
     raise GaveUp("think", step.run_id, said)
 
 

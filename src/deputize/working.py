@@ -8,20 +8,19 @@ itself.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from deputize import canonical
-from deputize.action import Action, Attempt, attempt, together
+from deputize.action import Action, attempt, together
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp, Unmet
 from deputize.notebook import Notebook
 from deputize.operation import Operation
 from deputize.script import Script
 from deputize.suggest import did_you_mean
-from deputize.thinking import AnswerOf, Misfit, asked, names_of, refuse_unfinished, running, shown_of
+from deputize.thinking import AnswerOf, Misfit, asked, framed, names_of, refuse_unfinished, running, shown_of
 from deputize.thought import ANSWER, Called, Choice, Message, Thought
 
 GIVE_UP = "give_up"
@@ -37,6 +36,7 @@ SAME_MAX = 3
 end."""
 
 WHY_CHARS = 500
+ARGS_BYTES_MAX = 100_000
 
 _RULES = """\
 You work step by step. In each step call one or more of the tools you were given; when you have what is \
@@ -104,7 +104,7 @@ class _Work:
         self._notebook = Notebook(
             [
                 Message(role="system", text=f"{goal}{_RULES}"),
-                Message(role="user", text=f"<given>\n{given}\n</given>"),
+                Message(role="user", text=framed(given)),
             ]
         )
         self._choices = (*(_choice(one) for one in self._operations.values()), *_BUILT_IN)
@@ -137,15 +137,21 @@ class _Work:
     def _answered(self, thought: Thought) -> tuple[Any] | None:
         """The answer, if there is one; raises `GaveUp` where the model does."""
         refuse_unfinished(thought)
-        for call in thought.calls:
-            if call.name == GIVE_UP:
-                raise self._end(str(_args(call).get("reason", ""))[:WHY_CHARS] or "it said no reason")
-            if call.name == ANSWER:
-                given = _args(call)
-                return (given["text"] if self._answer.schema is None else self._answer.parse(call.args),)
         if not thought.calls:
             raise Misfit("Call one of your tools, or `answer` with what is asked for, or `give_up`.")
-        return None
+        last = next((call for call in thought.calls if call.name in (ANSWER, GIVE_UP)), None)
+        if last is None:
+            return None
+        if len(thought.calls) > 1:
+            raise Misfit(f"Not done: call `{last.name}` alone, once everything else is done.")
+        given = _args(last)
+        if last.name == GIVE_UP:
+            raise self._end(str(given.get("reason", ""))[:WHY_CHARS] or "it said no reason")
+        if self._answer.schema is not None:
+            return (self._answer.parse(last.args),)
+        if not isinstance(given.get("text"), str):
+            raise Misfit("Your answer needs a text.")
+        return (given["text"],)
 
     def _told(self, thought: Thought, reason: str) -> None:
         """A thought that came to nothing, with what is wrong about it."""
@@ -157,45 +163,54 @@ class _Work:
 
     def _do(self, thought: Thought, path: str) -> Steps[None]:
         """Have done what it calls, side by side, and put down what came of it."""
-        results: dict[str, tuple[str, str]] = {}
-        actions: list[tuple[Called, Attempt[Any]]] = []
-        calls = {call.id: call for call in thought.calls}
-        why = " ".join(thought.text.split())[:WHY_CHARS]
-        for number, call in enumerate(calls.values()):
+        calls = thought.calls[:CALLS_MAX]
+        results: list[tuple[str, str] | None] = []
+        wanted: list[tuple[Operation[..., Any], bytes]] = []
+        for call in calls:
             try:
-                if number >= CALLS_MAX:
-                    raise Misfit(f"Not done: at most {CALLS_MAX} calls at a time.")
                 if call.name == RECALL:
-                    results[call.id] = ("recall", self._recalled(call))
+                    results.append(("recall", self._recalled(call)))
                 else:
-                    action = self._action(call)
-                    action.cause = path
-                    actions.append((call, attempt(action.because(why) if why else action)))  # type: ignore[arg-type]
+                    wanted.append(self._wanted(call))
+                    results.append(None)
             except Misfit as misfit:
-                results[call.id] = (f"{call.name}: not done", str(misfit))
-        if actions:
-            came = yield from together(*(one for _, one in actions)).__await__()
-            for (call, one), got in zip(actions, came, strict=True):
-                results[call.id] = _told_of(one.inner, got)
-        self._notebook.turn(thought, [(_kept(call), *results[call.id]) for call in calls.values()])
+                results.append((f"{call.name}: not done", str(misfit)))
+        # Built only now: what is built is awaited.
+        actions = [self._action(operation, args, thought, path) for operation, args in wanted]
+        came = (yield from together(*map(attempt, actions)).__await__()) if actions else ()
+        told = iter([_told_of(action, got) for action, got in zip(actions, came, strict=True)])
+        put = [(_kept(call), *(one or next(told))) for call, one in zip(calls, results, strict=True)]
+        self._notebook.turn(thought, put)
+        if len(thought.calls) > CALLS_MAX:
+            more = f"Of your {len(thought.calls)} calls the first {CALLS_MAX} were looked at, and no others."
+            self._notebook.note(Thought(text=""), more)
 
-    def _action(self, call: Called) -> Action[Any]:
+    def _action(
+        self, operation: Operation[..., Any], args: bytes, thought: Thought, path: str
+    ) -> Action[Any]:
+        action = Action[Any](operation, args)
+        action.cause, action.why = path, " ".join(thought.text.split())[:WHY_CHARS]
+        return action
+
+    def _wanted(self, call: Called) -> tuple[Operation[..., Any], bytes]:
         operation = self._operations.get(call.name)
         if operation is None:
             known = [one.name for one in self._choices]
             raise Misfit(f"There is no tool {call.name!r}{did_you_mean(call.name, known)}.")
         try:
-            action = Action(operation, operation.canonical_json(_args(call)))
-        except (ContractError, CodeError) as error:
+            args = operation.canonical_json(_args(call))
+        except ContractError as error:
             raise Misfit(f"Not done, the arguments do not fit: {error}") from None
-        self._made[call.name, action.args] += 1
-        if self._made[call.name, action.args] > 2 * SAME_MAX:
-            action.awaited = True
+        if len(args) > ARGS_BYTES_MAX:
+            raise Misfit(
+                f"Not done: the arguments are {len(args):,} bytes, and {ARGS_BYTES_MAX:,} are the most."
+            )
+        self._made[call.name, args] += 1
+        if self._made[call.name, args] > 2 * SAME_MAX:
             raise self._end(f"it called {call.name} with the same arguments {2 * SAME_MAX} times")
-        if self._made[call.name, action.args] > SAME_MAX:
-            action.awaited = True
+        if self._made[call.name, args] > SAME_MAX:
             raise Misfit(f"Not done: you did this {SAME_MAX} times already, and know what comes of it.")
-        return action
+        return operation, args
 
     def _recalled(self, call: Called) -> str:
         given = _args(call)
@@ -222,7 +237,7 @@ def _choice(operation: Operation[..., Any]) -> Choice:
 def _args(call: Called) -> dict[str, Any]:
     """A call's arguments. Raises `Misfit` where they are no JSON object."""
     try:
-        given = json.loads(call.args or "{}")
+        given = canonical.decode(call.args or "{}")
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):

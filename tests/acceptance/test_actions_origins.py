@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.desk import Desk
+from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
 from tests.support.running import Running, running
@@ -120,3 +120,22 @@ async def test_it_is_known_after_a_restart(tmp_path: Path, desk: Desk) -> None:
     async with running(root) as world:
         assert (await last(world, "puts"))["label"] == "refused"
     assert desk.seen == []
+
+
+SAID = """
+@automation(on=Ask, agent=worker)
+async def puts(event: Event[Ask]) -> Outcome:
+    said = await attempt(desk.write(item="x"))
+    assert isinstance(said, ActionError)
+    got = await attempt(desk.put(item=said.reason[:20]))
+    return gave_up("refused") if isinstance(got, ActionError) else done("put")
+"""
+
+
+async def test_why_something_was_not_done_is_the_services_word_too(tmp_path: Path, desk: Desk) -> None:
+    desk.faults.append(fault("status", 422))
+    never = NEVER.replace("test.word", "desk.write")
+    root = write_project(tmp_path / "project", desk.base, SAID, rules=PERMIT + never)
+    async with running(root) as world:
+        run = await world.send(type="test.ask", item="a")
+        assert await world.label(run) == "gave_up(refused)"

@@ -61,7 +61,11 @@ async def test_it_runs_like_any_automation(tmp_path: Path, desk: Desk) -> None:
         assert [(b["op"], b["args"]["item"]) for b in bodies] == [
             ("desk.put", "a chair"), ("desk.write", "red"), ("desk.write", "blue"),
         ]  # fmt: skip
-        assert [b["origins"] for b in bodies] == [["desk.read"], ["desk.untidy"], ["desk.untidy"]]
+        assert [b["origins"] for b in bodies] == [
+            ["desk.read", "desk.untidy"],
+            ["desk.untidy"],
+            ["desk.untidy"],
+        ]
         twice = await world.send(type="desk.untidy", item="a", colours=[], note="twice")
         assert await world.label(twice) == "done(tidied)"
         [*_, last] = [e.body for e in world.entries(twice, "intent") if e.body]
@@ -90,6 +94,8 @@ WRONG = {
     "no such type": (TIDY.replace("item: text", "item: txt"), "event.item: 'txt' is no type; write text, "),
     "no such operation": (TIDY.replace("desk.read", "desk.raed"), "found: there is no operation 'desk.raed'"),
     "a field of another type": (TIDY.replace("item: text,", "item: money,"), "item: .event.item is object"),
+    "a number beyond all": (TIDY.replace("{item: by hand}", "{item: 9999999999999999999999}"), "JSON cannot"),
+    "a name that begins with a dash": (TIDY.replace("note: text", "_note: text"), "event._note"),
     "a step twice": (TIDY.replace("id: put", "id: found"), "two steps have the id 'found'"),
     "far too long": (TIDY + "#" + "x" * 200_000, "a plan has 200,000 bytes at most"),
 }  # fmt: skip

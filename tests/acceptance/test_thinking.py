@@ -10,7 +10,9 @@ import pytest
 
 from deputize.errors import ProjectError
 from deputize.project import load_project
+from deputize.system import System
 from deputize.testing.thinker import Thinker
+from tests.support.command import deputize
 from tests.support.project import PERMIT, write_project
 from tests.support.running import running
 from tests.support.thinkers import RULES, SMALL, ended
@@ -365,3 +367,70 @@ async def test_a_budget_that_asks_nobody_that_there_is_is_told(tmp_path: Path, t
         ProjectError, match="ask: there is no person, role or group 'mia'; there is 'keeper', 'maya'"
     ):
         load_project(root)
+
+
+LIES: dict[str, dict[str, int]] = {
+    "more than there is": {"prompt_tokens": 9 * 10**18, "completion_tokens": 9 * 10**18, "total_tokens": 1},
+    "less than nothing": {"prompt_tokens": -5, "completion_tokens": -7, "total_tokens": -12},
+    "nothing": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_provider_that_counts_wrongly_is_paid_what_was_held_and_no_more(
+    tmp_path: Path, thinker: Thinker, lie: str
+) -> None:
+    thinker.say(REFUND | {"usage": LIES[lie]})
+    async with running(thinking_project(tmp_path, thinker, TOLD, CEILING)) as world:
+        run = await world.send(type="test.word", text="my chair broke")
+        assert await ended(world, run) == ("done", "refund")
+        [intent] = world.entries(run, "intent")
+        assert intent.body
+        assert world.budget() == (0, intent.body["holds"][0][2])
+
+
+async def test_half_a_character_in_an_answer_is_no_drift(tmp_path: Path, thinker: Thinker) -> None:
+    thinker.say({"raw": BODY % '"refund \\ud800"'}, REFUND)
+    async with running(thinking_project(tmp_path, thinker, TOLD)) as world:
+        run = await world.send(type="test.word", text="my chair broke")
+        assert await ended(world, run) == ("done", "refund")
+        assert world.cards() == []
+
+
+BODY = (
+    '{"id": "x", "object": "chat.completion", "created": 1, "model": "tiny", "choices": [{"index": 0, '
+    '"finish_reason": "stop", "message": {"role": "assistant", "content": %s}}], '
+    '"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}'
+)
+
+
+async def test_a_rehearsal_asks_no_model(tmp_path: Path, thinker: Thinker) -> None:
+    root = thinking_project(tmp_path, thinker, TOLD, CEILING)
+    thinker.say(REFUND)
+    async with running(root) as world:
+        await ended(world, await world.send(type="test.word", text="my chair broke"))
+    event = tmp_path / "event.json"
+    event.write_text(
+        '{"specversion": "1.0", "source": "/x", "id": "e2", "type": "test.word", "data": {"text": "another"}}'
+    )
+    new = deputize(root, "rehearse", "sorts", "--event", str(event))
+    assert "it costs something, and nothing is spent on a rehearsal" in new.out + new.err
+    past = deputize(root, "rehearse", "sorts", "--last", "1")
+    assert "refund" in past.out
+    assert len(thinker.asked()) == 1
+
+
+async def test_a_key_of_the_environment_alone_is_never_used(
+    tmp_path: Path, thinker: Thinker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+    root = thinking_project(tmp_path, thinker, TOLD)
+    settings = (root / "deputize.toml").read_text().replace('key = "env:SMALL_KEY"\n', "")
+    (root / "deputize.toml").write_text(settings)
+    thinker.say(REFUND)
+    async with running(root) as world:
+        await ended(world, await world.send(type="test.word", text="my chair broke"))
+    assert thinker.keys() == ["Bearer none"]
+    (root / "deputize.toml").write_text(settings.replace(f'base = "{thinker.base}"\n', ""))
+    with pytest.raises(ProjectError, match=r'\[models.small\]: add key = "env:NAME"'):
+        System.open(root)

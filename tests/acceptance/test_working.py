@@ -125,6 +125,9 @@ BAD = {
     "an argument of another type": (call("desk.write", item=5), "item: Input should be a valid string"),
     "no JSON": ({"name": "desk-write", "args": '{"item": "b"'}, "are no JSON object"),
     "a list": ({"name": "desk-write", "args": "[1]"}, "are no JSON object"),
+    "a number beyond all": (call("desk.write", item=10**26), "item: Input should be a valid string"),
+    "half a character": ({"name": "desk-write", "args": '{"item": "\\ud800"}'}, "no JSON object"),
+    "nested deeply": (call("desk.write", item=json.loads("[" * 300 + "]" * 300)), "do not fit"),
     "an answer of another type": (call("answer", value="many"), "Your answer does not fit"),
 }
 
@@ -199,8 +202,9 @@ async def test_more_calls_at_once_than_ten_are_not_made(tmp_path: Path, desk: De
     async with works(tmp_path, desk, thinker) as world:
         run = await world.send(type="test.word", text="tidy up")
         assert await ended(world, run) == ("done", "answered")
-    told = [one["content"] for one in thinker.asked()[1]["messages"] if one["role"] == "tool"]
-    assert told[10:] == ["Not done: at most 10 calls at a time."] * 2
+    *_, told = thinker.asked()[1]["messages"]
+    assert told["content"] == "Of your 12 calls the first 10 were looked at, and no others."
+    assert len(desk.effects) == 10
 
 
 async def test_what_it_is_shown_stays_small_and_what_is_folded_up_can_be_recalled(
@@ -271,3 +275,63 @@ def why(world: Running, run: str, path: str) -> str:
     row = world.run(run)
     told = world.read(lambda view: read_telling(view, row, UTC, budgets))
     return "\n".join(why_action(told, path)["sentences"])
+
+
+TEXT = CODE.replace("returns=int, ", "")
+
+
+@pytest.mark.parametrize("args", [{}, {"text": 42}, {"txt": "x"}])
+async def test_an_answer_without_its_text_is_told_so(
+    tmp_path: Path, desk: Desk, thinker: Thinker, args: dict[str, Any]
+) -> None:
+    thinker.say({"calls": [call("answer", **args)]}, {"calls": [call("answer", text="well")]})
+    async with works(tmp_path, desk, thinker, code=TEXT) as world:
+        run = await world.send(type="test.word", text="tidy up")
+        assert await ended(world, run) == ("done", "answered")
+    assert thinker.asked()[1]["messages"][-1]["content"] == "Your answer needs a text."
+
+
+async def test_an_answer_beside_other_calls_is_none_and_nothing_is_done(
+    tmp_path: Path, desk: Desk, thinker: Thinker
+) -> None:
+    thinker.say({"calls": [call("desk.write", item="promised"), *answer(7)["calls"]]}, answer(8))
+    async with works(tmp_path, desk, thinker) as world:
+        run = await world.send(type="test.word", text="tidy up")
+        assert await ended(world, run) == ("done", "answered")
+        assert world.entries(run, "ended")[0].body["details"] == {"found": 8}  # type: ignore[index]
+    assert desk.effects == {}
+    told = [one["content"] for one in thinker.asked()[1]["messages"] if one["role"] == "tool"]
+    assert told == ["Not done: call `answer` alone, once everything else is done."] * 2
+
+
+async def test_thousands_of_calls_in_one_answer_break_nothing(
+    tmp_path: Path, desk: Desk, thinker: Thinker
+) -> None:
+    thinker.say({"calls": [{"name": "n" * 3_000, "args": {}}] * 2_000}, answer(1))
+    async with works(tmp_path, desk, thinker) as world:
+        run = await world.send(type="test.word", text="tidy up")
+        assert await ended(world, run) == ("done", "answered")
+    assert len(json.dumps(thinker.asked()[1])) < 40_000
+
+
+async def test_calls_of_one_id_are_each_done_and_answered(
+    tmp_path: Path, desk: Desk, thinker: Thinker
+) -> None:
+    one, two = (call("desk.put", item=item) | {"id": "same"} for item in ("one", "two"))
+    thinker.say({"calls": [one, two]}, answer(1))
+    async with works(tmp_path, desk, thinker) as world:
+        run = await world.send(type="test.word", text="tidy up")
+        assert await ended(world, run) == ("done", "answered")
+    assert len(desk.effects) == 2
+    ids = [one["tool_call_id"] for one in thinker.asked()[1]["messages"] if one["role"] == "tool"]
+    assert ids == ["call_1", "call_2"]
+
+
+async def test_giving_up_in_no_words_at_all_ends_the_run_all_the_same(
+    tmp_path: Path, desk: Desk, thinker: Thinker
+) -> None:
+    thinker.say({"calls": [{"name": "give_up", "args": '{"reason": 5}'}]})
+    code = CODE.replace("await attempt(worker.work(", "await (worker.work(")
+    async with works(tmp_path, desk, thinker, code=code) as world:
+        run = await world.send(type="test.word", text="tidy up")
+        assert await ended(world, run) == ("gave_up", "gave up")

@@ -16,7 +16,6 @@ NEVER = ASK.replace("ask_if_from", "never_if_from")
     ("origins", "decision"),
     [
         ((), "allow"),
-        (("plan",), "allow"),
         (("shop.order",), "allow"),
         (("mail",), "allow"),
         (("mail.get",), "demand"),

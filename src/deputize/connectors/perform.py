@@ -93,6 +93,8 @@ async def read_only(
     """
     if operation.contract.effect != "read":
         raise CallBroken(f"{operation.name} is no read, and a rehearsal does nothing")
+    if operation.contract.priced:
+        raise CallBroken(f"{operation.name} costs something, and nothing is spent on a rehearsal")
     call = HttpCall(operation.contract, connection, "", secrets, read=True)
     return await _answered(operation, operation.function, call, args, secrets, "")
 

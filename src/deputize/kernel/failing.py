@@ -29,8 +29,9 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 
 def failed(run: LiveRun, error: BaseException) -> Ends:
     """The end of a run by an uncaught failure, outermost cause first; given up where a model gave up."""
-    if isinstance(error, GaveUp):
-        return Ends(run, "gave_up", Outcome("gave_up", GIVEN_UP, {"reason": error.reason}))
+    if isinstance(error, GaveUp) and error.error is None:
+        said = readable(error.reason[:MESSAGE_CHARS_MAX])
+        return Ends(run, "gave_up", Outcome("gave_up", GIVEN_UP, {"reason": said}))
     causes: list[dict[str, str]] = []
     seen: BaseException | None = error
     told: set[int] = set()

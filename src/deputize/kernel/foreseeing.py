@@ -199,6 +199,8 @@ class Foresight:
             again = past.again(operation.name, action.digest) if past is not None else None
             if again is not None and _fits(operation, again.stored):
                 return _Foreseen(_met(action, again.stored, when.at_us), "as recorded")
+            if operation.contract.priced:
+                return _Foreseen(None, reason="it costs something, and nothing is spent on a rehearsal")
             return self._read(action, when.at_us)
         # What the run itself did then is in the world by now: a preview would foretell on top of that.
         if earlier is not None:

@@ -337,7 +337,7 @@ class Gate:
             return None
         parts.boundary("send.after")
         undo = operation.undo.of(operation, begun.args, stored) if operation.undo is not None else None
-        cost = operation.pricing.spent(stored) if operation.pricing is not None else None
+        cost = operation.spent_usd_micros(begun.args, stored)
         return self._settling.receipt(run, begun, stored, undo, cost)
 
     async def _not_done(

@@ -8,7 +8,8 @@ from typing import Any
 from deputize.event import RUN_SOURCE, SCHEDULES
 from deputize.store.protocol import View
 
-READS = frozenset({"settled", "drifted"})
+READS = frozenset({"settled", "drifted", "declined", "refused"})
+"""The states of actions of which something was told: also why they were not done, in the service's words."""
 
 
 def read_by_sender(view: View, source: str) -> list[str]:

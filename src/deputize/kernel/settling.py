@@ -54,7 +54,7 @@ class Settling:
         cost_usd_micros: int | None = None,
     ) -> Result:
         """Done, with an answer that the contract can read, with what would `undo` it, and with what it cost
-        where that is less than what was held."""
+        where its price depends on its use."""
         body, result = _got(begun.expects, stored, self._parts.time.now_us())
         body["by"] = "answer"
         if undo is not None:

@@ -246,7 +246,8 @@ def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
         if result is None:
             raise AssertionError(f"run {run.id}: {leaf.path} was delivered without a result")
         run.step.now_us = max(run.step.now_us, result.at_us)
-        if result.kind in ("value", "unmet") and isinstance(leaf.awaiting, Action):
+        if isinstance(leaf.awaiting, Action):
+            # Also where it was declined or refused: the reason may be the service's own words.
             run.step.read.add(leaf.awaiting.operation.name)
         elif result.kind == "value" and isinstance(leaf.awaiting, WaitFor):
             run.step.read |= brought(canonical.decode(result.stored))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from deputize.call import Call, CallNotDone
+from deputize.call import Call, CallBroken
 from deputize.connector import Connector
 from deputize.connectors.secret import Secrets
 from deputize.errors import ProjectError
@@ -17,6 +17,9 @@ from deputize.thought import Choice, Message, Thought
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+
+NO_KEY = "none"
+"""What a server of one's own is told that asks for no key."""
 
 CHARS_A_TOKEN = 16
 """A token of text has no more characters than this by far, but for runs of one character."""
@@ -40,13 +43,24 @@ class Line:
             attempts_max=settings.attempts_max,
             pricing=TokenPricing(name, settings),
         )(self.think)
+        self._connected = False
         self._base: str | None = None
         self._key: str | None = None
         self._model: Model | None = None
         self._local = LocalModel(name) if is_local(settings.model) else None
 
     def connect(self, secrets: Secrets, environ: Any) -> None:
-        """Find its address and its key. Raises `ProjectError` where one of them is named and not there."""
+        """Find its address and its key. Raises `ProjectError` where one of them is not there.
+
+        A key that only the environment of the process has is never used: nobody would take it out of what is
+        stored.
+        """
+        self._connected = True
+        if self.settings.key is None and self.settings.base is None and self._local is None:
+            raise ProjectError(
+                f'[models.{self.name}]: add key = "env:NAME" with the variable that holds the key to '
+                f"{self.settings.model}, or base = the address of a server of your own"
+            )
         try:
             self._base = self.settings.address(environ)
             if self.settings.key is not None:
@@ -87,7 +101,7 @@ class Line:
         try:
             model = self._model or await self._opened()
         except Exception as error:  # noqa: BLE001 - a provider's package may say anything of its settings
-            raise CallNotDone(f"the model {self.settings.model} cannot be asked: {error}") from None
+            raise CallBroken(f"the model {self.settings.model} cannot be asked: {error}") from None
         from pydantic_ai.direct import model_request
         from pydantic_ai.settings import ModelSettings as Request
 
@@ -125,15 +139,17 @@ class Line:
         from pydantic_ai.models import infer_model
         from pydantic_ai.providers import infer_provider_class
 
+        if not self._connected:
+            raise ProjectError("it is not connected")
         if self._local is not None:
             from pydantic_ai.providers.openai import OpenAIProvider
 
-            local = OpenAIProvider(base_url=self._base, api_key="none")
+            local = OpenAIProvider(base_url=self._base, api_key=NO_KEY)
             self._model = infer_model("openai-chat:local", provider_factory=lambda name: local)
             return self._model
 
         def provider(name: str) -> Any:
-            given = {"base_url": self._base, "api_key": self._key}
+            given = {"base_url": self._base, "api_key": self._key or NO_KEY}
             return infer_provider_class(name)(**{k: v for k, v in given.items() if v is not None})
 
         self._model = infer_model(self.settings.model, provider_factory=provider)

@@ -62,12 +62,12 @@ class TokenPricing:
     def _listed(self, input_tokens: int, output_tokens: int, cached_tokens: int) -> int | None:
         from genai_prices import Usage, calc_price
 
-        usage = Usage(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cache_read_tokens=min(cached_tokens, input_tokens) or None,
-        )
         try:
+            usage = Usage(
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cache_read_tokens=min(cached_tokens, input_tokens) or None,
+            )
             price = calc_price(usage, self._model, provider_id=self._provider)
         except (LookupError, ValueError):
             return None

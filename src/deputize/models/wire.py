@@ -37,6 +37,14 @@ from deputize.thought import ANSWER, Called, Choice, Message, Thought
 NOT_DONE = frozenset({429})
 UNKNOWN = frozenset({408, 409})
 UNREADABLE_CHARS = 2_000
+NAME_CHARS_MAX = 200
+CALLS_MAX = 50
+"""Of the calls in one answer, so many are looked at."""
+
+CHARS_MAX = 200_000
+"""An answer that is longer is taken for one that was cut off."""
+
+TOKENS_MAX = 1_000_000_000
 SEPARATOR = "-"
 """Stands for the dot in an operation's name, which the names of tools may not have; nor may ours have
 this."""
@@ -143,7 +151,7 @@ def called(thought: Thought) -> Thought:
         name, args = found["call"], found["args"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return thought
-    call = Called(id="call", name=str(name), args=json.dumps(args))
+    call = Called(id="1", name=_readable(str(name))[:NAME_CHARS_MAX], args=json.dumps(args))
     return thought.model_copy(update={"text": "", "calls": (call,)})
 
 
@@ -162,33 +170,45 @@ def spoken(
     return [*found[:1], told, *found[1:]]
 
 
-def thought_of(response: ModelResponse, text_chars_max: int) -> Thought:
-    """What it said. What is longer than it could be is cut, and says so."""
-    text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+def thought_of(response: ModelResponse, chars_max: int) -> Thought:
+    """What it said, in a form that can be stored. What is longer than it could be is cut, and says so."""
+    text = _readable("".join(part.content for part in response.parts if isinstance(part, TextPart)))
+    made = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    # Ids of our own: a provider's may be alike, or of any length.
     calls = tuple(
-        Called(id=part.tool_call_id, name=_inward(part.tool_name), args=_text_of(part.args))
-        for part in response.parts
-        if isinstance(part, ToolCallPart)
+        Called(
+            id=f"{number}", name=_inward(_readable(part.tool_name)[:NAME_CHARS_MAX]), args=_text_of(part.args)
+        )
+        for number, part in enumerate(made[:CALLS_MAX], 1)
     )
-    finish = str(response.finish_reason or "stop")
-    if len(text) + sum(len(call.args) for call in calls) > text_chars_max:
+    finish = _readable(str(response.finish_reason or "stop"))[:NAME_CHARS_MAX]
+    if len(text) + sum(len(call.args) for call in calls) > min(chars_max, CHARS_MAX):
         text, calls, finish = text[:UNREADABLE_CHARS], (), "length"
     usage = response.usage
     return Thought(
         text=text,
         calls=calls,
         finish=finish,
-        model=response.model_name or "",
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=usage.cache_read_tokens,
+        model=_readable(response.model_name or "")[:NAME_CHARS_MAX],
+        input_tokens=_tokens(usage.input_tokens),
+        output_tokens=_tokens(usage.output_tokens),
+        cached_tokens=_tokens(usage.cache_read_tokens),
     )
+
+
+def _tokens(counted: int) -> int:
+    return max(0, min(counted, TOKENS_MAX))
+
+
+def _readable(text: str) -> str:
+    """Without what is no Unicode text, and can be neither stored nor sent."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def failure_of(error: Exception) -> CallFailed | Thought:
     """What an error of pydantic-ai's proves; an answer that it cannot read is an answer all the same."""
     if isinstance(error, exceptions.UnexpectedModelBehavior):
-        return Thought(text=f"{error.message}"[:UNREADABLE_CHARS], finish="unreadable")
+        return Thought(text=_readable(error.message)[:UNREADABLE_CHARS], finish="unreadable")
     if isinstance(error, exceptions.UserError):
         return CallBroken(str(error))
     if isinstance(error, exceptions.ModelHTTPError):
@@ -241,4 +261,4 @@ def _inward(name: str) -> str:
 
 
 def _text_of(args: str | Mapping[str, Any] | None) -> str:
-    return args if isinstance(args, str) else json.dumps(dict(args) if args is not None else {})
+    return _readable(args) if isinstance(args, str) else json.dumps(dict(args) if args is not None else {})

@@ -39,10 +39,9 @@ class PlanStopped(GaveUp):
     def __init__(
         self, operation: str, action_id: str, reason: str, step: str, end: PlanEnd, error: ActionError | None
     ) -> None:
-        super().__init__(operation, action_id, reason)
+        super().__init__(operation, action_id, reason, error)
         self.step = step
         self.end = end
-        self.error = error
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,20 @@ class Carrying:
         """The script. Raises `PlanStopped`."""
         event = self.event
         answers: dict[str, Any] = {}
+        origins: dict[str, set[str]] = {}
         for step in self.plan.steps:
             scope = {"event": event, "step": answers}
             try:
                 if step.when and not self.conditions[step.id].holds(event, answers):
                     if step.otherwise:
-                        return PlanEnd(step.otherwise.removeprefix(f"{END}: "), answers)
+                        return PlanEnd(_word(step.otherwise) or self.plan.end, answers)
                     continue
                 items = self._items(step, scope)
+                comes = self._origins(step, origins)
+                origins[step.id] = {step.operation, *comes}
                 came = []
                 for item in items:
-                    came.append((yield from self._done(step, scope | {"each": item})))
+                    came.append((yield from self._done(step, scope | {"each": item}, comes)))
             except (Unresolved, BadCondition, ContractError, CodeError) as error:
                 raise self._stopped(step, str(error), answers) from None
             except ActionError as error:
@@ -94,32 +96,29 @@ class Carrying:
             raise Unresolved(f"{step.each} has {len(items)} items, and at most {step.most} were meant")
         return items
 
-    def _done(self, step: PlanStep, scope: Mapping[str, Any]) -> Steps[Any]:
+    def _done(self, step: PlanStep, scope: Mapping[str, Any], origins: set[str]) -> Steps[Any]:
         operation = self.operations[step.operation]
         args = operation.canonical_json(resolved(step.arguments, scope))
+        expects = operation.check_expected(resolved(step.expects, scope), f"step {step.id}")
         action = Action[Any](operation, args).because(step.why or self.plan.goal)
-        action.expects = operation.check_expected(resolved(step.expects, scope), action.where)
-        action.cause = self.cause
-        action.origins = self._origins(step)
+        action.expects, action.cause, action.origins = expects, self.cause, tuple(sorted(origins))
         got = yield from action.__await__()
         return canonical.decode(operation.encode_result(got))
 
-    def _origins(self, step: PlanStep) -> tuple[str, ...]:
+    def _origins(self, step: PlanStep, before: Mapping[str, set[str]]) -> set[str]:
+        """Where its arguments come from. What an operation answered may be what it was given, so the origins
+        of that are among those of its answer."""
         found: set[str] = set()
-        for value in step.arguments.values():
+        for value in (*step.arguments.values(), *([step.each] if step.each else ())):
             references = list(references_in(value))
-            found.update(self._origin(one, step) for one in references)
+            for one in references:
+                if one.root == "event":
+                    found.add(self.event_type)
+                elif one.root == "step":
+                    found |= before[one.path[0]]
             if not isinstance(value, str) or not references:
                 found.update(self.origins)
-        return tuple(sorted(found))
-
-    def _origin(self, reference: Reference, step: PlanStep) -> str:
-        if reference.root == "event":
-            return self.event_type
-        if reference.root == "each":
-            inner = reference_of(step.each)
-            return self._origin(inner, step) if inner is not None else self.event_type
-        return next(one.operation for one in self.plan.steps if one.id == reference.path[0])
+        return found
 
     def _stopped(
         self, step: PlanStep, reason: str, answers: Mapping[str, Any], error: ActionError | None = None
@@ -142,13 +141,19 @@ def _sentence(step: PlanStep) -> str:
     if step.each:
         said = f"for each of {_shown(step.each)} ({step.most} at most): {said}"
     if step.when:
-        otherwise = f", otherwise the plan ends as {step.otherwise[5:]!r}" if step.otherwise else ""
+        word = f" as {_word(step.otherwise)!r}" if _word(step.otherwise) else ""
+        otherwise = f", otherwise the plan ends{word}" if step.otherwise else ""
         said = f"if {step.when}: {said}{otherwise}"
     if step.expects:
         said += f", expecting {', '.join(f'{name} {_shown(value)}' for name, value in step.expects.items())}"
     if step.why:
         said += f', because "{step.why}"'
     return said + (f"; then the plan ends as {step.end!r}" if step.end else "") + "."
+
+
+def _word(otherwise: str) -> str:
+    """The word that `otherwise` says, if it says one."""
+    return otherwise.removeprefix(END).removeprefix(": ")
 
 
 def _shown(value: Any) -> str:

@@ -63,10 +63,15 @@ def _wrong(
     wrong = []
     if not world.permits(step.operation):
         wrong.append(f"no rule permits {step.operation}")
-    each = _each(step, world, before, wrong)
-    wrong += _perhaps_missing(step, checked.perhaps)
-    wrong += _wrong_arguments(step, operation, _Scope(world.event, before, each))
+    scope = _Scope(world.event, before, _each(step, world, before, wrong))
+    wrong += _wrong_arguments(step, operation, scope)
     known = result_fields(operation.result_type)
+    for name, value in step.expects.items():
+        try:
+            for one in references_in(value):
+                scope.type_of(one.root, one.path)
+        except Unresolved as error:
+            wrong.append(f"expects.{name}: {error}")
     wrong += [
         f"expects: {step.operation} returns nothing called {name!r}{did_you_mean(name, known)}"
         for name in step.expects
@@ -77,24 +82,25 @@ def _wrong(
             checked.conditions[step.id] = Condition(step.when, world.event, before, checked.perhaps)
         except BadCondition as error:
             wrong.append(str(error))
-    return wrong
+    return wrong + _perhaps_missing(step, checked)
 
 
-def _perhaps_missing(step: PlanStep, perhaps: set[str]) -> list[str]:
+def _perhaps_missing(step: PlanStep, checked: Checked) -> list[str]:
     """Answers that it needs and that may not be there, where its own `when` does not ask whether they are."""
     try:
         needed = {
             one.path[0]
-            for value in (*step.arguments.values(), step.each)
+            for value in (*step.arguments.values(), *step.expects.values(), step.each)
             for one in references_in(value)
             if one.root == "step"
         }
     except Unresolved:
         return []
+    condition = checked.conditions.get(step.id)
+    there = condition.asks_for if condition is not None else frozenset()
     return [
         f"the step {name} may be left out: give this one when: context.step has {name}"
-        for name in sorted(needed & perhaps)
-        if f"step has {name}" not in step.when
+        for name in sorted((needed & checked.perhaps) - there)
     ]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import cedarpy
 
 from deputize import canonical
 from deputize.rules.cedar_files import parse_policy
+from deputize.rules.reading import path_of
 from deputize.rules.schema import Shape, shape_of
+
+DEPTH_MAX = 20
 
 _NOBODY = cedarpy.Entities.from_json_str("[]")
 _REQUEST = {
@@ -37,6 +40,8 @@ class Condition:
         steps: Mapping[str, Mapping[str, Any]],
         perhaps: Collection[str] = (),
     ) -> None:
+        if _depth(text) > DEPTH_MAX:
+            raise BadCondition(f"when: it is nested more than {DEPTH_MAX} deep; write it more plainly")
         policy = f"permit (principal, action, resource) when {{ {text} }};"
         try:
             conditions = parse_policy(policy).get("conditions", [])
@@ -44,6 +49,10 @@ class Condition:
             raise BadCondition(f"when: {error}") from None
         if len(conditions) != 1:
             raise BadCondition("when: write one Cedar expression, with no policy round it")
+        body = conditions[0].get("body", {})
+        self.asks_for = frozenset(_asked_for(body))
+        """The steps that must be there for it to hold: `context.step has ID`, joined with the rest by
+        `&&`."""
         self._event = shape_of(event)
         # Of what is no record, and of a list of answers, it can see nothing.
         self._steps = {n: shape_of(schema) for n, schema in steps.items() if "properties" in schema}
@@ -61,6 +70,30 @@ class Condition:
         if result.diagnostics.errors:
             raise BadCondition(f"when: {result.diagnostics.errors[0]}")
         return bool(result.allowed)
+
+
+def _depth(text: str) -> int:
+    """How deep its brackets, and its signs before a value, are nested at most."""
+    depth = deepest = signs = 0
+    for character in text:
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        signs = signs + 1 if character in "!-" else 0 if not character.isspace() else signs
+        deepest = max(deepest, depth, signs)
+    return deepest
+
+
+def _asked_for(body: Any) -> Iterator[str]:
+    """Of the parts that must all hold, those that ask whether a step is there."""
+    if not isinstance(body, Mapping) or len(body) != 1:
+        return
+    if "&&" in body:
+        yield from _asked_for(body["&&"]["left"])
+        yield from _asked_for(body["&&"]["right"])
+    elif "has" in body and path_of(body["has"]["left"]) == ("step",):
+        yield str(body["has"]["attr"])
 
 
 def _schema(event: Shape, steps: Mapping[str, Shape], perhaps: Collection[str]) -> str:

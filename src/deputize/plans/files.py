@@ -44,7 +44,7 @@ class PlanFile(Plan):
 
     on: Annotated[str, Field(min_length=1, max_length=200)]
     agent: Annotated[str, Field(min_length=1, max_length=60)]
-    event: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(default_factory=dict)
+    event: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], str] = Field(default_factory=dict)
     key: str | None = None
 
     @property
@@ -136,7 +136,10 @@ def _read(
     async def handler(event: Event[Any]) -> Outcome:
         return done((await planned.carry_out()).label)
 
-    digest = canonical.digest(canonical.encode(given.model_dump(mode="json")))[:16]
+    try:
+        digest = canonical.digest(canonical.encode(given.model_dump(mode="json")))[:16]
+    except TypeError as error:
+        raise ProjectError(f"{where}: it holds a value that JSON cannot: {error}") from None
     automation = Automation(name, on, agent, handler, given.key, NoParams, digest, where)
     return ReadPlan(automation, plan, event, usable)
 
@@ -152,11 +155,14 @@ def _event_of(given: PlanFile, name: str, where: str) -> type[EventData]:
         kind = _type_of(said.removesuffix(OPTIONAL), f"{where}: event.{field}")
         fields[field] = (kind | None, None) if optional else (kind, ...)
     keywords = {"type": given.on}
-    return create_model(f"{name.title()}Event", __base__=EventData, __cls_kwargs__=keywords, **fields)
+    try:
+        return create_model(f"{name.title()}Event", __base__=EventData, __cls_kwargs__=keywords, **fields)
+    except (NameError, TypeError, ValueError) as error:
+        raise ProjectError(f"{where}: event: {error}") from None
 
 
 def _type_of(said: str, where: str) -> Any:
-    if said.startswith(LIST_OF):
+    if said.startswith(LIST_OF) and not said.startswith(3 * LIST_OF):
         return list[_type_of(said.removeprefix(LIST_OF), where)]  # type: ignore[misc]
     if said not in TYPES:
         raise ProjectError(f"{where}: {said!r} is no type; write {', '.join(TYPES)} or list of one of them")

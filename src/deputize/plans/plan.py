@@ -13,6 +13,10 @@ from deputize import canonical
 STEPS_MAX = 50
 EACH_MAX = 50
 TEXT_CHARS_MAX = 500
+
+WHEN_CHARS_MAX = 500
+"""A condition is short: what parses it goes as deep as it is nested, and not by Python's leave."""
+
 END = "end"
 
 Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
@@ -37,7 +41,7 @@ class PlanStep(_Data):
     operation: Annotated[str, Field(max_length=100)]
     arguments: dict[str, Any] = {}
     why: Text = ""
-    when: Annotated[str, Field(max_length=2_000)] = ""
+    when: Annotated[str, Field(max_length=WHEN_CHARS_MAX)] = ""
     otherwise: Annotated[str, Field(pattern=r"^(|end|end: .{1,100})$")] = ""
     each: Text = ""
     most: Annotated[int, Field(ge=1, le=EACH_MAX)] = 10

@@ -16,7 +16,7 @@ from deputize.plans.checking import World, check
 from deputize.plans.conditions import Condition
 from deputize.plans.plan import Plan
 from deputize.script import Script
-from deputize.thinking import AnswerOf, Misfit, names_of, running, shown_of, until_it_fits
+from deputize.thinking import AnswerOf, Misfit, framed, names_of, running, shown_of, until_it_fits
 from deputize.thought import Message, Thought
 
 REPLANS_MAX = 2
@@ -127,20 +127,23 @@ def _planning(
 ) -> Steps[Planned]:
     step = running("plan", where)
     world = world_of(step, may, where)
-    origins = tuple(sorted(step.read))
     shown = shown_of(given, "plan", where) if given is not None else "nothing"
     messages = [
         Message(role="system", text=f"{_RULES}\n\n{_described(world)}"),
-        Message(role="user", text=f"{goal}\n<given>\n{shown}\n</given>"),
+        Message(role="user", text=f"{goal}\n{framed(shown)}"),
     ]
     answer = _PlanAnswer(world)
     names = names_of(step, model, where)
     made, path = yield from until_it_fits(names, step, messages, answer, goal[:WHY_CHARS])
-    return Planned(made, check(made, world).conditions, origins, path)
+    # What the model wrote down comes from whatever it had before it, and from itself.
+    return Planned(made, check(made, world).conditions, tuple(sorted(step.read)), path)
 
 
 def world_of(step: Step, may: Sequence[Operation[..., Any] | str] | None, where: str) -> World:
-    """What a plan of a run is checked against. Raises `CodeError` for an operation that is not there."""
+    """What a plan of a run is checked against. Raises `CodeError` for an operation that is not there.
+
+    Not the rules, which may be others when the run is replayed: what they say is for each step's own start.
+    """
     automation = step.automation
     means, agent = automation.means, automation.agent
     thinks = {one.operation.name for one in means.models.values()}
@@ -152,7 +155,7 @@ def world_of(step: Step, may: Sequence[Operation[..., Any] | str] | None, where:
         names &= wanted
     operations = {name: means.operations[name] for name in sorted(names & set(means.operations))}
     event = automation.on.model_json_schema(mode="serialization")
-    return World(event, operations, lambda name: means.permits(agent.name, automation.name, name))
+    return World(event, operations)
 
 
 def _described(world: World) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from deputize import canonical
 from deputize.money import Money
 from deputize.person import Directory
-from deputize.rule import PLAN, FactNeed, RuleLine
+from deputize.rule import FactNeed, RuleLine
 from deputize.rules.demands import annotations_of
 from deputize.rules.forms import AtMost, Form, NotWhile, OnlyDuring, Problem
 from deputize.rules.schema import Kind, Shape, View
@@ -244,7 +244,7 @@ def _check_origins(patterns: list[str], known: Known) -> None:
     """Each is the name, or a pattern, of an operation or of a type of event. Raises `Unfit`."""
     if known.events is None:
         return
-    names = {*known.views, *known.events, PLAN}
+    names = {*known.views, *known.events}
     wrong = [one for one in patterns if not any(fnmatchcase(name, one) for name in names)]
     if wrong:
         raise Unfit(

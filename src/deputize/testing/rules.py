@@ -20,7 +20,7 @@ import pytest
 from deputize import canonical
 from deputize.kernel.asking import can_be_met
 from deputize.project import Project, load_project
-from deputize.rule import PLAN, Question
+from deputize.rule import Question
 from deputize.suggest import did_you_mean
 from deputize.testing.town import town_project
 
@@ -72,9 +72,8 @@ class ProjectRules:
             raise ValueError(f"there is no operation {operation!r}{did_you_mean(operation, known)}")
         args = canonical.decode(known[operation].canonical_args(arguments))
         facts = self._facts(operation, counts or {})
-        untrusted = any(one != PLAN for one in origins)
         asked = Question(
-            agent, automation, operation, args, facts, minute_of_day, weekday, tuple(origins), untrusted
+            agent, automation, operation, args, facts, minute_of_day, weekday, tuple(origins), bool(origins)
         )
         verdict = self._project.rules.judge(asked)
         titles = tuple(rule.title for rule in verdict.rules)

@@ -89,7 +89,7 @@ def completion(body: Mapping[str, Any], answer: Mapping[str, Any], number: int) 
     text = str(answer.get("text", "")) + "x" * int(answer.get("padded", 0))
     calls = [
         {
-            "id": f"call-{number}-{index}",
+            "id": call.get("id", f"call-{number}-{index}"),
             "type": "function",
             "function": {"name": call["name"], "arguments": _args(call.get("args", {}))},
         }
