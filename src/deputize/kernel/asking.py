@@ -157,9 +157,7 @@ def ask(
         "binding": binding,
         "due": due,
         "again": asked is not None,
-        **({"cause": action.cause} if action.cause else {}),
-        **({"origins": request.origins} if request.origins else {}),
-        **({"untrusted": True} if request.untrusted else {}),
+        **request.provenance(),
         **({"findings": [one.body() for one in wanted.findings]} if wanted.findings else {}),
         **({"marks": wanted.marks} if wanted.marks else {}),
     }

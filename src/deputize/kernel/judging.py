@@ -89,6 +89,11 @@ class Request:
         """The most that it can cost; None where nobody knows."""
         return self.action.operation.worst_usd_micros(self.action.args)
 
+    def provenance(self) -> dict[str, Any]:
+        """For an entry: the thought that called for it, and where its arguments may come from."""
+        found: dict[str, Any] = {"cause": self.action.cause} if self.action.cause else {}
+        return found | ({"origins": self.origins, "untrusted": True} if self.origins else {})
+
     @property
     def requesters(self) -> frozenset[str]:
         """Whose request it is; none of them may grant it."""

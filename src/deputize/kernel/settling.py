@@ -299,6 +299,7 @@ def _asked(tx: Tx, request: Request) -> dict[str, Any]:
         "why": action.why,
         "rules": request.rules,
         "ruleset": request.ruleset,
+        **request.provenance(),
     }
 
 

@@ -320,9 +320,7 @@ def intent_body(
         "leases": begun.leases,
         "holds": begun.holds,
         "counted": begun.counted,
-        **({"cause": action.cause} if action.cause else {}),
-        **({"origins": request.origins} if request.origins else {}),
-        **({"untrusted": True} if request.untrusted else {}),
+        **request.provenance(),
         **({"under_way": begun.under_way} if begun.under_way else {}),
     }
 
@@ -356,6 +354,7 @@ def refuse(
         "holds": [],
         "counted": [],
         "at": at_us,
+        **request.provenance(),
         **({"expired": True} if expired else {}),
         **({"unavailable": True} if unavailable else {}),
     }
