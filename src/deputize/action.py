@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -110,10 +110,6 @@ class Attempt(Awaiting[R_co]):
         except ActionError as error:
             return cast("R_co", error)
 
-    def __await__(self) -> Generator[Awaiting[Any], Any, R_co]:
-        self.take()
-        return (yield from self.steps())
-
     def describe(self) -> str:
         return f"attempt({self.inner.describe()})"
 
@@ -157,10 +153,6 @@ class Together(Awaiting[tuple[Any, ...]]):
 
     def steps(self) -> Steps[tuple[Any, ...]]:
         return (yield from (_in_rounds(self.inners) if self.composed else super().steps()))
-
-    def __await__(self) -> Generator[Awaiting[Any], Any, tuple[Any, ...]]:
-        self.take()
-        return (yield from self.steps())
 
     def describe(self) -> str:
         return f"together({', '.join(inner.describe() for inner in self.inners[:3])}, …)"

@@ -136,8 +136,7 @@ class Awaiting(Generic[R_co]):
 
     def __await__(self) -> Generator[Awaiting[Any], Any, R_co]:
         self.take()
-        result = yield self
-        return cast("R_co", result)
+        return (yield from self.steps())
 
 
 Steps = Generator[Awaiting[Any], Any, R_co]

@@ -124,6 +124,12 @@ class Operation(Generic[P, R_co]):
         self._serializer = args_model.__pydantic_serializer__
 
     @property
+    def about(self) -> str:
+        """What it is for, from the beginning of its docstring, and whether it changes anything."""
+        words = " ".join((self.function.__doc__ or "").strip().split("\n\n")[0].split()) or self.name
+        return words if self.contract.effect == "read" else f"{words} (it changes something)"
+
+    @property
     def verifies(self) -> bool:
         """Whether this is a verifier: a read that takes an intent and says whether it is as it should be."""
         fields = self.args_model.model_fields

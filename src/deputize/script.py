@@ -5,8 +5,8 @@ Nothing of it is recorded but those awaits, so a replay goes through it as it go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from deputize.awaiting import Awaiting, Steps
 
@@ -30,10 +30,6 @@ class Script(Awaiting[R_co]):
 
     def steps(self) -> Steps[R_co]:
         return self._begin()
-
-    def __await__(self) -> Generator[Awaiting[Any], Any, R_co]:
-        self.take()
-        return (yield from self.steps())
 
     def describe(self) -> str:
         return f"{self.name}(…)"

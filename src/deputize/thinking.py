@@ -7,7 +7,7 @@ asked again, so many times. What it is asked and what it said is in the record, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
@@ -47,6 +47,12 @@ class Means:
 
     models: Mapping[str, ModelOf] = field(default_factory=dict)
     operations: Mapping[str, Operation[..., Any]] = field(default_factory=dict)
+
+    def usable(self, may: Collection[str] | None) -> dict[str, Operation[..., Any]]:
+        """What a model may call, of what an agent may (None for all): everything but models, by name."""
+        models = {one.operation.name for one in self.models.values()}
+        names = sorted(set(self.operations) - models)
+        return {name: self.operations[name] for name in names if may is None or name in may}
 
 
 class Misfit(Exception):

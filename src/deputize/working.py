@@ -9,7 +9,6 @@ itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from deputize import canonical
@@ -96,10 +95,7 @@ class _Work:
         self._answer = answer
         self._why = why
         agent, means = step.automation.agent, step.automation.means
-        thinks = {one.operation.name for one in means.models.values()}
-        self._operations: Mapping[str, Operation[..., Any]] = {
-            name: means.operations[name] for name in sorted(agent.may - thinks) if name in means.operations
-        }
+        self._operations = means.usable(agent.may)
         goal = f"{agent.goal}\n\n" if agent.goal else ""
         self._notebook = Notebook(
             [
@@ -224,14 +220,8 @@ TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required"
 
 
 def _choice(operation: Operation[..., Any]) -> Choice:
-    contract = operation.contract
-    about = (operation.function.__doc__ or "").strip().split("\n\n")[0]
-    kind = "" if contract.effect == "read" else " (it changes something)"
-    return Choice(
-        name=operation.name,
-        about=f"{' '.join(about.split()) or operation.name}{kind}",
-        takes=canonical.decode(contract.input_schema.encode()),
-    )
+    takes = canonical.decode(operation.contract.input_schema.encode())
+    return Choice(name=operation.name, about=operation.about, takes=takes)
 
 
 def _args(call: Called) -> dict[str, Any]:

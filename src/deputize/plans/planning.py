@@ -16,6 +16,7 @@ from deputize.plans.checking import World, check
 from deputize.plans.conditions import Condition
 from deputize.plans.plan import Plan
 from deputize.script import Script
+from deputize.suggest import did_you_mean
 from deputize.thinking import AnswerOf, Misfit, framed, names_of, running, shown_of, until_it_fits
 from deputize.thought import Message, Thought
 
@@ -146,14 +147,14 @@ def world_of(step: Step, may: Sequence[Operation[..., Any] | str] | None, where:
     """
     automation = step.automation
     means, agent = automation.means, automation.agent
-    thinks = {one.operation.name for one in means.models.values()}
-    names = set(means.operations) - thinks if agent.may is None else set(agent.may) - thinks
+    operations = means.usable(agent.may)
     if may is not None:
         wanted = {one if isinstance(one, str) else one.name for one in may}
         for name in sorted(wanted - set(means.operations)):
-            raise CodeError(f"{where}: may: there is no operation {name!r}")
-        names &= wanted
-    operations = {name: means.operations[name] for name in sorted(names & set(means.operations))}
+            raise CodeError(
+                f"{where}: may: there is no operation {name!r}{did_you_mean(name, means.operations)}"
+            )
+        operations = {name: one for name, one in operations.items() if name in wanted}
     event = automation.on.model_json_schema(mode="serialization")
     return World(event, operations)
 
@@ -162,9 +163,7 @@ def _described(world: World) -> str:
     lines = [f"The event: {canonical.encode(world.event).decode()}", "The operations:"]
     for name, operation in world.operations.items():
         contract = operation.contract
-        about = " ".join((operation.function.__doc__ or "").strip().split("\n\n")[0].split())
-        kind = "" if contract.effect == "read" else " It changes something."
-        lines.append(f"{name}: {about}{kind}")
+        lines.append(f"{name}: {operation.about}")
         lines.append(f"  takes {contract.input_schema}")
         lines.append(f"  is answered {contract.output_schema}")
     return "\n".join(lines)
