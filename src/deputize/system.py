@@ -187,15 +187,15 @@ class System:
         return cls(load_project(root), **options)
 
     async def start(self) -> None:
-        """Recover what a former owner left, and begin."""
+        """Recover what a former owner left, and begin. Raises `ProjectError` where a model that runs here does
+        not start."""
+        for line in self.project.models.values():
+            await asyncio.to_thread(line.prepare)
         await self.kernel.start()
         if self._processor is not None:
             self._watching = asyncio.get_running_loop().create_task(self._processor.watch())
         self.sources.start()
         self.notifier.start()
-        for line in self.project.models.values():
-            # A first question waits for it no longer than it takes; nothing else waits.
-            await asyncio.to_thread(line.prepare)
 
     async def stop(self) -> None:
         """Let go of everything; nothing is lost."""

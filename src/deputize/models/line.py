@@ -56,6 +56,8 @@ class Line:
         stored.
         """
         self._connected = True
+        if self._local is not None:
+            self._local.check()
         if self.settings.key is None and self.settings.base is None and self._local is None:
             raise ProjectError(
                 f'[models.{self.name}]: add key = "env:NAME" with the variable that holds the key to '

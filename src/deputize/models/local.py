@@ -40,19 +40,20 @@ def is_installed() -> bool:
 
 
 class LocalModel:
-    """One local model's process. `start` waits until it listens; it ends with `stop`, or with this process.
-
-    Raises `ProjectError` where what it takes is not installed, or it does not start.
-    """
+    """One local model's process. `start` waits until it listens, and raises `ProjectError` where it does not; it
+    ends with `stop`, or with this process."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> str:
-        """Its base address."""
+    def check(self) -> None:
+        """Raises `ProjectError` where what it takes is not installed."""
         if not is_installed():
             raise ProjectError(NEEDED.format(name=self._name))
+
+    def start(self) -> str:
+        """Its base address."""
         command = [sys.executable, "-m", "deputize.models.local"]
         process = self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
