@@ -187,8 +187,10 @@ class System:
         return cls(load_project(root), **options)
 
     async def start(self) -> None:
-        """Recover what a former owner left, and begin. Raises `ProjectError` where a model that runs here does
-        not start."""
+        """Recover what a former owner left, and begin.
+
+        Raises `ProjectError` where a model that runs here does not start.
+        """
         for line in self.project.models.values():
             await asyncio.to_thread(line.prepare)
         await self.kernel.start()

@@ -434,3 +434,24 @@ async def test_a_key_of_the_environment_alone_is_never_used(
     (root / "deputize.toml").write_text(settings.replace(f'base = "{thinker.base}"\n', ""))
     with pytest.raises(ProjectError, match=r'\[models.small\]: add key = "env:NAME"'):
         System.open(root)
+
+
+WRONG_MODELS = {
+    'model = "openai-chat:gpt-5-mini"': 'add key = "env:NAME" with the variable',
+    'model = "openai-chat:gpt-5-mini"\nkey = "env:NOT_THERE"': "the secret env:NOT_THERE is not set",
+    'model = "lokal:smollm2"\nkey = "env:SMALL_KEY"': "pydantic-ai knows no provider 'lokal'",
+    'model = "local:other"': "'local:other' is no model that runs here; there is local:smollm2",
+    'model = "gpt-5-mini"': "'gpt-5-mini' is no model; write PROVIDER:MODEL",
+    'model = "openai-chat:gtp"\nkey = "env:SMALL_KEY"': "nobody knows what it costs",
+    'model = "openai-chat:gpt-5-mini"\nprise = 1': "prise is no setting; did you mean 'price'?",
+    'model = "openai-chat:gpt-5-mini"\nfallback = ["smal"]': "fallback 'smal' is no other model",
+    'model = "openai-chat:gpt-5-mini"\nbase = "ftp://x"': "'ftp://x' is not an address",
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_MODELS)
+def test_check_tells_what_is_wrong_with_a_model(tmp_path: Path, thinker: Thinker, wrong: str) -> None:
+    root = thinking_project(tmp_path, thinker, TOLD, f"[models.wrong]\n{wrong}\n")
+    done = deputize(root, "check")
+    assert done.code == 1
+    assert "[models.wrong]: " in done.out + done.err and WRONG_MODELS[wrong] in done.out + done.err

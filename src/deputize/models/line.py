@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deputize.call import Call, CallBroken
@@ -49,7 +50,7 @@ class Line:
         self._model: Model | None = None
         self._local = LocalModel(name) if is_local(settings.model) else None
 
-    def connect(self, secrets: Secrets, environ: Any) -> None:
+    def connect(self, secrets: Secrets, environ: Mapping[str, str]) -> None:
         """Find its address and its key. Raises `ProjectError` where one of them is not there.
 
         A key that only the environment of the process has is never used: nobody would take it out of what is
@@ -158,6 +159,39 @@ class Line:
         return self._model
 
 
-def lines_of(models: Any) -> dict[str, Line]:
+def check_models(lines: Mapping[str, Line], secrets: Secrets, environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with each model's address, key, provider and price; nothing is asked."""
+    wrong = []
+    for name, line in lines.items():
+        try:
+            line.connect(secrets, environ)
+        except ProjectError as error:
+            wrong.append(str(error))
+        wrong += [f"[models.{name}]: {said}" for said in (_no_provider(line), _no_price(line)) if said]
+    return wrong
+
+
+def _no_provider(line: Line) -> str:
+    from pydantic_ai.providers import infer_provider_class
+
+    provider = line.settings.model.partition(":")[0]
+    if is_local(line.settings.model):
+        return ""
+    try:
+        infer_provider_class(provider)
+    except ValueError:
+        return f"pydantic-ai knows no provider {provider!r}; write PROVIDER:MODEL, like 'openai:gpt-5-mini'"
+    except ImportError as error:
+        return f"the provider {provider!r} needs a package that is not there: {error}"
+    return ""
+
+
+def _no_price(line: Line) -> str:
+    if line.operation.worst_usd_micros(b"{}") is not None:
+        return ""
+    return f"nobody knows what it costs, so nothing will be asked: {line.operation.missing_price}"
+
+
+def lines_of(models: Mapping[str, ModelSettings]) -> dict[str, Line]:
     """The lines to a project's models, by name."""
     return {name: Line(name, settings) for name, settings in models.items()}

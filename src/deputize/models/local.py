@@ -40,8 +40,8 @@ def is_installed() -> bool:
 
 
 class LocalModel:
-    """One local model's process. `start` waits until it listens, and raises `ProjectError` where it does not; it
-    ends with `stop`, or with this process."""
+    """One local model's process. `start` waits until it listens, and raises `ProjectError` where it does not.
+    It ends with `stop`, or with this process."""
 
     def __init__(self, name: str) -> None:
         self._name = name
