@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +25,7 @@ from deputize.cli.says import (
     table,
 )
 from deputize.cli.stopped import Stops, stop_line, stop_of_run, waits_of
+from deputize.signals import stopping_on
 from deputize.suggest import did_you_mean
 
 WATCH_EVERY_S = 1.0
@@ -102,25 +102,10 @@ def _watch(rows: Callable[[], list[tuple[Any, ...]]]) -> None:
     def picture() -> Table:
         return made_table(_RUN_COLUMNS, rows(), screen.width)
 
-    # A handler of our own: started in the background of a script, Python has none and Ctrl-C ends nothing.
-    # It puts into a queue, which a handler may; an Event's lock could be held by what it interrupts.
-    enough: SimpleQueue[None] = SimpleQueue()
-    before = signal.signal(signal.SIGINT, lambda *_: enough.put(None))
-    try:
-        with Live(picture(), console=screen, auto_refresh=False) as live:
-            live.refresh()
-            while not _came(enough, WATCH_EVERY_S):  # until Ctrl-C
-                live.update(picture(), refresh=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _came(queue: SimpleQueue[None], within_s: float) -> bool:
-    try:
-        queue.get(timeout=within_s)
-    except Empty:
-        return False
-    return True
+    with stopping_on(signal.SIGINT) as stopped, Live(picture(), console=screen, auto_refresh=False) as live:
+        live.refresh()
+        while not stopped(WATCH_EVERY_S):
+            live.update(picture(), refresh=True)
 
 
 def show(ctx: typer.Context, name: Name) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from deputize.child import Child
 from deputize.demo.home import DemoError, Home
 from deputize.town import Town, TownError
-from deputize.town.child import Child
 
 READY_TRIES = 600
 READY_EVERY_S = 0.05

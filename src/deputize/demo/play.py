@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from deputize.demo.hall import Hall
 from deputize.demo.home import begin, open_home
 from deputize.demo.picture import Frame, Picture
 from deputize.demo.stage import Stage
+from deputize.signals import Stopped, stopping_on
 
 TICK_S = 0.25
 STOPPED = 130
@@ -42,7 +41,8 @@ class Wishes:
 def play(wishes: Wishes) -> int:
     """Run the demo to its end, or until it is stopped; the exit code. Raises `DemoError`."""
     clock = SystemClock()
-    with open_home(wishes.dir, fresh=wishes.fresh) as home, _stop_on_signals() as stopped:
+    signals = stopping_on(signal.SIGINT, signal.SIGTERM)
+    with open_home(wishes.dir, fresh=wishes.fresh) as home, signals as stopped:
         begun = begin(home, wishes.days, wishes.seed)
         town, server = start_town(home, begun.seed), Server(home)
         picture = Picture(Console())
@@ -66,14 +66,15 @@ def play(wishes: Wishes) -> int:
             town.stop()
 
 
-def _until_end(stage: Stage, picture: Picture, clock: SystemClock, stopped: threading.Event) -> bool:
+def _until_end(stage: Stage, picture: Picture, clock: SystemClock, stopped: Stopped) -> bool:
     """Turn after turn; whether the demo came to its end, and was not stopped before."""
-    while not stopped.is_set():
+    wait_s = 0.0
+    while not stopped(wait_s):
         ended = stage.turn()
         picture.show(stage.frame(), clock.monotonic())
         if ended:
             return True
-        stopped.wait(TICK_S)
+        wait_s = TICK_S
     return False
 
 
@@ -105,21 +106,3 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
     draft.replace(path)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one ends the demo as usual."""
-    stopped = threading.Event()
-
-    def hear(number: int, _: object) -> None:
-        stopped.set()
-        signal.signal(number, before[number])
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {int(number): signal.signal(number, hear) for number in numbers}
-    try:
-        yield stopped
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])

@@ -13,9 +13,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+from deputize.child import Child
 from deputize.errors import ProjectError
 
 PREFIX = "local:"
@@ -45,7 +45,7 @@ class LocalModel:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child = Child(STOP_S)
 
     def check(self) -> None:
         """Raises `ProjectError` where what it takes is not installed."""
@@ -55,31 +55,15 @@ class LocalModel:
     def start(self) -> str:
         """Its base address."""
         command = [sys.executable, "-m", "deputize.models.local"]
-        process = self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert process.stdout is not None
-        late = threading.Timer(READY_S, process.kill)
-        late.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            late.cancel()
+        self._child.start(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        line = self._child.first_line(READY_S)
         if not line:
-            self.stop()
             raise ProjectError(f"the model {self._name} did not start on this machine within {READY_S:g} s")
         return str(json.loads(line)["base"])
 
     def stop(self) -> None:
-        """End its process."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait(STOP_S)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        """End its process, which has nothing to put in order."""
+        self._child.kill()
 
 
 def _weights() -> Path:

@@ -13,14 +13,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import ProxyHandler, Request, build_opener
 
-from deputize.town.child import Child
+from deputize.child import Child
 
 READY_S = 20.0
 STOP_S = 5.0
@@ -43,16 +42,9 @@ class Thinker:
         child = Child(STOP_S)
         command = [sys.executable, "-m", "deputize.testing.thinker_child"]
         with (directory / "thinker.log").open("ab") as log:
-            process = child.start(command, stdout=subprocess.PIPE, stderr=log)
-        assert process.stdout is not None
-        late = threading.Timer(READY_S, process.kill)
-        late.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            late.cancel()
+            child.start(command, stdout=subprocess.PIPE, stderr=log)
+        line = child.first_line(READY_S)
         if not line:
-            child.kill()
             raise RuntimeError(
                 f"the thinker did not start: {(directory / 'thinker.log').read_text()[-2000:]}"
             )

@@ -3,16 +3,15 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
-from deputize.town.child import Child
+from deputize.child import Child
 
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
@@ -78,11 +77,9 @@ class Town:
             raise TownError("this town is running")
         command = [sys.executable, "-m", "deputize.town", "--dir", str(self.dir), "--leave-on-eof"]
         with (self.dir / "town.log").open("ab") as log_file:
-            process = self._child.start([*command, *self._arguments], stdout=subprocess.PIPE, stderr=log_file)
-        assert process.stdout is not None
-        line = _first_line(process, process.stdout)
+            self._child.start([*command, *self._arguments], stdout=subprocess.PIPE, stderr=log_file)
+        line = self._child.first_line(READY_TIMEOUT_S)
         if not line:
-            self.kill()
             log = (self.dir / "town.log").read_text("utf-8", "replace")
             raise TownError(f"the town did not start: {log[-2000:].strip()}")
         told = json.loads(line)
@@ -192,13 +189,3 @@ class Town:
                 return
             after = page["next"]
         raise TownError(f"more than {PAGES_MAX} pages of {path}")
-
-
-def _first_line(process: "subprocess.Popen[bytes]", stdout: IO[bytes]) -> bytes:
-    """The ready line, or nothing when the process ends first or takes too long."""
-    too_long = threading.Timer(READY_TIMEOUT_S, process.kill)
-    too_long.start()
-    try:
-        return stdout.readline()
-    finally:
-        too_long.cancel()

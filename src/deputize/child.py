@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Sequence
 from typing import IO
 
@@ -28,12 +29,27 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(
-        self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: IO[bytes]
+        self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
     ) -> subprocess.Popen[bytes]:
         """Begin a process; the one before must have been stopped or killed."""
         assert self._process is None
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
         return self._process
+
+    def first_line(self, within_s: float) -> bytes:
+        """What it says first on its standard output, a pipe; nothing where it ends before that or takes too
+        long. It is killed then."""
+        process = self._process
+        assert process is not None and process.stdout is not None
+        late = threading.Timer(within_s, process.kill)
+        late.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            late.cancel()
+        if not line:
+            self.kill()
+        return line
 
     def stop(self) -> None:
         """End it in an orderly way (SIGTERM)."""
