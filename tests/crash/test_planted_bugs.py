@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -123,9 +124,14 @@ def too_late(harness: CrashHarness, plant: str, events: Events) -> None:
 
 
 def long_after(harness: CrashHarness, plant: str, events: Events) -> None:
-    """A person approves in spite of what was found two hours ago."""
+    """A person approves in spite of what was found two hours ago, on the same day: on another all is found
+    out anew."""
     harness.saying = said
     life = harness.life(plants=[plant])
+    now = datetime.now(harness.project.settings.zone)
+    early = datetime.combine(now.date() + timedelta(days=1), time(1), now.tzinfo)
+    life.tell("shift", seconds=(early - now).total_seconds())
+    life.wait("shifted")
     life.send(asked_for(harness.town, f"planted-{plant}", "doubted"))
     life.wait("accepted")
     life.tell("until", automation="checks", state="waiting")
