@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from deputize import canonical
 from deputize.awaiting import Awaiting, Steps
 from deputize.errors import ActionError, CodeError
+from deputize.origins import Origins
 
 if TYPE_CHECKING:
     from deputize.operation import Operation
@@ -45,7 +46,7 @@ class Action(Awaiting[R_co]):
         """Whether it waits while its connection is down."""
         self.cause = ""
         """The path of the thought that called for it, if one did."""
-        self.origins: tuple[str, ...] | None = None
+        self.origins: Origins | None = None
         """Where its arguments come from, where that is known exactly; None for all that its run has read."""
 
     def because(self, why: str) -> Action[R_co]:

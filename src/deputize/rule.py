@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from deputize import canonical
 from deputize.approval import Demand
+from deputize.origins import NOWHERE, Origins
 from deputize.window import Window
 
 Decision = Literal["allow", "refuse", "demand"]
@@ -83,8 +84,7 @@ class Question:
     """What is judged. `args` are canonical; `facts` are the counts *before* this action, by counter.
 
     `minute_of_day` (0..1439) and `weekday` (Monday is 0) are in the project's time zone. `origins` are where
-    the arguments may come from: types of events and names of operations (models' among them); `untrusted`
-    whether there are any.
+    the arguments may come from.
     """
 
     agent: str
@@ -94,8 +94,7 @@ class Question:
     facts: Mapping[str, int]
     minute_of_day: int
     weekday: int
-    origins: tuple[str, ...] = ()
-    untrusted: bool = False
+    origins: Origins = NOWHERE
 
 
 @dataclass(frozen=True)

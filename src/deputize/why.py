@@ -95,7 +95,9 @@ def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
 def _caused(telling: Telling, body: Body) -> list[str]:
     """The thought that called for an action, and where its arguments may come from."""
     said = [f"The model called for it in {telling.run}/{body['cause']}."] if body.get("cause") else []
-    if body.get("origins"):
+    known = body.get("origins_of", {})
+    said += [f"Its {name} comes from {listed(list(one))}." for name, one in known.items() if one]
+    if body.get("origins") and not known:
         said.append(f"What it asked for may come from {listed(list(body['origins']))}.")
     return said
 

@@ -15,7 +15,7 @@ from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
 from tests.support.running import Running, running
-from tests.support.thinkers import RULES, SMALL, ended
+from tests.support.thinkers import RULES, SMALL, ended, why
 from tests.support.thinkers import thinker as thinker
 
 CODE = """
@@ -99,6 +99,9 @@ async def test_a_plan_is_carried_out_step_by_step_with_exact_origins(
         assert bodies["desk.write"]["origins"] == ["desk.read", "test.word"]
         # The model had the message before it when it wrote that down.
         assert bodies["desk.put"]["origins"] == ["small.think", "test.word"]
+        assert bodies["desk.put"]["origins_of"] == {"item": ["small.think", "test.word"]}
+        told = why(world, run, "4")
+        assert "Its item comes from small.think and test.word." in told and "may come from" not in told
         rows = world.actions(run)
         assert [rows[path].operation for path in sorted(rows)] == [
             "small.think", "desk.read", "desk.write", "desk.put",

@@ -41,7 +41,8 @@ async def answer_letter(event: Event[LetterCame]) -> Outcome:
     end = await made.carry_out()
     return done(end.label)
 """
-WRITTEN = '"No model writes down where money or a message goes"'
+MONEY = '"No model writes down which money goes back, and how much"'
+WHOM = '"No model writes down to whom we write"'
 ONCE = '"A charge is given back once"'
 RULES = """
 [[rule]]
@@ -51,10 +52,16 @@ agent = "letter-desk"
 permit = true
 
 [[rule]]
-title = "No model writes down where money or a message goes"
-operation = ["payments.refund", "mail.send"]
+title = "No model writes down which money goes back, and how much"
+operation = "payments.refund"
 agent = "letter-desk"
-never_if_from = ["*.think"]
+never_if_from = { charge = "*.think", amount = "*.think" }
+
+[[rule]]
+title = "No model writes down to whom we write"
+operation = "mail.send"
+agent = "letter-desk"
+never_if_from = { to = "*.think" }
 
 [[rule]]
 title = "A charge is given back once"
@@ -78,7 +85,7 @@ def refund(id: str = "refund", **other: Any) -> dict[str, Any]:
 
 
 def letter(**other: Any) -> dict[str, Any]:
-    usual = {"to": "$step.order.email", "template": "$event.topic", "about": "$event.order_id"}
+    usual = {"to": "$step.order.email", "template": "refunded", "about": "$event.order_id"}
     return step("letter", "mail.send", **usual | other)
 
 
@@ -87,12 +94,12 @@ MUCH = {"minor": 9_900, "currency": "EUR"}
 
 WRONG: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "somebody else's order": (
-        [step("order", "shop.get_order", order_id="theirs"), refund()], "refund", WRITTEN
+        [step("order", "shop.get_order", order_id="theirs"), refund()], "refund", MONEY
     ),
-    "an amount that it made up": ([ORDER, refund(amount=MUCH)], "refund", WRITTEN),
+    "an amount that it made up": ([ORDER, refund(amount=MUCH)], "refund", MONEY),
     "the money back twice": ([ORDER, refund("once"), refund("twice")], "twice", ONCE),
-    "a charge that the letter named": ([ORDER, refund(charge="ch-theirs")], "refund", WRITTEN),
-    "a message to a stranger": ([ORDER, letter(to="mallory@example.com")], "letter", WRITTEN),
+    "a charge that the letter named": ([ORDER, refund(charge="ch-theirs")], "refund", MONEY),
+    "a message to a stranger": ([ORDER, letter(to="mallory@example.com")], "letter", WHOM),
 }  # fmt: skip
 
 

@@ -8,18 +8,15 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from deputize.store.telling import read_telling
 from deputize.testing.thinker import Thinker
-from deputize.why import why_action
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
 from tests.support.running import Running, running
-from tests.support.thinkers import RULES, SMALL, ended
+from tests.support.thinkers import RULES, SMALL, ended, why
 from tests.support.thinkers import thinker as thinker
 
 CODE = """
@@ -30,7 +27,6 @@ async def works(event: Event[Word]) -> Outcome:
         return gave_up("no answer", reason=found.reason)
     return done("answered", found=found)
 """
-UTC = ZoneInfo("UTC")
 AGENTS = (
     'worker = agent("worker", model="small", goal="You keep the desk tidy.", steps_max=12,'
     ' may=["desk.read", "desk.write", "desk.put", "desk.pay"])'
@@ -268,13 +264,6 @@ async def test_why_tells_what_was_shown_what_was_said_and_what_it_called_for(
     assert 'What it said:\n  I put it down. calls desk.put {"item": "a"}' in thought
     assert f"The model called for it in {run}/1." in put
     assert "What it asked for may come from small.think and test.word." in put
-
-
-def why(world: Running, run: str, path: str) -> str:
-    budgets = {budget.key: budget for budget in world.kernel.parts.force.budgets}
-    row = world.run(run)
-    told = world.read(lambda view: read_telling(view, row, UTC, budgets))
-    return "\n".join(why_action(told, path)["sentences"])
 
 
 TEXT = CODE.replace("returns=int, ", "")

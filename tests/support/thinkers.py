@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from deputize.store.telling import read_telling
 from deputize.testing.thinker import Thinker
+from deputize.why import why_action
 from tests.support.project import PERMIT
 from tests.support.running import Running
 
@@ -38,3 +41,11 @@ async def ended(world: Running, run: str) -> tuple[str, str]:
     [entry] = world.entries(run, "ended")
     assert entry.body
     return entry.body["kind"], entry.body["label"]
+
+
+def why(world: Running, run: str, path: str) -> str:
+    """What `deputize why` says of an action, as one text."""
+    budgets = {budget.key: budget for budget in world.kernel.parts.force.budgets}
+    row = world.run(run)
+    told = world.read(lambda view: read_telling(view, row, ZoneInfo("UTC"), budgets))
+    return "\n".join(why_action(told, path)["sentences"])

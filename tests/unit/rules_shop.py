@@ -11,6 +11,7 @@ from deputize.call import Call
 from deputize.connector import Connector
 from deputize.money import Money
 from deputize.operation import Operation
+from deputize.origins import Origins
 from deputize.rule import Question
 from deputize.rules import CedarRules, rules_from_text
 from deputize.verification import Intent, Verification
@@ -94,6 +95,10 @@ def ask(operation: str = "payments.refund", **changed: Any) -> Question:
         "agent": "desk", "automation": "returns", "operation": operation, "args": args, "facts": {},
         "minute_of_day": 600, "weekday": 2,
     }  # fmt: skip
+    if "origins" in changed:
+        said = changed["origins"]
+        exact = isinstance(said, Mapping)
+        changed["origins"] = Origins.exact(said) if exact else Origins.anywhere(said)
     return Question(**(plain | changed))
 
 

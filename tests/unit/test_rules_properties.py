@@ -168,6 +168,9 @@ def plain(specs: list[Spec], q: Question) -> str:
     return "allow" if any("permit" in spec for spec in mine) else "refuse"
 
 
+NAMES = st.lists(st.sampled_from(["mail.get", "letter", "shop.order"]), max_size=2)
+
+
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
     operation = draw(st.sampled_from(OPERATIONS))
@@ -184,6 +187,7 @@ def questions(draw: st.DrawFn) -> Question:
         facts={f"r{n}": draw(st.integers(0, 6) | st.sampled_from([LONG - 1, LONG])) for n in range(5)},
         minute_of_day=draw(MINUTES),
         weekday=draw(st.integers(0, 6)),
+        origins=draw(NAMES | st.dictionaries(st.just("amount") | st.just(text_argument(operation)), NAMES)),
     )
 
 
@@ -246,6 +250,10 @@ CEDAR = (
     ' && principal == Agent::"third" else true }',
     'permit (principal, action in [Action::"payments.refund", Action::"mail.send"], resource)',
     'permit (principal == Agent::"desk", action in Action::"payments.payout", resource)',
+    'forbid (principal, action in [Action::"payments.refund", Action::"payments.payout"], resource) when'
+    ' { context.origins_of.amount.contains("mail.get") }',
+    'permit (principal, action == Action::"payments.refund", resource) when'
+    ' { context.untrusted && !context.origins.contains("letter") && context.origins_of has charge }',
 )
 policies = st.lists(
     st.tuples(st.sampled_from(CEDAR), st.sampled_from(["hard", "approval", "verify"])), max_size=6
@@ -271,7 +279,8 @@ def whole_set(loaded: CedarRules) -> cedarpy.PolicySet:
 
 def whole_request(loaded: CedarRules, question: Question) -> dict[str, Any]:
     counters = tuple(need.counter for need in loaded.needs(question.operation))
-    context = Context(loaded._views[question.operation], counters)
+    view = loaded._views[question.operation]
+    context = Context(view, counters, origins_of=view.traced)
     request = put_to_cedar(loaded, question)
     return request | {"context": canonical.encode(context.put(question)).decode()}
 

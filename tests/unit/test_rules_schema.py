@@ -149,7 +149,7 @@ def test_what_an_open_model_lets_in_beyond_its_fields_is_not_taken() -> None:
 @pytest.mark.parametrize("function", [every, odd])
 def test_the_schema_takes_what_the_contract_lets_through(function: Any) -> None:
     seen = view(function)
-    schema = cedar_schema({"shop.it": Context(seen, ("a-rule",))})
+    schema = cedar_schema({"shop.it": Context(seen, ("a-rule",), origins_of=seen.traced)})
     handle = cedarpy.Schema.from_json_str(schema)
     given = {
         "every": {
@@ -170,6 +170,7 @@ def test_the_schema_takes_what_the_contract_lets_through(function: Any) -> None:
         "time": {"minute_of_day": 0, "weekday": 0},
         "automation": "x",
         "origins": ["mail.get"],
+        "origins_of": {name: ["mail.get"] for name in seen.traced},
         "untrusted": True,
     }
     request = {

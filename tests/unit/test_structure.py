@@ -16,9 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card",
     "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold", "headers",
-    "health", "ledger", "loopback", "money", "notebook", "operation", "person", "pricing", "question",
-    "rehearsal", "rule", "script", "sentence", "signature", "sources", "standing", "suggest", "taking",
-    "telling", "thinking", "thought", "token", "undo", "verification", "waits", "why", "window", "working",
+    "health", "ledger", "loopback", "money", "notebook", "operation", "origins", "person", "pricing",
+    "question", "rehearsal", "rule", "script", "sentence", "signature", "sources", "standing", "suggest",
+    "taking", "telling", "thinking", "thought", "token", "undo", "verification", "waits", "why", "window",
+    "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

@@ -31,6 +31,7 @@ from deputize.kernel.start import Begun, RefusedStart, start_within_s
 from deputize.kernel.turns import Turn, scopes_of, turn_of
 from deputize.ledger import Draft
 from deputize.operation import Operation
+from deputize.origins import Origins
 from deputize.store.protocol import ActionRow, Tx
 
 LOOK_UP_EVERY_S = 0.5
@@ -295,7 +296,7 @@ class Doubts:
             changers=changers,
             inquiring=inquiring,
             acting=by if inquiring else None,
-            origins=tuple(intent.body.get("origins", ())),
+            origins=Origins.from_body(intent.body),
         )
         force, ledger_id = self._parts.force, self._parts.store.ledger_id
         again, draft = start_again(tx, request, begun, force, ledger_id, because, spend=spend, person=person)

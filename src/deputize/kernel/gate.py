@@ -38,6 +38,7 @@ from deputize.kernel.start import (
 from deputize.kernel.stops import Place
 from deputize.kernel.turns import Turn, turn_for
 from deputize.operation import Operation
+from deputize.origins import Origins
 from deputize.standing import Stand
 from deputize.store.protocol import Tx
 
@@ -88,7 +89,8 @@ class Gate:
 
     async def _inquire(self, about: Request, path: str, action: Action[Any], by: Agent) -> Result | None:
         """An action of an inquiry about another: it goes this same way, but waits for nobody."""
-        tries, origins = about.attempts_max, about.origins
+        # Its own argument is the whole of what it is about.
+        tries, origins = about.attempts_max, Origins.anywhere(about.origins.every)
         request = Request.of(
             about.run, path, action, inquiring=True, attempts_max=tries, acting=by, origins=origins
         )

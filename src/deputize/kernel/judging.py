@@ -15,6 +15,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.time import Calendar
 from deputize.money import Money
 from deputize.operation import Contract, Operation
+from deputize.origins import NOWHERE, Origins
 from deputize.person import Directory
 from deputize.rule import Question, RuleSet, Verdict
 from deputize.store.protocol import Count
@@ -64,8 +65,8 @@ class Request:
     attempts_max: int = 0
     """Of what only reads: how often it is tried; 0 is as often as its contract says."""
     acting: Agent | None = None
-    origins: tuple[str, ...] = ()
-    """Where its arguments may come from; see `deputize.rule.Question`."""
+    origins: Origins = NOWHERE
+    """Where its arguments may come from."""
 
     @classmethod
     def of(cls, run: LiveRun, path: str, action: Action[Any], **more: Any) -> Request:
@@ -73,11 +74,6 @@ class Request:
         args = canonical.decode(action.args)
         given = {"origins": run.origins_of(action)} | more
         return cls(run, path, action, args, action.operation.amount(args), **given)
-
-    @property
-    def untrusted(self) -> bool:
-        """Whether any of that is from outside."""
-        return bool(self.origins)
 
     @property
     def agent(self) -> Agent:
@@ -92,7 +88,7 @@ class Request:
     def provenance(self) -> dict[str, Any]:
         """For an entry: the thought that called for it, and where its arguments may come from."""
         found: dict[str, Any] = {"cause": self.action.cause} if self.action.cause else {}
-        return found | ({"origins": self.origins, "untrusted": True} if self.origins else {})
+        return found | self.origins.to_body()
 
     @property
     def requesters(self) -> frozenset[str]:
@@ -152,6 +148,5 @@ def verdict_of(
         minute,
         weekday,
         request.origins,
-        request.untrusted,
     )
     return rules.judge(question), tuple(counted), facts

@@ -15,6 +15,7 @@ from deputize.awaiting import Awaiting, Step
 from deputize.event import Occurrence
 from deputize.finding import CHILD
 from deputize.kernel.result import Record, Result
+from deputize.origins import Origins
 
 ACTIONS_MAX = 1_000
 """What one run may await, each part of a `together` counted; more goes on by `continue_with`."""
@@ -98,9 +99,9 @@ class LiveRun:
         """Whether something of what it awaits is, or of an inquiry about that."""
         return not self.pending(self.leaves).isdisjoint(UNSETTLED)
 
-    def origins_of(self, action: Action[Any]) -> tuple[str, ...]:
+    def origins_of(self, action: Action[Any]) -> Origins:
         """Where the arguments of an action may come from: what it says itself, else all that was read."""
-        return action.origins if action.origins is not None else tuple(sorted(self.step.read))
+        return action.origins if action.origins is not None else Origins.anywhere(self.step.read)
 
     @property
     def priority(self) -> int:

@@ -15,6 +15,7 @@ from deputize.action import Action
 from deputize.awaiting import Steps
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp
 from deputize.operation import Operation
+from deputize.origins import Origins
 from deputize.plans.conditions import BadCondition, Condition
 from deputize.plans.plan import END, Plan, PlanStep
 from deputize.plans.references import Reference, Unresolved, reference_of, references_in, resolved
@@ -54,7 +55,7 @@ class Carrying:
     event_type: str
     event: Mapping[str, Any]
     run_id: str
-    origins: tuple[str, ...]
+    origins: Iterable[str]
     """Where its literals come from: what its writer had read."""
     cause: str = ""
     """The path of the thought that it is, if a model wrote it."""
@@ -73,7 +74,7 @@ class Carrying:
                     continue
                 items = self._items(step, scope)
                 comes = self._origins(step, origins)
-                origins[step.id] = {step.operation, *comes}
+                origins[step.id] = {step.operation, *comes.every}
                 came = []
                 for item in items:
                     came.append((yield from self._done(step, scope | {"each": item}, comes)))
@@ -96,28 +97,31 @@ class Carrying:
             raise Unresolved(f"{step.each} has {len(items)} items, and at most {step.most} were meant")
         return items
 
-    def _done(self, step: PlanStep, scope: Mapping[str, Any], origins: set[str]) -> Steps[Any]:
+    def _done(self, step: PlanStep, scope: Mapping[str, Any], origins: Origins) -> Steps[Any]:
         operation = self.operations[step.operation]
         args = operation.canonical_json(resolved(step.arguments, scope))
         expects = operation.check_expected(resolved(step.expects, scope), f"step {step.id}")
         action = Action[Any](operation, args).because(step.why or self.plan.goal)
-        action.expects, action.cause, action.origins = expects, self.cause, tuple(sorted(origins))
+        action.expects, action.cause, action.origins = expects, self.cause, origins
         got = yield from action.__await__()
         return canonical.decode(operation.encode_result(got))
 
-    def _origins(self, step: PlanStep, before: Mapping[str, set[str]]) -> set[str]:
+    def _origins(self, step: PlanStep, before: Mapping[str, set[str]]) -> Origins:
         """Where its arguments come from. What an operation answered may be what it was given, so the origins
         of that are among those of its answer."""
-        found: set[str] = set()
-        for value in (*step.arguments.values(), *([step.each] if step.each else ())):
-            references = list(references_in(value))
-            for one in references:
-                if one.root == "event":
-                    found.add(self.event_type)
-                elif one.root == "step":
-                    found |= before[one.path[0]]
-            if not isinstance(value, str) or not references:
-                found.update(self.origins)
+        each = self._comes(step.each, before, set()) if step.each else set()
+        known = {name: self._comes(value, before, each) for name, value in step.arguments.items()}
+        return Origins.exact(known, each)
+
+    def _comes(self, value: Any, before: Mapping[str, set[str]], each: set[str]) -> set[str]:
+        """Where a value comes from; an item from where the list of `each` does."""
+        references = list(references_in(value))
+        found = set() if isinstance(value, str) and references else set(self.origins)
+        for one in references:
+            if one.root == "event":
+                found.add(self.event_type)
+            else:
+                found |= before[one.path[0]] if one.root == "step" else each
         return found
 
     def _stopped(

@@ -68,7 +68,9 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
     when = [_collect(messages, _when, name, values, views) for name, values in form.when.items()]
     body = _collect(messages, _body, form, views)
     others = _collect(messages, _others, form, views, known.views) or []
-    _collect(messages, _check_origins, form.origins, known)
+    _collect(messages, _check_origins, form.patterns, known)
+    if form.origins is not None:
+        _collect(messages, _check_traced, form, views)
     if messages:
         return [Problem(file, line, message) for message in messages]
     effect: Literal["permit", "forbid"] = "permit" if form.permit else "forbid"
@@ -85,7 +87,7 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
         frozenset(names),
         need,
         who,
-        tuple(form.origins),
+        tuple(form.patterns),
         tuple(form.agent_names),
     )
 
@@ -229,8 +231,8 @@ def _body(form: Form, views: list[View]) -> str:
         return _over(form.counter, form.counting, views, first=form.ask_first is not None)
     if form.not_while is not None:
         return f"context.facts[{quote(counter_of(form.not_while))}] > 0"
-    if form.origins:
-        return f"context.origins.containsAny([{', '.join(map(quote, form.origins))}])"
+    if form.origins is not None:
+        return " || ".join(_from(name, patterns) for name, patterns in form.origins.items())
     return _outside(form.only_during) if form.only_during is not None else ""
 
 
@@ -238,6 +240,24 @@ def counter_of(form: NotWhile) -> str:
     """What the actions under way that a rule looks at are counted under."""
     by = f" with the same {form.same}" if form.same else ""
     return f"{', '.join(sorted(set(form.operation)))} under way{by}"
+
+
+def _from(argument: str, patterns: list[str]) -> str:
+    """That an argument (none: any of them) may come from one of these."""
+    where = f"context.origins_of[{quote(argument)}]" if argument else "context.origins"
+    return f"{where}.containsAny([{', '.join(map(quote, patterns))}])"
+
+
+def _check_traced(form: Form, views: list[View]) -> None:
+    """The arguments whose origins it looks at are there. Raises `Unfit`."""
+    wrong = [
+        f"{view.operation} has no argument {name!r}{did_you_mean(name, view.traced)}"
+        for view in views
+        for name in form.origins or ()
+        if name and name not in view.traced
+    ]
+    if wrong:
+        raise Unfit(*wrong)
 
 
 def _check_origins(patterns: list[str], known: Known) -> None:

@@ -67,6 +67,15 @@ def _list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _sources(value: Any) -> Any:
+    """By argument; what is said of any argument has no name."""
+    if not isinstance(value, dict):
+        return {"": value}
+    if "" in value:
+        raise ValueError("an argument has a name")
+    return value
+
+
 def _hours(value: Any) -> tuple[int, int]:
     """Minutes of the day, the end excluded."""
     match = re.fullmatch(r"(\d\d):(\d\d)-(\d\d):(\d\d)", value) if isinstance(value, str) else None
@@ -104,6 +113,7 @@ Yes = Annotated[bool, BeforeValidator(_yes)]
 Seconds = Annotated[float, BeforeValidator(duration_s)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[list[Text], BeforeValidator(_list), Field(min_length=1, max_length=200)]
+Sources = Annotated[dict[str, Names], BeforeValidator(_sources), Field(min_length=1)]
 
 
 class _Strict(BaseModel):
@@ -180,14 +190,14 @@ class Form(_Strict):
     permit: Yes | None = None
     never: Yes | None = None
     never_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
-    never_if_from: Names | None = None
+    never_if_from: Sources | None = None
     at_most: AtMost | None = None
     only_during: OnlyDuring | None = None
     not_while: NotWhile | None = None
     ask_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     ask_always: Yes | None = None
     ask_first: Annotated[AskFirst, BeforeValidator(_first)] | None = None
-    ask_if_from: Names | None = None
+    ask_if_from: Sources | None = None
     two_people_above: Annotated[dict[Text, Limit], Field(min_length=1)] | None = None
     rehearse: Yes | None = None
     verify_with: Text | None = None
@@ -247,9 +257,14 @@ class Form(_Strict):
         return self.never_above or self.ask_above or self.two_people_above or self.above
 
     @property
-    def origins(self) -> list[str]:
-        """The origins of arguments of which it speaks, as patterns."""
-        return self.never_if_from or self.ask_if_from or []
+    def origins(self) -> dict[str, list[str]] | None:
+        """The origins of which it speaks, as patterns: by argument, those of any argument by no name."""
+        return self.never_if_from or self.ask_if_from
+
+    @property
+    def patterns(self) -> list[str]:
+        """The same, whichever arguments' they are."""
+        return sorted({one for patterns in (self.origins or {}).values() for one in patterns})
 
     @property
     def counting(self) -> AtMost | None:

@@ -132,7 +132,8 @@ class CedarRules:
         counters = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
         patterns = {name: _origins(rules, name) for name in views}
         contexts = {
-            name: Context(view, counters[name], origins=patterns[name]) for name, view in views.items()
+            name: Context(view, counters[name], origins=patterns[name], origins_of=view.traced)
+            for name, view in views.items()
         }
         schema = cedar_schema(contexts)
         self._schema = cedarpy.Schema.from_json_str(schema)

@@ -91,6 +91,11 @@ class View:
         """Every argument, seen or not."""
         return (*self.attributes, *self.unseen)
 
+    @property
+    def traced(self) -> tuple[str, ...]:
+        """Every argument at whose origins rules can look."""
+        return tuple(name for name in self.names if name not in _ESCAPES)
+
     def only(self, reads: Reads) -> View:
         """The same without the arguments that are not read."""
         kept = {name: one for name, one in self.attributes.items() if reads.part("args", name)}
@@ -145,6 +150,8 @@ class Context:
     automation: bool = True
     origins: tuple[str, ...] | None = ()
     """The patterns of origins that rules name; None where no rule looks at origins."""
+    origins_of: tuple[str, ...] | None = ()
+    """The arguments at whose origins rules may look one by one."""
     untrusted: bool = True
 
     def only(self, reads: Reads) -> Context:
@@ -160,7 +167,8 @@ class Context:
             parts("facts", self.facts),
             time,
             self.automation and reads.group("automation"),
-            self.origins if reads.group("origins") else None,
+            self.origins if reads.group("origins") or reads.group("origins_of") else None,
+            parts("origins_of", self.origins_of),
             self.untrusted and reads.group("untrusted"),
         )
 
@@ -172,8 +180,11 @@ class Context:
         for group, names in (("facts", self.facts), ("time", self.time)):
             if names is not None:
                 context[group] = _record({name: {"type": "Long"} for name in names})
+        texts = {"type": "Set", "element": {"type": "String"}}
         if self.origins is not None:
-            context["origins"] = {"type": "Set", "element": {"type": "String"}}
+            context["origins"] = texts
+        if self.origins_of is not None:
+            context["origins_of"] = _record(dict.fromkeys(self.origins_of, texts))
         if self.untrusted:
             context["untrusted"] = {"type": "Boolean"}
         return _record(context)
@@ -189,13 +200,19 @@ class Context:
         if self.time is not None:
             time = {"minute_of_day": question.minute_of_day, "weekday": question.weekday}
             context["time"] = {name: time[name] for name in self.time}
+        origins = question.origins
         if self.origins is not None:
-            # A pattern stands for whatever it matches: also what nobody knew when the rules were loaded.
-            matched = {p for p in self.origins for one in question.origins if fnmatchcase(one, p)}
-            context["origins"] = sorted({*question.origins, *matched})
+            context["origins"] = self._matched(origins.every)
+        if self.origins_of is not None:
+            context["origins_of"] = {name: self._matched(origins.of(name)) for name in self.origins_of}
         if self.untrusted:
-            context["untrusted"] = question.untrusted
+            context["untrusted"] = bool(origins)
         return context
+
+    def _matched(self, origins: tuple[str, ...]) -> list[str]:
+        """The same, and the patterns that match: also what nobody knew when the rules were loaded."""
+        matched = {p for p in self.origins or () for one in origins if fnmatchcase(one, p)}
+        return sorted({*origins, *matched})
 
 
 def cedar_schema(contexts: Mapping[str, Context]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from deputize.approval import Demand
 from deputize.duration import duration_text
 from deputize.person import KEEPER
@@ -28,7 +30,7 @@ def _said(form: Form) -> str:
             f"{name} above {limit}" for name, limit in form.never_above.items()
         )
     if form.never_if_from is not None:
-        return f"never once it has read {' or '.join(form.never_if_from)}"
+        return f"never {_sources(form.never_if_from)}"
     if form.demand is not None and form.demand.tier != "approval":
         return f"{_inquired(form)}; where that does not agree, asks {_whom(form.demand)}"
     if form.demand is not None:
@@ -48,8 +50,15 @@ def _asked(form: Form) -> str:
     if form.limits is not None:
         return " or ".join(f"{name} above {limit}" for name, limit in form.limits.items()) + " asks"
     if form.ask_if_from is not None:
-        return f"once it has read {' or '.join(form.ask_if_from)}, asks"
+        return f"{_sources(form.ask_if_from)}, asks"
     return "always asks"
+
+
+def _sources(origins: Mapping[str, list[str]]) -> str:
+    return " or ".join(
+        (f"where {name} comes from " if name else "once it has read ") + " or ".join(patterns)
+        for name, patterns in origins.items()
+    )
 
 
 def _inquired(form: Form) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from deputize.finding import is_child
 from deputize.kernel.judging import InForce
 from deputize.ledger import Entry
+from deputize.origins import Origins
 from deputize.rule import Question, Verdict
 from deputize.store.protocol import RunRow
 from deputize.testing.evidence import LedgerEvidence
@@ -98,10 +99,8 @@ class _Judging:
                 if not need.under_way:
                     counts.append((counted, need.weight(args)))
         minute, weekday = calendar.time_of_day(at)
-        origins, untrusted = tuple(body.get("origins", ())), body.get("untrusted", False)
-        question = Question(
-            agent, run.automation, operation, args, facts, minute, weekday, origins, untrusted
-        )
+        origins = Origins.from_body(body)
+        question = Question(agent, run.automation, operation, args, facts, minute, weekday, origins)
         if entry.type == "intent":
             self._standing[run.no, body["path"]] = counts
             for counted, weight in counts:

@@ -19,6 +19,7 @@ import pytest
 
 from deputize import canonical
 from deputize.kernel.asking import can_be_met
+from deputize.origins import Origins
 from deputize.project import Project, load_project
 from deputize.rule import Question
 from deputize.suggest import did_you_mean
@@ -57,13 +58,13 @@ class ProjectRules:
         counts: Mapping[str, int] | None = None,
         minute_of_day: int = NOON,
         weekday: int = 0,
-        origins: Sequence[str] = (),
+        origins: Sequence[str] | Mapping[str, Sequence[str]] = (),
     ) -> Judged:
         """Judge an action of an agent, with these arguments.
 
         `counts` are those that rules have counted before it, by the title or id of the rule (0 where nothing
         is said); Monday is weekday 0. `origins` are where the arguments come from: types of events, and names
-        of operations.
+        of operations; all together, or those of each argument.
 
         Raises `ValueError` for an operation that is not there, `ContractError` for arguments that do not fit.
         """
@@ -72,9 +73,8 @@ class ProjectRules:
             raise ValueError(f"there is no operation {operation!r}{did_you_mean(operation, known)}")
         args = canonical.decode(known[operation].canonical_args(arguments))
         facts = self._facts(operation, counts or {})
-        asked = Question(
-            agent, automation, operation, args, facts, minute_of_day, weekday, tuple(origins), bool(origins)
-        )
+        comes = Origins.exact(origins) if isinstance(origins, Mapping) else Origins.anywhere(origins)
+        asked = Question(agent, automation, operation, args, facts, minute_of_day, weekday, comes)
         verdict = self._project.rules.judge(asked)
         titles = tuple(rule.title for rule in verdict.rules)
         if verdict.decision == "demand" and can_be_met(verdict):
