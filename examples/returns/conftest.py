@@ -122,11 +122,14 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 @pytest.fixture
-def shop(town: Town, tmp_path: Path) -> Iterator[AtWork]:
-    """This project, at work; every test has a ledger of its own."""
+def shop(request: pytest.FixtureRequest, town: Town, tmp_path: Path) -> Iterator[AtWork]:
+    """This project, at work; every test has a ledger of its own. A test may have it with other settings, by
+    two texts: what stands in deputize.toml, and what is to stand there."""
     town.set_faults()
     project = tmp_path / "project"
     shutil.copytree(HERE, project, ignore=shutil.ignore_patterns("data", "tests", ".*"))
+    settings = project / "deputize.toml"
+    settings.write_text(settings.read_text().replace(*getattr(request, "param", ("", ""))))
     (project / ".env").write_text(
         "".join(f"TOWN_{name.upper()}_URL={url}\n" for name, url in town.urls.items())
     )

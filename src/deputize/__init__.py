@@ -16,11 +16,12 @@ from deputize.money import Money
 from deputize.operation import Operation
 from deputize.plans.carrying import PlanEnd, PlanStopped
 from deputize.plans.plan import Plan
-from deputize.plans.planning import plan, pursue
+from deputize.plans.planning import carry_out, plan, pursue
 from deputize.question import ask
 from deputize.signature import hmac_sha256
 from deputize.sources import Polled, poll, schedule, webhook
 from deputize.thinking import think
+from deputize.thought import Message
 from deputize.undo import undone_by
 from deputize.verification import Intent, Verification, agree, cannot_tell, disagree
 from deputize.waits import RunEnded, Sent, new_id, now, random, send, sleep, until, wait_for
@@ -47,6 +48,7 @@ __all__ = [
     "Expired",
     "GaveUp",
     "Intent",
+    "Message",
     "Money",
     "Operation",
     "Outcome",
@@ -67,6 +69,7 @@ __all__ = [
     "automation",
     "budget",
     "cannot_tell",
+    "carry_out",
     "continue_with",
     "days",
     "disagree",

@@ -144,12 +144,12 @@ def test_the_public_names_are_these_and_no_others() -> None:
     assert deputize.__all__ == [
         "Action", "ActionError", "Agent", "Answer", "Automation", "Budget", "Call", "CallDeclined",
         "CallFailed", "CallNotDone", "CallUnknown", "Connector", "Declined", "DeputizeError", "Event",
-        "EventData", "Expired", "GaveUp", "Intent", "Money", "Operation", "Outcome", "Plan", "PlanEnd",
-        "PlanStopped", "Polled", "Refused", "RunEnded", "Sent", "Unavailable", "Unmet", "Verification",
-        "agent", "agree", "ask", "attempt", "automation", "budget", "cannot_tell", "continue_with", "days",
-        "disagree", "done", "gave_up", "hmac_sha256", "hours", "minutes", "new_id", "now", "plan", "poll",
-        "pursue", "random", "schedule", "seconds", "send", "sleep", "think", "together", "undone_by",
-        "until", "wait_for", "webhook",
+        "EventData", "Expired", "GaveUp", "Intent", "Message", "Money", "Operation", "Outcome", "Plan",
+        "PlanEnd", "PlanStopped", "Polled", "Refused", "RunEnded", "Sent", "Unavailable", "Unmet",
+        "Verification", "agent", "agree", "ask", "attempt", "automation", "budget", "cannot_tell",
+        "carry_out", "continue_with", "days", "disagree", "done", "gave_up", "hmac_sha256", "hours",
+        "minutes", "new_id", "now", "plan", "poll", "pursue", "random", "schedule", "seconds", "send",
+        "sleep", "think", "together", "undone_by", "until", "wait_for", "webhook",
     ]  # fmt: skip
     assert all(hasattr(deputize, name) for name in deputize.__all__)
 

@@ -11,6 +11,7 @@ connector = Connector("mail", version="2026-08-27")
 
 Template = Literal[
     "already-refunded",
+    "cancelled",
     "how-did-we-do",
     "order-status",
     "out-of-stock",

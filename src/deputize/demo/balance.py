@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deputize.demo.mails import MAIL, RIGHT_SHARE_MIN, STAND_IN, mails_of, overpaid
 from deputize.demo.tale import Tale
 from deputize.money import Money
 
@@ -35,6 +36,7 @@ class Known:
     book: list[dict[str, Any]] = field(default_factory=list)
     expected: list[dict[str, Any]] = field(default_factory=list)
     faults: Mapping[str, int] = field(default_factory=dict)
+    to_strangers: int = 0
     feed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -109,13 +111,16 @@ def unlike(
     ]
 
 
-def checks(town: Known, tale: Tale) -> list[Check]:
-    """Everything that must hold at the end."""
+def checks(town: Known, tale: Tale, reader: str) -> list[Check]:
+    """Everything that must hold at the end; `reader` is who has read the mails."""
     differ = differences(town.book, tale.effects)
     total = len(town.expected)
     missing = [row["event_id"] for row in town.expected if row["event_id"] not in tale.outcomes]
-    wrong = unlike(town.expected, tale.outcomes, tale.denied)
-    right = total - len(missing) - len(wrong)
+    others = [row for row in town.expected if row["type"] != MAIL]
+    wrong = unlike(others, tale.outcomes, tale.denied)
+    right = sum(row["event_id"] in tale.outcomes for row in others) - len(wrong)
+    mails = mails_of(town.expected, tale.outcomes, tale.reading)
+    over = overpaid(town.book, town.expected)
     unmet = [kind for kind in FAULT_KINDS if not town.met().get(kind)]
     book, ledger = show_money(town.moved()), show_money(tale.moved())
     return [
@@ -132,8 +137,19 @@ def checks(town: Known, tale: Tale) -> list[Check]:
         ),
         Check(
             "outcomes_as_expected",
-            right >= OUTCOMES_SHARE_MIN * total,
-            f"{right} of {total} ended as a good shop would have ended them{_some(wrong)}",
+            right >= OUTCOMES_SHARE_MIN * len(others),
+            f"{right} of {len(others)} ended as a good shop would have ended them{_some(wrong)}",
+        ),
+        Check(
+            "mails_answered",
+            reader != STAND_IN or mails.right >= min(RIGHT_SHARE_MIN * mails.total, mails.total - 1),
+            mails.says(reader),
+        ),
+        Check(
+            "no_wrong_money",
+            not over and not town.to_strangers,
+            f"{len(over)} customers were given more than they were owed{_some(over)}, and "
+            f"{town.to_strangers} messages went to strangers",
         ),
         Check(
             "every_fault_met",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deputize.demo.home import DemoError
+from deputize.demo.mails import READERS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         days=asked.days,
         per_second=asked.per_second,
         seed=asked.seed,
+        reader=asked.model,
         fresh=asked.fresh,
         exit_when_idle=asked.exit_when_idle,
         report=asked.json,
@@ -45,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write the figures of the end to FILE")
     add("--days", type=_days, help="how many of the shop's days at a time (default: 3)")
     add("--per-second", type=_rate, default=6.0, help="events that are sent in a second (default: 6)")
+    add(
+        "--model",
+        choices=list(READERS),
+        help="who reads the mails: a small model on this machine (default, where it is installed), or a "
+        "stand-in that goes by words",
+    )
     add("--seed", type=int, help="the same seed, the same town and the same days (default: 7)")
     return parser
 

@@ -97,7 +97,10 @@ def _decide(product: Product, card: Mapping[str, Any]) -> None:
     binding, changed = card["binding"], "~" in card["path"]
     chance = int(binding, 16) % 20
     answer = {"binding": binding, "reason": "as the shop's owner likes it"}
-    if changed or chance >= 6 or "amount" not in card["body"]["args"]:
+    if any(one["says"] == "disagree" for one in card["body"].get("findings", ())):
+        said = "what was found out speaks against it"
+        product.answer(PERSON, card["id"], answer | {"kind": "refuse", "reason": said})
+    elif changed or chance >= 6 or "amount" not in card["body"]["args"]:
         # Who changed the arguments does not approve them. A confirmation of anything else is given.
         product.answer(OTHER if changed else PERSON, card["id"], answer | {"kind": "approve"})
     elif chance >= 4:

@@ -16,6 +16,7 @@ CERTAIN = [
     *({"service": "payments", "operation": "refund", "kind": kind} for kind in ("lost", "cut_after")),
     *({"service": "mail", "operation": "send", "kind": kind} for kind in ("late", "cut_before", "malformed")),
     *({"service": "shop", "operation": "release_order", "kind": kind} for kind in ("error_502", "too_many")),
+    *({"service": "model", "operation": "think", "kind": kind} for kind in ("too_many", "cut_after")),
     *({"service": "shop", "operation": "get_order", "kind": kind} for kind in ("latency", "error_500")),
 ]
 """Each kind of fault is met once for certain, so that even a short demo shows it."""
@@ -55,6 +56,7 @@ class Hall:
             # The feed first: what it calls done is wholly in what is read after it.
             known.feed = self._town.feed_status()
             known.faults = self._town.faults_met()
+            known.to_strangers = self._town.summary()["to_strangers"]
             known.expected += self._town.expected(known.expected[-1]["seq"] if known.expected else 0)
 
     def feed(self, url: str, days: int, per_second: float, *, following: bool = False) -> None:

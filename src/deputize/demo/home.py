@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deputize.demo.mails import LOCAL, STAND_IN
+from deputize.models.local import is_installed
+
 DAYS, SEED = 3, 7
+STANDING_IN = re.compile(r"(\[models\.reader\]\n)(?:.+\n)+")
+HERE = r"""\1model = "local:smollm2"
+output_tokens_max = 600
+concurrent_max = 1
+"""
+WRITTEN, READY = 'plans = "written"', 'plans = "ready"'
 PATIENCE, IN_A_HURRY = 'within = "2 days"', 'within = "15 seconds"'
 LEFT_OUT = shutil.ignore_patterns("data", "tests", "__pycache__", ".env", ".*_cache")
 
@@ -25,6 +35,7 @@ class Begun:
 
     days: int
     seed: int
+    reader: str = STAND_IN
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,8 @@ class Home:
 
     def write_addresses(self, urls: Mapping[str, str]) -> None:
         """Tell the project where the town's services are, in its .env."""
-        lines = [f"TOWN_{name.upper()}_URL={urls[name]}\n" for name in ("shop", "payments", "mail")]
+        names = ("shop", "payments", "mail", "model")
+        lines = [f"TOWN_{name.upper()}_URL={urls[name]}\n" for name in names]
         draft = self.project / ".env.new"
         draft.write_text("".join(lines), "utf-8")
         draft.chmod(0o600)
@@ -79,25 +91,37 @@ def open_home(root: Path, *, fresh: bool) -> Iterator[Home]:
         yield home
 
 
-def begin(home: Home, days: int | None, seed: int | None) -> Begun:
+def begin(home: Home, days: int | None, seed: int | None, reader: str | None) -> Begun:
     """Begin here, or go on with what was begun. Raises `DemoError` for other wishes than those of then."""
+    begun = _begun(home, days, seed, reader)
     if not home.project.is_dir():
         draft = home.root / "project.new"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(example(), draft, ignore=LEFT_OUT)
-        _hurry(draft / "rules" / "refunds.toml")
+        for rules in ("refunds.toml", "mails.toml"):
+            _hurry(draft / "rules" / rules)
+        if begun.reader == LOCAL:
+            _read_here(draft / "deputize.toml")
         draft.rename(home.project)
+    return begun
+
+
+def _begun(home: Home, days: int | None, seed: int | None, reader: str | None) -> Begun:
     if not home.begun.is_file():
-        begun = Begun(days or DAYS, SEED if seed is None else seed)
+        chosen = reader or (LOCAL if is_installed() else STAND_IN)
+        if chosen == LOCAL and not is_installed():
+            raise DemoError("the small model is not installed here; leave --model out, or say stand-in")
+        begun = Begun(days or DAYS, SEED if seed is None else seed, chosen)
         draft = home.root / "demo.json.new"
         draft.write_text(json.dumps(asdict(begun)), "utf-8")
         draft.replace(home.begun)
         return begun
     begun = Begun(**json.loads(home.begun.read_text("utf-8")))
-    if (days or begun.days) != begun.days or (begun.seed if seed is None else seed) != begun.seed:
+    wished = Begun(days or begun.days, begun.seed if seed is None else seed, reader or begun.reader)
+    if wished != begun:
         raise DemoError(
-            f"the demo in {home.root} was begun with --days {begun.days} --seed {begun.seed}; "
-            "leave these out to go on with it, or add --fresh to start over"
+            f"the demo in {home.root} was begun with --days {begun.days} --seed {begun.seed} "
+            f"--model {begun.reader}; leave these out to go on with it, or add --fresh to start over"
         )
     return begun
 
@@ -110,6 +134,17 @@ def _hurry(rules: Path) -> None:
             f"{rules.name} of the example does not say {PATIENCE!r} any more; install Deputize again"
         )
     rules.write_text(text.replace(PATIENCE, IN_A_HURRY), "utf-8")
+
+
+def _read_here(settings: Path) -> None:
+    """Let the mails be read by the model that runs on this machine, which can sort and cannot plan."""
+    text, changed = STANDING_IN.subn(HERE, settings.read_text("utf-8"))
+    if changed != 1 or WRITTEN not in text:
+        raise DemoError(
+            f"{settings.name} of the example has no [models.reader] or no {WRITTEN} any more; "
+            "install Deputize again"
+        )
+    settings.write_text(text.replace(WRITTEN, READY), "utf-8")
 
 
 def example() -> Path:

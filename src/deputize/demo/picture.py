@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deputize.demo.balance import Check, show_approvals, show_money
+from deputize.demo.mails import READERS, Mails
 
 LINE_EVERY_S = 5.0
 WIDTH_MAX = 110
@@ -44,6 +45,8 @@ class Frame:
     cards_answered: int
     approvals: Mapping[str, int]
     approvals_waited_min: float
+    reader: str
+    mails: Mails
     starts: int
     stories: Sequence[str]
     hint: str = ""
@@ -136,6 +139,8 @@ def _figures(frame: Frame) -> RenderableType:
     }
     if frame.approvals:
         lines["Approvals"] = show_approvals(frame.approvals, frame.approvals_waited_min)
+    if frame.mails.total:
+        lines[f"Mails, by {READERS[frame.reader]}"] = _mails(frame.mails)
     if frame.cards_answered:
         lines["Inbox"] = f"{frame.cards_answered} cards answered by a person (played by this demo)"
     if frame.starts > 1:
@@ -143,6 +148,14 @@ def _figures(frame: Frame) -> RenderableType:
     for name, value in lines.items():
         table.add_row(name, value)
     return table
+
+
+def _mails(mails: Mails) -> str:
+    stopped = sum(mails.stopped.values())
+    return (
+        f"{mails.right} of {mails.total} right, {mails.passed_on} to a person, {mails.otherwise} otherwise; "
+        f"{stopped} steps stopped; {mails.cost_usd_micros / 1_000_000:.4f} USD"
+    )
 
 
 def _counts(counts: Mapping[str, int]) -> str:

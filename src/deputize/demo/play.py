@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Wishes:
     days: int | None
     per_second: float
     seed: int | None
+    reader: str | None
     fresh: bool
     exit_when_idle: bool
     report: Path | None
@@ -43,7 +44,7 @@ def play(wishes: Wishes) -> int:
     clock = SystemClock()
     signals = stopping_on(signal.SIGINT, signal.SIGTERM)
     with open_home(wishes.dir, fresh=wishes.fresh) as home, signals as stopped:
-        begun = begin(home, wishes.days, wishes.seed)
+        begun = begin(home, wishes.days, wishes.seed, wishes.reader)
         town, server = start_town(home, begun.seed), Server(home)
         picture = Picture(Console())
         stage = Stage(
@@ -55,6 +56,7 @@ def play(wishes: Wishes) -> int:
             days=begun.days,
             per_second=wishes.per_second,
             ends=wishes.exit_when_idle,
+            reader=begun.reader,
         )
         try:
             with picture:
@@ -99,6 +101,7 @@ def _report(frame: Frame, found: list[Check], finished: bool) -> dict[str, Any]:
         "checks": {check.name: check.holds for check in found},
         "says": {check.name: check.says for check in found},
         **{f.name: getattr(frame, f.name) for f in fields(frame) if f.name not in NOT_FIGURES},
+        "mails": asdict(frame.mails),
     }
 
 

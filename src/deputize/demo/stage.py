@@ -12,6 +12,7 @@ from deputize.demo.children import Server
 from deputize.demo.desk import Desk
 from deputize.demo.hall import Hall, TownGone
 from deputize.demo.home import DemoError, Home
+from deputize.demo.mails import mails_of
 from deputize.demo.picture import Frame
 from deputize.demo.product import NotThere, Product
 from deputize.demo.tale import Tale
@@ -39,6 +40,7 @@ class Stage:
         days: int,
         per_second: float,
         ends: bool,
+        reader: str,
     ) -> None:
         self.tale = Tale()
         self.hall = hall
@@ -49,6 +51,7 @@ class Stage:
         self._days = days
         self._per_second = per_second
         self._ends = ends
+        self._reader = reader
         self._desk = Desk()
         self._product: Product | None = None
         self._rates: deque[tuple[float, int]] = deque()
@@ -65,7 +68,7 @@ class Stage:
 
     def checks(self) -> list[Check]:
         """What holds now, and what does not."""
-        return balance.checks(self.hall.known, self.tale)
+        return balance.checks(self.hall.known, self.tale, self._reader)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -98,6 +101,8 @@ class Stage:
             cards_answered=tale.cards_answered,
             approvals=tale.approvals,
             approvals_waited_min=round(tale.waited_s / 60, 2),
+            reader=self._reader,
+            mails=mails_of(known.expected, tale.outcomes, tale.reading),
             starts=tale.starts,
             stories=list(tale.stories),
             hint=f"Try it: kill -9 {self._server.pid} (server) or {self.hall.pid} (town). Ctrl-C stops.",

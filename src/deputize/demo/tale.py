@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from deputize.demo.mails import MAIL, THINK, Reading
 from deputize.money import Money
 
 STORIES = 7
@@ -17,6 +18,7 @@ KINDS = {
     "shop.return.requested": "Return",
     "shop.damage.reported": "Damage",
     "shop.message.received": "Question",
+    MAIL: "Mail",
 }
 Place = tuple[str, str]
 """A run and the path of one of its actions."""
@@ -59,6 +61,8 @@ class Tale:
     cards_answered: int = 0
     approvals: Counter[str] = field(default_factory=Counter)
     """What was asked of people and what came of it: asked, granted, changed, refused, expired, called off."""
+    reading: Reading = field(default_factory=Reading)
+    """What it took to read the mails."""
     waited_s: float = 0.0
     """How long actions waited for people, all together."""
     denied: set[str] = field(default_factory=set)
@@ -107,6 +111,8 @@ class Tale:
         if run.state == "behind":
             run.state = "ready"
         place = (run_id, body.get("path", ""))
+        if run.type == MAIL:
+            self.reading.take(kind, body, self._intents.get(place, ("", "", None))[0])
         if kind == "stuck":
             run.state = "stuck"
         elif kind == "unstuck":
@@ -172,7 +178,7 @@ class Tale:
             self.refused[body["reason"].removeprefix("refused by ")] += 1
             run.troubles.append(body["reason"])
         operation, key, money = self._intents.pop(place, ("", "", None))
-        if kind in ("receipt", "drift") and key:
+        if kind in ("receipt", "drift") and key and not operation.endswith(THINK):
             self.effects[operation, key] = money
             if money is not None:
                 run.money.append(money)

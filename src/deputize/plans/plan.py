@@ -4,7 +4,7 @@ references."""
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -65,6 +65,17 @@ class Plan(_Data):
                 raise ValueError(f"two steps have the id {step.id!r}")
             seen.add(step.id)
         return self
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """A plan that was written down. Raises `ValueError` with what is wrong."""
+        import yaml  # here, because who has no plans starts faster without it
+
+        try:
+            given = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:300]}") from None
+        return cls.model_validate(given)
 
     @cached_property
     def digest(self) -> str:

@@ -27,8 +27,8 @@ _RULES = """\
 You write a plan; others carry it out. It has at most 50 steps, in order. A step uses one operation.
 Its arguments are literals or references: "$event.FIELD" for a field of the event, "$step.ID.FIELD" for a
 field of what an earlier step was answered, "$each" or "$each.FIELD" for the item in a step that has "each"
-(a reference to a list). Use references wherever a value is in the event or in an answer; do not write such
-values out.
+(a reference to a list). A number is a place in a list: "$step.ID.FIELD.0". Use references wherever a value
+is in the event or in an answer; do not write such values out.
 "when" is a Cedar expression over context.event and context.step.ID, like
 context.step.order.status == "delivered"; a step whose "when" does not hold is left out.
 "expects" says what fields of the answer must be. "why" says in a few words what a step is for.
@@ -121,6 +121,24 @@ def pursue(
         raise AssertionError("the last plan ended or raised")
 
     return Script("pursue", begin)
+
+
+def carry_out(plan: Plan) -> Awaiting[PlanEnd]:
+    """Carry out a plan of your own, checked whole before any of it is done. Its literals come from nowhere
+    outside.
+
+    Raises `PlanStopped` (a `GaveUp`) where it cannot go on, `CodeError` where it can never be carried out.
+    """
+    where = caller_line()
+
+    def begin() -> Steps[PlanEnd]:
+        step = running("carry_out", where)
+        checked = check(plan, world_of(step, None, where))
+        if checked.problems:
+            raise CodeError(f"{where}: the plan cannot be carried out: {'; '.join(checked.problems)}")
+        return (yield from Planned(plan, checked.conditions, ())._steps(step))
+
+    return Script("carry_out", begin)
 
 
 def _planning(

@@ -9,7 +9,7 @@ from typing import Any
 
 from deputize.suggest import did_you_mean
 
-REFERENCE = re.compile(r"\$(event|step|each)((?:\.[A-Za-z_][A-Za-z0-9_]*)*)")
+REFERENCE = re.compile(r"\$(event|step|each)((?:\.(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]{1,3}))*)")
 DEPTH_MAX = 20
 
 
@@ -19,7 +19,7 @@ class Unresolved(Exception):
 
 @dataclass(frozen=True)
 class Reference:
-    """`$step.order.total`: the root `step` and the path (`order`, `total`)."""
+    """`$step.order.total`: the root `step` and the path (`order`, `total`). A number is a place in a list."""
 
     root: str
     path: tuple[str, ...]
@@ -76,6 +76,11 @@ def look_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
     """What stands where a reference points. Raises `Unresolved`."""
     found = scope.get(reference.root)
     for name in reference.path:
+        if isinstance(found, list) and name.isdigit():
+            if int(name) >= len(found):
+                raise Unresolved(f"{reference}: there are only {len(found)}")
+            found = found[int(name)]
+            continue
         if not isinstance(found, Mapping) or name not in found:
             raise Unresolved(f"{reference}: there is no {name!r}")
         found = found[name]
@@ -120,6 +125,8 @@ class Typed:
             if any(not one or "type" not in one for one in options):
                 return Typed({}, self.defs)
             inner = [one["properties"][name] for one in options if name in one.get("properties", {})]
+            if name.isdigit():
+                inner += [one.get("items", {}) for one in options if one.get("type") == "array"]
             loose = [one for one in options if one.get("additionalProperties") not in (None, False)]
             if not inner and loose:
                 more = loose[0]["additionalProperties"]

@@ -64,13 +64,16 @@ WHERE service = 'payments' AND operation = 'refund' GROUP BY currency"""
 REFUNDED_IN_STATE = """
 SELECT currency AS name, sum(amount_minor) AS n FROM refunds WHERE NOT opening GROUP BY currency"""
 
+TO_STRANGERS = "SELECT count(*) FROM messages WHERE address NOT IN (SELECT email FROM customers)"
+
 
 def summary(world: World) -> dict[str, Any]:
     """The book in figures; money is in minor units by currency. Letters and posts have no keys to forget.
 
     `duplicates` is `repeated_key` (effects whose service, operation and key already had one) plus
     `without_key`. `same_request` counts effects whose very request already had one under any key: worth a
-    look, but not always wrong. `refunded_in_state` is what payments itself adds up to.
+    look, but not always wrong. `refunded_in_state` is what payments itself adds up to; `to_strangers` counts
+    messages to addresses that are no customer's.
     """
 
     def counts(query: str) -> dict[str, int]:
@@ -90,5 +93,6 @@ def summary(world: World) -> dict[str, Any]:
         "without_key": without_key,
         "same_request": count(SAME_REQUEST),
         "requests": count("SELECT count(*) FROM access"),
+        "to_strangers": count(TO_STRANGERS),
         "late_pending": count("SELECT count(*) FROM late"),
     }

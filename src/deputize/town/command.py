@@ -41,12 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deputize town",
-        description="A small town to practise in: a shop, payments, mail and a chat over HTTP, and SMTP.",
+        description="A small town to practise in: a shop, payments, mail, a chat and a stand-in for a model "
+        "over HTTP, and SMTP.",
     )
     parser.add_argument("--dir", type=Path, required=True, help="where the town keeps its state")
     parser.add_argument("--seed", type=int, default=7, help="the same seed founds the same town")
     parser.add_argument("--customers", type=int, default=200, help="customers of long standing")
-    parser.add_argument("--ports", type=_ports, help="shop,payments,mail,hall[,smtp,chat]; 0: any free one")
+    parser.add_argument(
+        "--ports", type=_ports, help="shop,payments,mail,hall[,smtp,chat,model]; 0: any free one"
+    )
     parser.add_argument("--key-ttl-s", type=float, default=86_400.0, help="how long a key is remembered")
     parser.add_argument("--faults", help="a JSON file of rules, or demo, or none; without it they stay")
     parser.add_argument(
@@ -64,8 +67,10 @@ def _parser() -> argparse.ArgumentParser:
 def _ports(text: str) -> tuple[int, ...]:
     ports = tuple(int(part) for part in text.split(","))
     least = len(SERVICES) + 1
-    if len(ports) not in (least, least + len(POSTS)):
-        raise argparse.ArgumentTypeError("give four or six ports: shop,payments,mail,hall[,smtp,chat]")
+    if not least <= len(ports) <= least + len(POSTS):
+        raise argparse.ArgumentTypeError(
+            "give four to seven ports: shop,payments,mail,hall[,smtp,chat,model]"
+        )
     return ports
 
 

@@ -42,7 +42,7 @@ class Rule(Wire):
     lacks required fields.
     """
 
-    service: Literal["shop", "payments", "mail", "smtp", "chat", "*"] = "*"
+    service: Literal["shop", "payments", "mail", "smtp", "chat", "model", "*"] = "*"
     operation: str = "*"
     kind: Kind
     rate: float = Field(default=0.0, ge=0, le=1)

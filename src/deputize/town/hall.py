@@ -55,6 +55,7 @@ class Planting(Wire):
     bill_country: str = "DE"
     in_stock: bool = True
     refunded: bool = False
+    sent_back: str = ""
 
 
 def hall_app(
@@ -119,7 +120,9 @@ def _evidence(app: FastAPI, world: World) -> None:
 
     @app.get("/expected")
     async def get_expected(after: After = 0, limit: Limit = 1_000) -> dict[str, Any]:
-        query = "SELECT seq, id AS event_id, type, outcome, refund_minor, mail FROM events"
+        # What belongs to one story has one number.
+        charge = "'ch' || substr(id, 3) AS charge"
+        query = f"SELECT seq, id AS event_id, type, outcome, refund_minor, mail, {charge} FROM events"
         return page(world, query, after, limit)
 
 
@@ -142,6 +145,7 @@ def plant(world: World, seed: int, ask: Planting) -> Order:
         ask.ship_country,
         ask.bill_country,
         ask.refunded,
+        ask.sent_back,
     )
     with world.transaction():
         if world.db.execute("SELECT 1 FROM charges WHERE id = ?", (deal.charge,)).fetchone():

@@ -27,7 +27,7 @@ class TownError(Exception):
 class Town:
     """A practice town in a process of its own, which ends with this handle, its context or this process.
 
-    `urls` has the base addresses of shop, payments, mail, hall, smtp and chat.
+    `urls` has the base addresses of shop, payments, mail, hall, smtp, chat and model.
     """
 
     def __init__(self, directory: Path, arguments: Sequence[str]) -> None:
@@ -157,7 +157,7 @@ class Town:
         self.hall("POST", "/clock", {"ahead_s": seconds})
 
     def plant(self, order_id: str, total_minor: int, **options: Any) -> dict[str, Any]:
-        """Plant an order: status, days_since_delivery, charge, customer, in_stock, refunded, …"""
+        """Plant an order: status, days_since_delivery, charge, customer, in_stock, refunded, sent_back, …"""
         return self.hall("POST", "/orders", {"id": order_id, "total_minor": total_minor, **options})
 
     def hall(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

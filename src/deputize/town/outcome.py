@@ -24,6 +24,8 @@ class Facts:
     refunded: bool = False
     photo: bool = False
     known_order: bool = True
+    wish: str = ""
+    """What a mail is about: where, return, cancel, broken, thanks or hostile."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def judge(event_type: str, facts: Facts) -> Expected:
         "shop.return.requested": _return,
         "shop.damage.reported": _damage,
         "shop.message.received": _message,
+        "shop.mail.received": _mail,
     }[event_type](facts)
 
 
@@ -71,6 +74,18 @@ def _damage(facts: Facts) -> Expected:
     if facts.in_stock:
         return Expected("replaced", mail="replacement-sent")
     return Expected("refunded", facts.total_minor, "refunded")
+
+
+def _mail(facts: Facts) -> Expected:
+    if facts.wish == "return":
+        return _return(facts)
+    return {
+        "where": Expected("answered", mail="order-status"),
+        "cancel": Expected("cancelled", facts.total_minor, "cancelled"),
+        "broken": Expected("asked-for-photo", mail="photo-please"),
+        "thanks": Expected("noted"),
+        "hostile": Expected("passed-on"),
+    }[facts.wish]
 
 
 def _message(facts: Facts) -> Expected:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +23,7 @@ from deputize.town.faults import Faults, Rule
 from deputize.town.front import Front
 from deputize.town.hall import hall_app
 from deputize.town.mail import mail_app
+from deputize.town.model import model_app
 from deputize.town.payments import payments_app
 from deputize.town.pusher import Pusher
 from deputize.town.settling import found
@@ -34,12 +36,13 @@ DOORS = (*SERVICES, "hall", *POSTS)
 KEEP_ALIVE_S = 75
 LATE_BATCH = 50
 _SCHEME = {"smtp": "smtp"}
+_PATH = {"model": "/v1"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a town is started. `ports` are those of shop, payments, mail, hall, smtp and chat, in this order
-    (those that are left out are any free ones, as 0 is).
+    """How a town is started. `ports` are those of shop, payments, mail, hall, smtp, chat and model, in this
+    order (those that are left out are any free ones, as 0 is).
 
     `tokens` are bearer tokens by service; `faults` replaces the rules in force, None keeps them.
     `leave_on_eof` ends the town when its standard input is closed, so that it never outlives its parent.
@@ -149,6 +152,7 @@ async def _serve(settings: Settings, world: World) -> None:
         "payments": payments_app(world),
         "mail": mail_app(world),
         "chat": chat_app(world),
+        "model": model_app(),
     }
     fronts = {name: Front(name, app, world, faults, tokens.get(name)) for name, app in apps.items()}
     pusher = Pusher(world, seed, int(world.meta("customers") or 0))
@@ -220,13 +224,16 @@ def _listen(settings: Settings) -> list[socket.socket]:
 def _last_ports(directory: Path) -> tuple[int, ...]:
     try:
         urls = json.loads((directory / "town.json").read_text("utf-8"))
-        return tuple(int(urls.get(name, ":0").rpartition(":")[2]) for name in DOORS)
+        return tuple(urlsplit(urls.get(name, "")).port or 0 for name in DOORS)
     except (OSError, ValueError):
         return (0,) * len(DOORS)
 
 
 def _announce(directory: Path, ports: dict[str, int]) -> None:
-    urls = {name: f"{_SCHEME.get(name, 'http')}://127.0.0.1:{port}" for name, port in ports.items()}
+    urls = {
+        name: f"{_SCHEME.get(name, 'http')}://127.0.0.1:{port}{_PATH.get(name, '')}"
+        for name, port in ports.items()
+    }
     line = json.dumps({**urls, "pid": os.getpid()})
     draft = directory / "town.json.new"
     draft.write_text(line + "\n", "utf-8")

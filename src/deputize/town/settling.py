@@ -84,6 +84,11 @@ def add_deals(world: World, deals: Iterable[Deal]) -> None:
         )
         charged = (deal.charge, deal.total_minor, CURRENCY, iso(deal.placed_s))
         world.db.execute("INSERT INTO charges VALUES (?,?,?,?)", charged)
+        if deal.sent_back:
+            world.db.execute(
+                "INSERT INTO returns (order_id, reason, created_at) VALUES (?,?,?)",
+                (deal.id, deal.sent_back, world.now()),
+            )
         if deal.refunded:
             world.db.execute(
                 "INSERT INTO refunds (charge, amount_minor, currency, opening, created_at)"

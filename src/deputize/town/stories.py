@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from deputize.town.mails import HOSTILE, MAIL_MIX, About, written
 from deputize.town.outcome import Expected, Facts, judge
 from deputize.town.people import COUNTRIES, CURRENCY, Good, Person, goods, person
 from deputize.town.wire import iso
@@ -19,7 +20,8 @@ SOURCE = "/town/shop"
 EVENTS_MAX = 200_000
 PLACED, RETURN = "shop.order.placed", "shop.return.requested"
 DAMAGE, MESSAGE = "shop.damage.reported", "shop.message.received"
-MIX = {PLACED: 40, RETURN: 25, DAMAGE: 10, MESSAGE: 25}
+MAIL = "shop.mail.received"
+MIX = {PLACED: 40, RETURN: 25, DAMAGE: 10, MESSAGE: 15, MAIL: 10}
 PLACED_MIX = {"plain": 80, "abroad": 8, "young": 4, "sold-out": 8}
 RETURN_MIX = {"in-time": 55, "late": 15, "again": 8, "refunded-before": 4, "on-its-way": 10, "dear": 8}
 DAMAGE_MIX = {"no-photo": 35, "in-stock": 40, "sold-out": 25}
@@ -43,6 +45,8 @@ class Deal:
     ship_country: str
     bill_country: str
     refunded: bool = False
+    sent_back: str = ""
+    """Why the customer has said at the shop that it comes back, if they have."""
 
     @property
     def total_minor(self) -> int:
@@ -163,6 +167,7 @@ class _Teller:
             RETURN: self._returned,
             DAMAGE: self._damaged,
             MESSAGE: self._asked,
+            MAIL: self._wrote,
         }
 
     def tell(self, no: int, at_s: float) -> Event:
@@ -266,6 +271,32 @@ class _Teller:
             self._id("ev", no), MESSAGE, buyer.id, at_s, data, judge(MESSAGE, facts), (new,) if new else ()
         )
 
+    def _wrote(self, rng: Random, no: int, at_s: float) -> Event:
+        """A customer of one order, and what they write about it in their own words."""
+        kind = pick(rng, MAIL_MIX)
+        words = rng.choice(HOSTILE) if kind == "hostile" else kind
+        buyer, _ = self._fresh(no, at_s - rng.uniform(60, 300) * DAY_S)
+        items = basket(rng, self._stocked, 1_200, 9_500)
+        status = {"cancel": "placed", "where": "shipped", "elsewhere": "shipped"}.get(words, "delivered")
+        late = words in ("late", "pushy")
+        deal = self._deal(
+            rng, no, buyer, items, status, at_s, rng.randint(36, 90) if late else rng.randint(2, 24)
+        )
+        wish = "return" if words in ("late", "returned") else kind
+        # Whoever really wants to give something back has said so at the shop, too.
+        sent_back = rng.choice(REASONS) if wish == "return" else ""
+        deal = replace(deal, refunded=words in ("returned", "again"), sent_back=sent_back)
+        about = About(items[0][0].name, deal.charge, f"o-{rng.randint(1, max(1, self._customers)):06}")
+        facts = Facts(
+            total_minor=deal.total_minor,
+            delivered_days=40 if late else 1,
+            refunded=deal.refunded,
+            wish=wish,
+        )
+        text = written(rng, "return" if wish == "return" else words, about, buyer.name)
+        data = {"customer": buyer.id, "email": buyer.email, "text": text}
+        return self._event(MAIL, no, at_s, deal, data, facts, buyer, subject=buyer.id)
+
     def _event(
         self,
         event_type: str,
@@ -277,7 +308,7 @@ class _Teller:
         new: Person | None,
         subject: str | None = None,
     ) -> Event:
-        about = {} if event_type == MESSAGE else {"order_id": deal.id, "customer": deal.customer}
+        about = {} if event_type in (MESSAGE, MAIL) else {"order_id": deal.id, "customer": deal.customer}
         people = (new,) if new else ()
         return Event(
             self._id("ev", no),

@@ -20,8 +20,8 @@ OPERATIONS = {
     "mail": ("send", "find_messages", "preview_send"),
 }
 SERVICES = tuple(OPERATIONS)
-POSTS = {"smtp": ("connect", "deliver"), "chat": ("post",)}
-"""By what people are told: no services of the shop, and without idempotency keys."""
+POSTS = {"smtp": ("connect", "deliver"), "chat": ("post",), "model": ("think",)}
+"""By what people are told, and who thinks: no services of the shop, and without idempotency keys."""
 BODY_BYTES_MAX = 1_000_000
 
 Status = Literal["placed", "released", "held", "cancelled", "shipped", "delivered"]
