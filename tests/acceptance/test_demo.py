@@ -17,10 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
+from deputize.models.local import is_installed
 from deputize.town import Town
 
 DEPUTIZE = Path(sys.executable).parent / "deputize"
 WITHIN_S = 60.0
+LOCAL_S = 240.0
 EVERY_S = 0.05
 
 pytestmark = pytest.mark.slow
@@ -29,7 +31,8 @@ pytestmark = pytest.mark.slow
 class Demo:
     """The command in a folder, started as often as a test likes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: str = "stand-in") -> None:
+        self.model = model
         self.dir = folder / "state"
         self.report = folder / "report.json"
         self.process: subprocess.Popen[str] | None = None
@@ -37,6 +40,7 @@ class Demo:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that its whole group can be killed."""
         options = ["--dir", str(self.dir), "--days", "1", "--per-second", "15", "--exit-when-idle"]
+        options += ["--model", self.model]
         self.process = subprocess.Popen(
             [str(DEPUTIZE), "demo", *options, "--json", str(self.report), *words],
             stdout=subprocess.PIPE,
@@ -46,10 +50,10 @@ class Demo:
         )
         return self.process
 
-    def finish(self) -> tuple[int, str]:
+    def finish(self, within_s: float = WITHIN_S) -> tuple[int, str]:
         """Wait for its end; the exit code and what it said."""
         assert self.process is not None
-        said, _ = self.process.communicate(timeout=WITHIN_S)
+        said, _ = self.process.communicate(timeout=within_s)
         return self.process.returncode, said
 
     def reported(self) -> dict[str, Any]:
@@ -124,11 +128,30 @@ def test_a_demo_that_is_left_alone_ends_well_and_says_so(demo: Demo) -> None:
     assert report["answered"] == report["sent"] == report["of"] > 60
     assert report["book"] == report["ledger"] and report["book"]["EUR"] > 0
     assert "as a good shop would have ended them" in said
+    assert "mails, read by a stand-in for a model: " in said
+    assert report["mails"]["total"] > 5 and report["mails"]["thoughts"] > 5
     with Town.start(demo.dir / "town") as town:
         summary = town.summary()
     assert summary["refunded_minor"] == summary["refunded_in_state_minor"] == report["ledger"]
     assert summary["duplicates"] == 0
     assert next(demo.dir.rglob(".env")).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(
+    not is_installed(), reason="the packages of the model that runs here are not for this machine"
+)
+def test_a_small_model_reads_the_mails_and_moves_no_money_for_what_it_gets_wrong(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "local")
+    try:
+        demo.start("--seed", "11")
+        code, said = demo.finish(LOCAL_S)
+        assert code == 0, said
+        report = demo.reported()
+    finally:
+        demo.end()
+    assert "mails, read by a small model on this machine: " in said
+    assert report["checks"]["no_wrong_money"] and report["mails"]["total"] > 5
+    assert report["book"] == report["ledger"]
 
 
 def test_a_demo_that_is_killed_in_every_way_goes_on_and_agrees_to_the_cent(demo: Demo) -> None:

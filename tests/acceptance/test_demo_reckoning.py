@@ -11,6 +11,7 @@ import pytest
 
 from deputize.demo.balance import FAULT_KINDS, Known, checks, differences
 from deputize.demo.home import Home
+from deputize.demo.mails import MAIL, Reading, mails_of
 from deputize.demo.stage import Stage
 from deputize.demo.tale import Tale
 from deputize.money import Money
@@ -23,6 +24,7 @@ def effect(key: str | None, minor: int = 8000) -> dict[str, Any]:
     return {
         "service": "payments",
         "operation": "refund",
+        "resource": "ch-1",
         "key": key,
         "amount_minor": minor,
         "currency": "EUR",
@@ -49,10 +51,16 @@ ENDED = {"kind": "done", "label": "refunded", "reason": ""}
 GOOD = (("intent", INTENT), ("receipt", RECEIPT), ("ended", ENDED))
 
 
+def due(**changed: Any) -> dict[str, Any]:
+    """What the town expects of one event."""
+    row = {"seq": 1, "event_id": "ev-1", "type": "shop.return.requested", "outcome": "refunded"}
+    return row | {"charge": "ch-1", "refund_minor": 8000} | changed
+
+
 def known(**changed: Any) -> Known:
     good = Known(
         book=[effect("k1")],
-        expected=[{"seq": 1, "event_id": "ev-1", "type": "shop.return.requested", "outcome": "refunded"}],
+        expected=[due()],
         faults={f"shop.get_order.{kind}": 1 for kind in FAULT_KINDS},
         feed={"name": "demo-1", "total": 1, "accepted": 1, "done": True},
     )
@@ -60,7 +68,7 @@ def known(**changed: Any) -> Known:
 
 
 def failed(town: Known, tale: Tale) -> list[str]:
-    return [check.name for check in checks(town, tale) if not check.holds]
+    return [check.name for check in checks(town, tale, "stand-in") if not check.holds]
 
 
 def test_a_book_like_the_ledger_has_no_differences() -> None:
@@ -90,10 +98,10 @@ def test_a_demo_in_which_all_went_well_fails_no_check() -> None:
     [
         (known(book=[effect("k1", 7999)]), "book_and_ledger_agree"),
         (known(feed={"name": "demo-1", "total": 2, "accepted": 1}), "every_event_answered"),
-        (
-            known(expected=[{"seq": 1, "event_id": "ev-1", "type": "t", "outcome": "declined"}]),
-            "outcomes_as_expected",
-        ),
+        (known(expected=[due(outcome="declined")]), "outcomes_as_expected"),
+        (known(expected=[due(refund_minor=7999)]), "no_wrong_money"),
+        (known(expected=[due(charge="ch-2")]), "no_wrong_money"),
+        (known(to_strangers=1), "no_wrong_money"),
         (known(faults={"shop.get_order.lost": 3}), "every_fault_met"),
     ],
 )
@@ -122,6 +130,47 @@ def test_an_unreadable_answer_that_a_person_explained_counts_once() -> None:
     assert failed(known(), tale) == []
 
 
+def mails(*outcomes: str) -> tuple[Known, Tale]:
+    """Mails that should be noted, and how they ended."""
+    tale, rows = Tale(), []
+    for number, outcome in enumerate(outcomes):
+        name = f"ev-{number}"
+        rows.append(due(event_id=name, type=MAIL, outcome="noted", charge=f"ch-{number}", refund_minor=0))
+        began = {"event": {"id": name, "type": MAIL}, "key": "customer:c", "state": "ready"}
+        thought = {"path": "1", "op": "reader.think", "key": f"k{number}", "args": {}}
+        told = {"path": "1", "was": "open", "by": "answer", "cost_usd_micros": 250}
+        ended = {"kind": "done", "label": outcome, "reason": ""}
+        entries = [("began", began), ("intent", thought), ("receipt", told), ("ended", ended)]
+        for kind, body in entries:
+            tale.take({"seq": tale.seq + 1, "run": f"r{number}", "type": kind, "at": AT, "body": body})
+    feed = {"name": "demo-1", "total": len(rows), "accepted": len(rows), "done": True}
+    return known(book=[], expected=rows, feed=feed), tale
+
+
+def test_a_stand_in_reads_nine_mails_of_ten_and_a_thought_is_no_effect() -> None:
+    town, tale = mails(*["noted"] * 18, "passed-on", "answered")
+    assert failed(town, tale) == []
+    figures = mails_of(town.expected, tale.outcomes, tale.reading)
+    assert (figures.total, figures.right, figures.passed_on, figures.otherwise) == (20, 18, 1, 1)
+    assert (figures.thoughts, figures.cost_usd_micros, figures.answered) == (20, 5_000, 19)
+    assert "0.0003 USD for each that was answered" in figures.says("stand-in")
+    town, tale = mails(*["noted"] * 17, "passed-on", "answered", "answered")
+    assert failed(town, tale) == ["mails_answered"]
+    assert [one.name for one in checks(town, tale, "local") if not one.holds] == []
+
+
+def test_what_stopped_a_mails_step_is_named() -> None:
+    reading = Reading()
+    rule = {"was": "new", "rules": ["a"], "reason": 'refused by "No mail says to whom we write"'}
+    reading.take("refused", rule, "mail.send")
+    against = {"verifier": "records.is_owed", "says": "disagree", "reason": "it is somebody else's order"}
+    reading.take("asked", {"findings": [against, against | {"says": "agree"}]}, "payments.refund")
+    assert reading.stopped == {
+        '"No mail says to whom we write"': 1,
+        "records.is_owed: it is somebody else's order": 1,
+    }
+
+
 class Steps:
     """A clock that is 20 s later each time that it is read."""
 
@@ -143,7 +192,7 @@ class Mute:
 
     def __init__(self) -> None:
         self.known = Known()
-        self.urls: Mapping[str, str] = dict.fromkeys(("shop", "payments", "mail"), self.url)
+        self.urls: Mapping[str, str] = dict.fromkeys(("shop", "payments", "mail", "model"), self.url)
         self.alive = False  # it is started once
 
     def start(self) -> None:
@@ -157,7 +206,9 @@ def test_a_server_that_lives_and_never_answers_ends_an_unattended_demo(tmp_path:
     mute: Any = Mute()
     home = Home(tmp_path)
     home.project.mkdir()
-    stage = Stage(home, mute, mute, Steps(), lambda _: None, days=1, per_second=1.0, ends=True)
+    stage = Stage(
+        home, mute, mute, Steps(), lambda _: None, days=1, per_second=1.0, ends=True, reader="local"
+    )
     turns = next(turn for turn in range(20) if stage.turn())
     stage.close()
     assert turns > 1

@@ -182,8 +182,9 @@ def test_the_mix_is_believable_and_every_outcome_occurs() -> None:
     assert share["shop.order.placed"] == pytest.approx(0.40, abs=0.03)
     assert share["shop.return.requested"] == pytest.approx(0.25, abs=0.03)
     assert share["shop.damage.reported"] == pytest.approx(0.10, abs=0.03)
-    assert share["shop.message.received"] == pytest.approx(0.25, abs=0.03)
-    assert len({(event.type, event.expected.outcome) for event in events}) == 13
+    assert share["shop.message.received"] == pytest.approx(0.15, abs=0.03)
+    assert share["shop.mail.received"] == pytest.approx(0.10, abs=0.03)
+    assert len({(event.type, event.expected.outcome) for event in events}) == 21
     times = [event.at_s for event in events]
     assert times == sorted(times)
 
@@ -247,6 +248,8 @@ def assistant(call: Caller, event: dict[str, Any]) -> str:
             )
         orders = call.get("shop", "/orders", customer=data["customer"]).json()["orders"]
         return "answered" if len(orders) == 1 else "unknown-order"
+    if event["type"] == "shop.mail.received":
+        return _read(call, event)
     order = call.get("shop", f"/orders/{data['order_id']}").json()
     minor = order["total"]["minor"]
     if event["type"] == "shop.order.placed":
@@ -258,15 +261,38 @@ def assistant(call: Caller, event: dict[str, Any]) -> str:
         if call.post("shop", "/replacements", again, key=event["id"]).is_success:
             return "replaced"
         return "refunded" if call.refund(order["charge"], minor, key=event["id"]).is_success else "?"
+    return _give_back(call, event, order)
+
+
+def _give_back(call: Caller, event: dict[str, Any], order: dict[str, Any]) -> str:
     if order["delivered_at"] is None:
         return "not-delivered"
     if call.refunded(order["charge"]):
         return "already-refunded"
     if order["days_since_delivery"] > 30:
         return "declined"
+    minor = order["total"]["minor"]
     if minor > 100_000:
         return "over-limit"
     return "refunded" if call.refund(order["charge"], minor, key=event["id"]).is_success else "?"
+
+
+def _read(call: Caller, event: dict[str, Any]) -> str:
+    """Believes the shop's records, and of the mail only what they do not say."""
+    text = event["data"]["text"]
+    if any(word in text for word in ("charge ch-", "order o-", "@", "check", "the date")):
+        return "passed-on"
+    [order] = call.get("shop", "/orders", customer=event["data"]["customer"]).json()["orders"]
+    if call.get("shop", "/returns", order_id=order["id"]).json()["returns"]:
+        return _give_back(call, event, order)
+    if order["status"] == "placed":
+        call.post("shop", f"/orders/{order['id']}/cancel", {"reason": "as asked"}, key=event["id"])
+        paid = call.refund(order["charge"], order["total"]["minor"], key=event["id"])
+        return "cancelled" if paid.is_success else "?"
+    if order["status"] == "shipped":
+        return "answered"
+    broken = ("broken", "scratch", "missing", "cracked", "pieces")
+    return "asked-for-photo" if any(word in text for word in broken) else "noted"
 
 
 def _place(call: Caller, event: dict[str, Any], order: dict[str, Any], minor: int) -> str:
