@@ -26,7 +26,7 @@ from deputize.town import Town
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "returns"
 WARM_UP = 20
-SERVICES = ("shop", "payments", "mail")
+SERVICES = ("shop", "payments", "mail", "model")
 REFUNDED, TOO_LATE, OVER_LIMIT = 140_00, 60, 1_200_00
 
 

@@ -59,7 +59,7 @@ def test_every_sample_is_an_event_that_an_automation_answers(copy: Path) -> None
     project = load_project(copy, {})
     answered = {automation.on.event_type: automation.on for automation in project.automations.values()}
     samples = sorted((copy / "samples").glob("*.json"))
-    assert len(samples) == len(answered) == 4
+    assert len(samples) == len(answered) == 5
     for sample in samples:
         event = parse_cloudevent(json.loads(sample.read_text("utf-8")), received_us=0, parse_time=lambda _: 0)
         event.typed(answered[event.type], datetime(2026, 11, 20, tzinfo=UTC))

@@ -113,7 +113,7 @@ def town(tmp_path: Path) -> Iterator[Town]:
 async def letters(
     tmp_path: Path, town: Town, thinker: Thinker, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
-    for name in ("shop", "payments", "mail"):
+    for name in ("shop", "payments", "mail", "model"):
         monkeypatch.setenv(f"TOWN_{name.upper()}_URL", town.urls[name])
     root = tmp_path / "shop"
     shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns("__pycache__", "data", "tests"))

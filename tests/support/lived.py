@@ -100,10 +100,13 @@ def example(folder: Path, town: Town) -> Path:
     project = folder / "shop"
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("data", "tests", ".*", "__pycache__"))
     (project / ".env").write_text(
-        "".join(f"TOWN_{name.upper()}_URL={town.urls[name]}\n" for name in ("shop", "payments", "mail"))
+        "".join(
+            f"TOWN_{name.upper()}_URL={town.urls[name]}\n" for name in ("shop", "payments", "mail", "model")
+        )
     )
     # The feed plays days in seconds: the people of a rule in two days would not see the end of them.
     edit(project / "rules" / "refunds.toml", 'within = "2 days"', 'within = "2 seconds"')
+    edit(project / "rules" / "mails.toml", 'within = "2 days"', 'within = "2 seconds"')
     return project
 
 
