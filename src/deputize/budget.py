@@ -22,6 +22,9 @@ Scope = Literal["whole", "agent", "automation", "operation"]
 Per = Window | Literal["call", "run"]
 PERS: tuple[Per, ...] = ("call", "run", *WINDOWS)
 NAMES_SHOWN = 5
+NEAR_PERCENT = 80
+"""From so much of its limit on, a budget is nearly used up, and people are told."""
+
 _SCOPES: tuple[Scope, ...] = ("agent", "automation", "operation")
 
 
@@ -105,6 +108,11 @@ class Budget:
         if money is None:
             return 0
         return money.minor if money.currency == self.currency and money.minor >= 0 else None
+
+    def is_near(self, used: int) -> bool:
+        """Whether so much, spent and held together, is nearly all of it. Where nothing may be used, nothing
+        comes near that."""
+        return self.limit > 0 and used * 100 >= self.limit * NEAR_PERCENT
 
     def show(self, amount: int) -> str:
         """An amount of this budget's measure in people's form."""

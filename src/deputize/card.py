@@ -55,7 +55,7 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
     open = waiting.open
     return {
         "about": short(f"{asked_for(asked)}{because(asked)}", ABOUT_CHARS_MAX) if op else "",
-        "of": f"the automation {waiting.automation}{for_event(waiting.event)}",
+        "of": _of(waiting),
         "key": waiting.key,
         "first_sent_at": iso(waiting.first_sent) if waiting.first_sent else None,
         "evidence": _EVIDENCE[waiting.kind](waiting)
@@ -65,6 +65,14 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         **(_question(waiting.body) if waiting.kind == "question" else {}),
         "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
     }
+
+
+def _of(waiting: Waiting) -> str:
+    """What a card belongs to."""
+    if waiting.kind == "budget":
+        scope = waiting.body["scope"]
+        return "the whole project" if scope == "whole" else f"the {scope} {waiting.body['of']}"
+    return f"the automation {waiting.automation}{for_event(waiting.event)}"
 
 
 def _asks(body: Mapping[str, Any], handed: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -133,10 +141,18 @@ def _failed(waiting: Waiting) -> str:
     return short("; ".join(told), EVIDENCE_CHARS_MAX)
 
 
+def _near(waiting: Waiting) -> str:
+    """What brought a budget near its limit, and what comes beyond that."""
+    ask = " or ".join(waiting.body["ask"])
+    beyond = f"{ask} is asked, each time" if ask else "an action is refused"
+    return f"action {waiting.body['passed']} brought it there; beyond the limit {beyond}"
+
+
 _EVIDENCE: Mapping[str, Callable[[Waiting], str]] = {
     "approval": rests_on,
     "question": _shown,
     "lowered": _failed,
+    "budget": _near,
 }
 
 
@@ -172,6 +188,9 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
     if kind == "lowered":
         goes_on = "its writes start without being confirmed again, and its failures are counted anew"
         return [_choice(f"{resolve} lift", goes_on)]
+    if kind == "budget":
+        goes_on = "you have read it; for more, set another limit in deputize.toml and start the process anew"
+        return [_choice(f"{resolve} noted", goes_on)]
     if kind == "question":
         return [
             _choice(f"deputize answer {card} '…'", "the first answer counts, and the run goes on with it")

@@ -66,6 +66,7 @@ EntryType = Literal[
     "circuit",
     "lowered",
     "lifted",
+    "neared",
     "person",
 ]
 

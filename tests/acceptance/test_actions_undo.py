@@ -142,10 +142,10 @@ async def test_what_has_no_undo_is_told_and_the_rest_is_undone(tmp_path: Path, d
         assert body["left"] == [{"path": "4", "op": "desk.put", "why": "there is no undo for it"}]
         card = await card_of(app, "unwind")
         assert card.title == "3 of 4 actions are undone; not desk.put (4): there is no undo for it"
-        await app.kernel.unwinding.noted(card.id, person="maya")
+        await app.kernel.noting.noted(card.id, person="maya")
         assert app.cards() == []
         with pytest.raises(NotAnswerable, match="no such card"):
-            await app.kernel.unwinding.noted(card.id, person="maya")
+            await app.kernel.noting.noted(card.id, person="maya")
 
 
 async def test_an_undo_whose_arguments_cannot_be_made_is_told(tmp_path: Path, desk: Desk) -> None:

@@ -13,7 +13,7 @@ from deputize.api.problem import answer
 from deputize.api.show import show_circuit, show_source
 from deputize.clock import iso
 from deputize.operation import Contract
-from deputize.store.telling import rules_changed
+from deputize.store.telling import read_neared, rules_changed
 from deputize.system import System
 
 router = APIRouter(prefix="/v1")
@@ -21,9 +21,11 @@ router = APIRouter(prefix="/v1")
 
 @router.get("/budgets")
 async def list_budgets(system: Here) -> Response:
-    """Every budget with what is held, spent and left in its window now, in words and in its unit."""
+    """Every budget with what is held, spent and left in its window now, in words and in its unit, and since
+    when it is nearly used up."""
     force, now = system.kernel.parts.force, system.time.now_us()
     used = system.store.read(lambda view: {(row[0], row[1]): row[2:] for row in view.budgets()})
+    neared = system.store.read(read_neared)
     shown = []
     for budget in force.budgets:
         per = budget.per
@@ -44,6 +46,7 @@ async def list_budgets(system: Here) -> Response:
                 "held": held,
                 "spent": spent,
                 "left": left,
+                "neared_at": iso(near[1]) if (near := neared.get(budget.key)) and near[0] == since else None,
                 "said": f"{budget.show(left)} {'' if since is None else 'left '}{of} {per}",
             }
         )

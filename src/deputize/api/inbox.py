@@ -18,8 +18,8 @@ from deputize.store.telling import read_waiting
 from deputize.system import System
 
 Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "lift"]
-"""What people say of an action that waits for them, to a question, of an undo that came to its end, and of an
-automation that failed too often."""
+"""What people say of an action that waits for them, to a question, of an undo that came to its end, of a
+budget that is nearly used up, and of an automation that failed too often."""
 
 router = APIRouter(prefix="/v1/inbox")
 
@@ -56,7 +56,8 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
     people it is `approve`, `refuse`, `change` (with other `args`) or `ask_keeper` (with a `reason`), each
     with the card's `binding`; for a question it is `answer`, with the `answer`; for an undo that could not
-    undo everything, `noted`; for an automation whose writes are confirmed as it failed too often, `lift`.
+    undo everything, and for a budget that is nearly used up, `noted`; for an automation whose writes are
+    confirmed as it failed too often, `lift`.
     """
     body = await read_decision(request)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
@@ -81,7 +82,7 @@ async def _say(system: System, card: str, word: Word, body: dict[str, Any], reas
     """What a person says of an action or a question; returns the sentence that answers it."""
     approving = system.kernel.approving
     if word == "noted":
-        return await system.kernel.unwinding.noted(card, person=person)
+        return await system.kernel.noting.noted(card, person=person)
     if word == "lift":
         return await system.kernel.lifting.lift(card, reason=reason, person=person)
     if word == "answer":

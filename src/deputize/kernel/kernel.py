@@ -28,6 +28,7 @@ from deputize.kernel.lanes import Lane
 from deputize.kernel.lifting import Lifting, left_waiting
 from deputize.kernel.live import LiveRun
 from deputize.kernel.moved import refuse_moved
+from deputize.kernel.noting import Noting
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import STOP_SETTING, People
 from deputize.kernel.ports import Boundary, Performer
@@ -159,6 +160,7 @@ class Kernel:
         self.tokens = Tokens(self.parts)
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.lifting = Lifting(self.parts, self.runner.retry)
+        self.noting = Noting(self.parts, self.recording)
         self.answering = Answering(self.parts, self.recording.append, self.runner.deliver)
         self.watchers: list[Callable[[LiveRun], None]] = []
         """Called with each run that leaves memory (it ended, waits, is in doubt or stuck)."""

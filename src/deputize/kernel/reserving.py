@@ -15,11 +15,22 @@ from deputize.store.protocol import Hold
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """A budget of which, with what an action takes, so much is spent or held in a window: nearly all."""
+
+    budget: Budget
+    window: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reserved:
-    """What every budget above an action must hold at worst. `over` says why one of them cannot, `asking` why
-    people are asked before one of them may hold more than it has, and `ask` whom."""
+    """What every budget above an action must hold at worst, and which of them are `near` their limits then.
+    `over` says why one of them cannot, `asking` why people are asked before one of them may hold more than it
+    has, and `ask` whom."""
 
     holds: tuple[Hold, ...] = ()
+    near: tuple[Near, ...] = ()
     over: str = ""
     asking: str = ""
     ask: tuple[str, ...] = ()
@@ -43,6 +54,10 @@ def holds_of(tx: Books, request: Request, force: InForce, at_us: int) -> Reserve
             held, spent = tx.used(budget.key, window)
             left -= held + spent
             reserved = replace(reserved, holds=(*reserved.holds, (budget.key, window, worst)))
+            used = held + spent + worst
+            if worst and budget.per != "run" and budget.is_near(used):
+                # Nobody wants to be told of each run.
+                reserved = replace(reserved, near=(*reserved.near, Near(budget, window, used)))
         if worst > left:
             said = _exceeded(budget, max(0, left), worst)
             if not budget.ask:

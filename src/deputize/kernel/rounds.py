@@ -11,6 +11,7 @@ from deputize.kernel.asking import demands_of, is_for_people
 from deputize.kernel.inquiries import touches
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.lowering import confirmed
+from deputize.kernel.nearing import tell_of_near
 from deputize.kernel.reserving import holds_of
 from deputize.kernel.settling import settled_part
 from deputize.kernel.start import Begun, RefusedStart, begin, intent_body
@@ -79,6 +80,7 @@ def start_again(
             "spend": spend,
         },
     }
+    tell_of_near(tx, again.id, reserved.near, force.calendar)
     return again, Draft("intent", body)
 
 

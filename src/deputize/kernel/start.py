@@ -37,6 +37,7 @@ from deputize.kernel.inquiries import (
 from deputize.kernel.judging import InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.lowering import confirmed
+from deputize.kernel.nearing import tell_of_near
 from deputize.kernel.reserving import beyond, holds_of
 from deputize.ledger import Draft
 from deputize.operation import Contract
@@ -175,6 +176,7 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in met.approvals]}
         tx.use_approvals([one.no for one in met.approvals])
     run.version = tx.append(run.no, run.version, [Draft("intent", body)])
+    tell_of_near(tx, begun.id, reserved.near, force.calendar)
     return begun
 
 

@@ -96,19 +96,6 @@ class Unwinding:
         self.begin(no)
         return f"undoing {steps} of its actions" if steps > 1 else "undoing 1 action"
 
-    async def noted(self, card: str, *, person: str) -> str:
-        """A person has read the card of an unwinding that could not undo everything."""
-        run_id, _, path = card.partition("/")
-
-        def work(tx: Tx) -> None:
-            run = tx.run(run_id)
-            if run is None or path != UNDO or not tx.has_card(run.no, UNDO):
-                raise NotAnswerable(f"there is no such card {card!r} (any more)")
-            self._recording.append(tx, run.no, [Draft("noted", {"path": UNDO, "by": {"person": person}})])
-
-        await self._parts.store.write(work)
-        return "noted"
-
     # -- going on ------------------------------------------------------------------------------------------
 
     def resume(self) -> None:

@@ -20,6 +20,7 @@ CARDS_IN_CHAT_MAX = 20
 """Slack cuts a message off after 40,000 characters."""
 SUBJECT_CHARS_MAX = 150
 LINE_CHARS_MAX = 700
+RUN_WAITS, NOTHING_WAITS = "its run does not go on before", "nothing waits for that"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def _lines(item: Item, zone: ZoneInfo) -> list[tuple[str, str]]:
     if card.get("due"):
         lines.append(("Until", f"{_moment(card['due'], zone)}; after that {card['silence']}"))
     else:
-        lines.append(("Until", "it is answered; its run does not go on before"))
+        news = card["kind"] == "budget"
+        lines.append(("Until", f"it is answered; {NOTHING_WAITS if news else RUN_WAITS}"))
     lines += [("Answer", answer["command"]) for answer in card["answers"]]
     return [*lines, ("Open", item.link)] if item.link else lines
 

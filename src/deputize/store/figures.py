@@ -44,6 +44,11 @@ class Failures(Protocol):
         """Whether each write of an automation is to be confirmed by a person."""
         ...
 
+    def neared(self, budget: str) -> tuple[int, int]:
+        """The window and the limit of which people were last told that they are nearly used up, of a budget
+        by its key."""
+        ...
+
     def failures(self, automation: str, last: int) -> tuple[list[int], int]:
         """Of the last so many of its runs since the count began: those that failed or are stuck (by number,
         latest first), and how many there were."""

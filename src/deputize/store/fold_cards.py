@@ -7,7 +7,7 @@ from typing import Any
 
 from deputize import canonical
 from deputize.ledger import SYSTEM
-from deputize.store.rates import Rates
+from deputize.store.rates import Rates, Sums
 
 Sql = Callable[[str, tuple[Any, ...]], Any]
 Body = Mapping[str, Any]
@@ -26,13 +26,17 @@ def open_card(
     at: int,
 ) -> None:
     """Something waits for a person from now on."""
-    card = f"{run_id}/{path}" if path else run_id
-    sql(
-        "INSERT INTO inbox VALUES (?,?,?,?,?,?,?,?,'open')",
-        (seq, card, kind, run, path, title, canonical.encode(dict(body)).decode(), at),
-    )
+    _put(sql, seq, run, run_id, path, kind, title, body, at)
     # A card of no run is about the automation that its path names.
     rates.see("card", path if run == SYSTEM else automation_of(sql, run), kind, at)
+
+
+def neared(sql: Sql, sums: Sums, seq: int, stream: int, name: str, at: int, body: Body) -> None:
+    """A budget is nearly used up. No automation has added that to the inbox, and news of an earlier window is
+    old."""
+    sums.rates.see("neared", body["budget"], body["window"], body["limit"], seq)
+    close_cards(sql, stream, body["path"])
+    _put(sql, seq, stream, name, body["path"], body["kind"], body["title"], body, at)
 
 
 def close_cards(sql: Sql, run: int, path: str) -> None:
@@ -44,3 +48,13 @@ def automation_of(sql: Sql, run: int) -> str:
     """Whose run it is."""
     row = sql("SELECT automation FROM run WHERE no=?", (run,)).fetchone()
     return str(row[0]) if row else ""
+
+
+def _put(
+    sql: Sql, seq: int, run: int, run_id: str, path: str, kind: str, title: str, body: Body, at: int
+) -> None:
+    card = f"{run_id}/{path}" if path else run_id
+    sql(
+        "INSERT INTO inbox VALUES (?,?,?,?,?,?,?,?,'open')",
+        (seq, card, kind, run, path, title, canonical.encode(dict(body)).decode(), at),
+    )

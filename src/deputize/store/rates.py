@@ -19,6 +19,11 @@ FAILURE, RUNS, FRESH, LOWERED, STREAK, DOWN = "failure", "runs", "fresh", "lower
 have ended, at which of them the count began anew, the entry that lowered it, the cards since a run of it came
 to a good end; and of both, since when it fails."""
 
+BUDGET = "budget:"
+WINDOW, LIMIT, NEARED = "window", "limit", "neared"
+"""What it remembers of a budget: the window and the limit of which people were told last that they are nearly
+used up, and the entry that told it."""
+
 KNOWN_MAX = 20_000
 
 Mark = tuple[Any, ...]
@@ -160,6 +165,10 @@ class Rates:
     def _lowered(self, automation: str, seq: int) -> None:
         self._set(AUTOMATION + automation, LOWERED, seq)
 
+    def _neared(self, budget: str, window: int, limit: int, seq: int) -> None:
+        for word, value in ((WINDOW, window), (LIMIT, limit), (NEARED, seq)):
+            self._set(BUDGET + budget, word, value)
+
     def _lifted(self, automation: str) -> None:
         name = AUTOMATION + automation
         self._set(name, LOWERED, 0)
@@ -207,4 +216,5 @@ _SEEN: dict[str, Callable[..., None]] = {
     "failed": Rates._failed,
     "lowered": Rates._lowered,
     "lifted": Rates._lifted,
+    "neared": Rates._neared,
 }

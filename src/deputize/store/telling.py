@@ -17,6 +17,7 @@ from deputize.health import told_health
 from deputize.ledger import SYSTEM, Entry
 from deputize.standing import Stand
 from deputize.store.protocol import CardRow, RunRow, View
+from deputize.store.rates import BUDGET, NEARED, WINDOW
 from deputize.store.standing import Standings
 from deputize.why import RuleText, RuleTexts, Telling
 
@@ -46,6 +47,16 @@ def read_health(view: View, since: int) -> dict[str, Any]:
     """How work goes, since the beginning of a day (ledger time) or since ever (0). See `deputize.health`."""
     cards = {name: one.open for name, one in view.added().items()}
     return told_health(view.rates(since), view.remembered(), cards, since)
+
+
+def read_neared(view: View) -> dict[str, tuple[int, int]]:
+    """The budgets that were nearly used up, by key: in which window last, and when people were told so."""
+    found = {}
+    for name, had in view.remembered().items():
+        entry = view.entry(had.get(NEARED, 0)) if name.startswith(BUDGET) else None
+        if entry is not None:
+            found[name.removeprefix(BUDGET)] = (had.get(WINDOW, 0), entry.at_us)
+    return found
 
 
 def read_waiting(view: View, card: CardRow) -> Waiting:

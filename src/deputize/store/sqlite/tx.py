@@ -25,7 +25,7 @@ from deputize.ledger import (
 from deputize.store.fold import fold
 from deputize.store.matching import match_of
 from deputize.store.protocol import EventRow
-from deputize.store.rates import FAILURE, FRESH, LOWERED, RUNS
+from deputize.store.rates import BUDGET, FAILURE, FRESH, LIMIT, LOWERED, RUNS, WINDOW
 from deputize.store.sqlite.appending import Heads, NewEntries, Salts
 from deputize.store.sqlite.rebuilding import blank, kept_of
 from deputize.store.sqlite.schema import rates_since
@@ -157,6 +157,10 @@ class SqliteTx(SqliteView):
 
     def lowered(self, automation: str) -> bool:
         return bool(self._sums.remembered(AUTOMATION + automation, LOWERED))
+
+    def neared(self, budget: str) -> tuple[int, int]:
+        name = BUDGET + budget
+        return self._sums.remembered(name, WINDOW), self._sums.remembered(name, LIMIT)
 
     def failures(self, automation: str, last: int) -> tuple[list[int], int]:
         name = AUTOMATION + automation
