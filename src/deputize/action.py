@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -28,7 +28,7 @@ class Action(Awaiting[R_co]):
     it. Build one by calling an operation: `payments.refund(charge=…, amount=…)`.
     """
 
-    __slots__ = ("args", "cause", "digest", "expects", "operation", "origins", "waits", "why")
+    __slots__ = ("args", "cause", "digest", "expects", "fits", "operation", "origins", "waits", "why")
 
     def __init__(self, operation: Operation[Any, R_co], args: bytes) -> None:
         super().__init__()
@@ -48,6 +48,8 @@ class Action(Awaiting[R_co]):
         """The path of the thought that called for it, if one did."""
         self.origins: Origins | None = None
         """Where its arguments come from, where that is known exactly; None for all that its run has read."""
+        self.fits: Callable[[Any], bool] | None = None
+        """Whether an answer of before is what is asked for; None where none can be."""
 
     def because(self, why: str) -> Action[R_co]:
         """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""

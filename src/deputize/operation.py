@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from deputize import canonical
 from deputize.action import Action
 from deputize.awaiting import caller_line
+from deputize.caching import Caching
 from deputize.call import Call
 from deputize.errors import ContractError
 from deputize.money import Money
@@ -114,6 +115,8 @@ class Operation(Generic[P, R_co]):
         self.rehearse = rehearse
         self.before = before
         self.pricing = pricing
+        self.caching: Caching | None = None
+        """How its answers serve again; None where none does."""
         self.args_model = args_model
         self.result_type = result_type
         self.code = ""

@@ -7,7 +7,7 @@ asked again, so many times. What it is asked and what it said is in the record, 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
@@ -121,6 +121,14 @@ class AnswerOf(Generic[T]):
             return self._adapter.validate_python(given)
         return self.parse(given)
 
+    def fits(self, thought: Thought) -> bool:
+        """Whether a thought has such an answer."""
+        try:
+            self.read(thought)
+        except Misfit:
+            return False
+        return True
+
     def parse(self, given: str) -> T:
         """The answer from its JSON. Raises `Misfit`."""
         text = _unfenced(given)
@@ -199,9 +207,10 @@ def asked(
     choices: Sequence[Choice],
     answer: dict[str, Any] | None,
     why: str,
+    fits: Callable[[Thought], bool],
 ) -> Steps[tuple[Thought, str, tuple[str, ...]]]:
     """Ask the first of these that does not say no: its thought and the path of that, and who is to be asked
-    from now on. Raises what the last one said.
+    from now on. A thought of before serves again where it `fits`. Raises what the last one said.
     """
     left = tuple(names)
     while True:
@@ -211,6 +220,7 @@ def asked(
         except (ContractError, CodeError) as error:
             raise GaveUp(operation.name, step.run_id, f"it cannot be asked this: {error}") from None
         action = action.because(why)
+        action.fits = fits
         got = yield from attempt(action).__await__()
         if not isinstance(got, ActionError):
             return got, action.path, left
@@ -228,7 +238,7 @@ def until_it_fits(
     while left:
         asking = list(messages)
         for _ in range(ASKS_MAX):
-            thought, path, left = yield from asked(left, step, asking, (), answer.schema, why)
+            thought, path, left = yield from asked(left, step, asking, (), answer.schema, why, answer.fits)
             try:
                 return answer.read(thought), path
             except Misfit as misfit:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from deputize.caching import is_question
 from deputize.card import asked_whom, choices, handed_to, raw_answer
 from deputize.clock import iso
 from deputize.conversation import conversation
@@ -47,7 +48,7 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
         *_judged(telling, started, started.body or {}, own),
         *_found(started.body or {}),
         *_taken(telling, started.body or {}),
-        *(line for entry in own if (line := _happened(entry, f"{telling.when(entry.at_us)}:"))),
+        *(line for entry in own if (line := _happened(telling, entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
         *_cost(telling, own),
         *conversation(asked.body, own),
@@ -152,15 +153,16 @@ def _found(body: Body) -> list[str]:
 
 def _taken(telling: Telling, body: Body) -> list[str]:
     sentences = []
-    if body.get("leases"):
-        sentences.append(f"Until it was settled, nothing else could act on {listed(list(body['leases']))}.")
+    leases = [one for one in body.get("leases", ()) if not is_question(one)]
+    if leases:
+        sentences.append(f"Until it was settled, nothing else could act on {listed(leases)}.")
     if body.get("holds"):
         held = [telling.held(key, amount, "of the budget") for key, _, amount in body["holds"]]
         sentences.append(f"Set aside for it before it was sent: {listed(held)}.")
     return sentences
 
 
-def _happened(entry: Entry, at: str) -> str:
+def _happened(telling: Telling, entry: Entry, at: str) -> str:
     """One thing that happened to an action; empty for what is told elsewhere."""
     body = entry.body or {}
     match entry.type:
@@ -174,7 +176,8 @@ def _happened(entry: Entry, at: str) -> str:
         case "intent" if body["round"] == 1:
             by = [one["person"] for one in body.get("approvals", ())]
             approved = f"approved by {listed(by)}, " if by else ""
-            return f"{at} it was {approved}recorded, and then sent."
+            sent = "then" if body.get("first_sent", at) else "not"
+            return f"{at} it was {approved}recorded, and {sent} sent."
         case "intent":
             return f"{at} it was sent again as a new request, because {reason_of(body.get('because', ''))}."
         case "attempt":
@@ -183,6 +186,9 @@ def _happened(entry: Entry, at: str) -> str:
             return f"{at} nobody knew whether it had happened: {reason_of(body['evidence'])}."
         case "card":
             return f"{at} it was put in the inbox for a person."
+        case "receipt" if "from" in body:
+            before = f"{body['from']['action']} was answered at {telling.when(body['from']['at'])}"
+            return f"{at} it was answered from what {before}: {thought(body['result'])}. It cost nothing."
         case "receipt" if is_answer(body.get("result")):
             return f"{at} the model answered: {thought(body['result'])}."
         case "read" | "receipt":
@@ -289,6 +295,7 @@ def _facts(telling: Telling, path: str, asked: Entry, own: Sequence[Entry]) -> d
         "expects": dict(body.get("expects", {})),
         "result": last.get("result"),
         "unmet": dict(last.get("unmet", {})),
+        "from": last.get("from"),
         "steps": [{"at": iso(e.at_us), "type": e.type} for e in own],
     }
 
@@ -344,16 +351,16 @@ def _told(telling: Telling, entry: Entry) -> str:
         case "noted":
             return f"{at} {_person(body)} has read that."
         case "intent" if "asked" in body:
-            return _happened(entry, at)
+            return _happened(telling, entry, at)
         case "asked" if not body["again"]:
-            waits = _happened(entry, "").strip()
+            waits = _happened(telling, entry, "").strip()
             return f"{at} it asked for {asked_for(body)}{because(body)}; {waits}"
         case "intent" | "read" if body.get("round", 1) == 1:
             got = f" and got {in_words(body['result'])}" if entry.type == "read" else ""
             return f"{at} it asked for {asked_for(body)}{because(body)}{got}."
         case "refused" if body.get("was") == "new":
             return f"{at} {asked_for(body)} was {_refused(body)}."
-    return _happened(entry, at)
+    return _happened(telling, entry, at)
 
 
 # -- words ----------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ class _Work:
         misfits, left = 0, self._models
         for _ in range(self._step.automation.agent.steps_max):
             thought, path, left = yield from asked(
-                left, self._step, self._notebook.messages(), self._choices, schema, self._why
+                left, self._step, self._notebook.messages(), self._choices, schema, self._why, self._fits
             )
             try:
                 found = self._answered(thought)
@@ -148,6 +148,26 @@ class _Work:
         if not isinstance(given.get("text"), str):
             raise Misfit("Your answer needs a text.")
         return (given["text"],)
+
+    def _fits(self, thought: Thought) -> bool:
+        """Whether a thought of before serves again: it answers, or calls what there is, as that is called."""
+        try:
+            refuse_unfinished(thought)
+            for call in thought.calls:
+                self._serves(call, alone=len(thought.calls) == 1)
+        except (Misfit, ContractError):
+            return False
+        return bool(thought.calls)
+
+    def _serves(self, call: Called, *, alone: bool) -> None:
+        if call.name == ANSWER and alone and self._answer.schema is not None:
+            self._answer.parse(call.args)
+        elif call.name == ANSWER and alone and isinstance(_args(call).get("text"), str):
+            return
+        elif call.name in self._operations:
+            self._operations[call.name].canonical_json(_args(call))
+        elif call.name != RECALL:
+            raise Misfit("It gives up, or calls what is not there.")
 
     def _told(self, thought: Thought, reason: str) -> None:
         """A thought that came to nothing, with what is wrong about it."""

@@ -15,7 +15,7 @@ import pytest
 
 from deputize import canonical
 from deputize.errors import LedgerOwned, SchemaTooNew, StoreError
-from deputize.ledger import GENESIS, body_digest, entry_hash
+from deputize.ledger import GENESIS, Draft, body_digest, entry_hash
 from deputize.store.sqlite import schema
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.store.sqlite.store import SqliteStore
@@ -108,6 +108,29 @@ async def test_a_file_of_an_earlier_version_has_what_is_finished_counted(path: P
         assert sound(store)
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("version", [5, 6])
+async def test_what_a_model_was_asked_under_an_earlier_version_is_found(path: Path, version: int) -> None:
+    store = open_store(path)
+    no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+    question = entries.intent("1", op="small.think", digest="q" * 64)
+    receipt = Draft("receipt", {"path": "1", "result": {"text": "one"}} | entries.released())
+    await store.write(lambda tx: tx.append(no, 1, [question, receipt]))
+    store.close()
+    make_older(path, version)
+    offline = OfflineLedger(path)
+    assert offline.compare() == []
+    offline.close()
+    store = open_store(path)
+    try:
+        (row,) = store.read(lambda view: view.answered("small.think", "q" * 64, "desk", 0, 9))
+        found = store.read(lambda view: view.receipt_of(row))
+        assert found is not None and found.body is not None and found.body["result"] == {"text": "one"}
+        assert list(store.verify()) == []
+    finally:
+        store.close()
+    assert "action_answered" in dict(_schema(path))
 
 
 def test_a_migrated_file_has_the_schema_of_a_new_one(tmp_path: Path) -> None:

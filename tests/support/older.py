@@ -13,6 +13,8 @@ SUMMED = ("budget_use", "fact", "tally")
 def make_older(path: Path, version: int) -> None:
     """Take a file of the present schema back to an earlier version."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        if version < 7:
+            db.execute("DROP INDEX action_answered")
         if version < 6:
             db.execute("DROP VIEW rate")
             db.execute("DELETE FROM sums WHERE what IN ('rate', 'state', 'run')")

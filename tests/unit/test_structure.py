@@ -14,7 +14,8 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "action", "agent", "approval", "automation", "awaiting", "budget", "call", "canonical", "card",
+    "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call", "canonical",
+    "card",
     "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold", "headers",
     "health", "ledger", "loopback", "money", "notebook", "operation", "origins", "person", "pricing",
     "question", "rehearsal", "rule", "script", "sentence", "signature", "sources", "standing", "suggest",

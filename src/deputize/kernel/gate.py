@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from deputize.action import Action
 from deputize.agent import Agent
+from deputize.caching import Before
 from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, CallNotDone, CallUnknown
 from deputize.errors import StoreError
 from deputize.kernel.asking import Asked
@@ -22,6 +23,7 @@ from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.repeating import back_off_s, may_repeat
 from deputize.kernel.result import Known, Result
+from deputize.kernel.reusing import Reused, looked_at
 from deputize.kernel.settling import Failure, Settling
 from deputize.kernel.start import (
     AnsweredStart,
@@ -233,6 +235,11 @@ class Gate:
                     return None
                 if isinstance(started, AnsweredStart):
                     return None
+                if isinstance(started, Reused):
+                    return started.result
+                if isinstance(started, Before):
+                    request = looked_at(request, started)
+                    continue
                 if isinstance(started, Inquire):
                     # Its place in a line is kept: nobody goes before it while it is found out.
                     found = await self._inquiring.answer(request, started)
@@ -266,7 +273,7 @@ class Gate:
         """A resource for which others wait that came before; asked only where anyone waits at all."""
         if not self.parts.leases.waiting:
             return None
-        return place.behind(request.action.operation.resources(request.args))
+        return place.behind(request.resources)
 
     def _start(self, tx: Tx, request: Request, turn: Turn) -> Started:
         parts = self.parts

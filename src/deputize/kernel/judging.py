@@ -10,6 +10,7 @@ from deputize import canonical
 from deputize.action import Action
 from deputize.agent import Agent
 from deputize.budget import Budget
+from deputize.caching import Before, Caching, question_of
 from deputize.finding import Finding
 from deputize.kernel.live import LiveRun
 from deputize.kernel.time import Calendar
@@ -67,6 +68,9 @@ class Request:
     acting: Agent | None = None
     origins: Origins = NOWHERE
     """Where its arguments may come from."""
+    before: Before | None = None
+    """The answer of before that serves, where one does; those with the seqs in `unfit` do not."""
+    unfit: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, run: LiveRun, path: str, action: Action[Any], **more: Any) -> Request:
@@ -84,6 +88,21 @@ class Request:
     def worst_usd_micros(self) -> int | None:
         """The most that it can cost; None where nobody knows."""
         return self.action.operation.worst_usd_micros(self.action.args)
+
+    @property
+    def caching(self) -> Caching | None:
+        """How answers of before may serve it; None where none may."""
+        action = self.action
+        return action.operation.caching if action.fits is not None and not action.expects else None
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """What it holds while it is under way."""
+        operation, caching = self.action.operation, self.caching
+        held = operation.resources(self.args)
+        if caching is None:
+            return held
+        return (*held, question_of(operation.name, self.action.digest, self.agent.name, caching))
 
     def provenance(self) -> dict[str, Any]:
         """For an entry: the thought that called for it, and where its arguments may come from."""

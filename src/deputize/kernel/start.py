@@ -5,12 +5,13 @@ the intent is written with all that it takes, or nothing is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deputize import canonical
 from deputize.action import Action
 from deputize.approval import Approval
+from deputize.caching import Before
 from deputize.finding import Finding, Inquiry, told
 from deputize.kernel.asking import (
     Asked,
@@ -38,7 +39,8 @@ from deputize.kernel.judging import InForce, Request, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.lowering import confirmed
 from deputize.kernel.nearing import tell_of_near
-from deputize.kernel.reserving import beyond, holds_of
+from deputize.kernel.reserving import Reserved, beyond, holds_of
+from deputize.kernel.reusing import Reused, answered_by, before_of
 from deputize.ledger import Draft
 from deputize.operation import Contract
 from deputize.rule import Verdict
@@ -132,7 +134,7 @@ class _Met:
     findings: tuple[Finding, ...] = ()
 
 
-Started = Begun | RefusedStart | Busy | StoppedStart | Asked | AnsweredStart | Inquire
+Started = Begun | RefusedStart | Busy | StoppedStart | Asked | AnsweredStart | Inquire | Before | Reused
 
 
 def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
@@ -147,7 +149,12 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         return refuse(tx, request, f"the agent {agent.name} may not use {contract.name}", at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
     verdict = confirmed(tx, request, verdict)
-    reserved = holds_of(tx, request, force, at)
+    found = _asked_before(tx, request, at) if verdict.decision != "refuse" else None
+    if found is not None and found != request.before:
+        return found
+    before = request.before if found is not None else None
+    # What is answered from the ledger takes nothing.
+    reserved = holds_of(tx, request, force, at) if before is None else Reserved()
     verdict = beyond(verdict, reserved, inquiring=request.inquiring)
     met = _Met()
     if verdict.decision == "demand" and can_be_met(verdict) and not request.inquiring:
@@ -161,7 +168,7 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     elif verdict.decision != "allow":
         said = verdict.sentence() if verdict.rules or not reserved.asking else reserved.asking
         return refuse(tx, request, said, at, verdict=verdict, facts=facts)
-    leases = action.operation.resources(request.args) if contract.resources else ()
+    leases = request.resources if before is None and (contract.resources or request.caching) else ()
     if leases and (busy := _leased(tx, leases)) is not None:
         return busy
     if reserved.over:
@@ -169,15 +176,27 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     under_way = under_way_of(request, force)
     counted = (*counted, *touches(request, force, leases, at))
     begun = begin(run, request.path, action, 1, at, ledger_id, leases, reserved.holds, counted, under_way)
+    begun = begun if before is None else replace(begun, first_sent=0, give_up_at=0)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
     if met.findings:
         body["findings"] = [one.body() for one in met.findings]
     if asked is not None:
         body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in met.approvals]}
         tx.use_approvals([one.no for one in met.approvals])
+    if before is not None:
+        receipt, reused = answered_by(tx, begun.path, counted, under_way, before)
+        run.version = tx.append(run.no, run.version, [Draft("intent", body), receipt])
+        return reused
     run.version = tx.append(run.no, run.version, [Draft("intent", body)])
     tell_of_near(tx, begun.id, reserved.near, force.calendar)
     return begun
+
+
+def _asked_before(tx: Tx, request: Request, at_us: int) -> Before | Busy | None:
+    """The answer of before to the same question, where one may serve; or that it is being asked just now."""
+    if request.caching is None:
+        return None
+    return before_of(tx, request, at_us) or _leased(tx, request.resources)
 
 
 def _demanded(
@@ -324,6 +343,7 @@ def intent_body(
         "counted": begun.counted,
         **request.provenance(),
         **({"under_way": begun.under_way} if begun.under_way else {}),
+        **({"settings": caching.settings} if (caching := action.operation.caching) is not None else {}),
     }
 
 

@@ -10,6 +10,7 @@ from deputize.call import Call, CallBroken
 from deputize.connector import Connector
 from deputize.connectors.secret import Secrets
 from deputize.errors import ProjectError
+from deputize.models.cache import ModelCache
 from deputize.models.local import LocalModel, is_local
 from deputize.models.price import TokenPricing
 from deputize.models.settings import ModelSettings
@@ -44,6 +45,8 @@ class Line:
             attempts_max=settings.attempts_max,
             pricing=TokenPricing(name, settings),
         )(self.think)
+        self._cache = ModelCache(settings) if settings.cache is not None else None
+        self.operation.caching = self._cache
         self._connected = False
         self._base: str | None = None
         self._key: str | None = None
@@ -66,6 +69,8 @@ class Line:
             )
         try:
             self._base = self.settings.address(environ)
+            if self._cache is not None:
+                self._cache.address = self._base or ""
             if self.settings.key is not None:
                 self._key = secrets.resolve(self.settings.key).reveal()
         except (ValueError, ProjectError) as error:

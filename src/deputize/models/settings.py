@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from deputize.connectors.secret import check_handle
 from deputize.connectors.settings import CircuitSettings, ConnectorSettings
+from deputize.duration import duration_s
 from deputize.errors import ProjectError
 from deputize.models.local import MODELS, PREFIX, is_local
 from deputize.suggest import did_you_mean
@@ -21,6 +22,11 @@ OUTPUT_TOKENS_MAX = 2_000
 OVERHEAD_TOKENS = 1_000
 
 Structured = Literal["native", "tool", "prompted"]
+
+
+def _duration(text: str) -> str:
+    duration_s(text)
+    return text
 
 
 def _model_name(name: str) -> str:
@@ -58,7 +64,8 @@ class ModelSettings(_Strict):
     `overhead_tokens` is what the provider adds to the input, at most. `fallback` names the models that are
     asked in its place, in this order, where it says no. `structured` says how an answer's shape is asked for,
     where what pydantic-ai knows of the model is not right. Where it has no `tools`, what it wants to call is
-    asked for in that way, too. Times in seconds.
+    asked for in that way, too. For as long as `cache` says an answer serves again where the same agent asks
+    the very same; with `cache_shared` whichever agent does. Times in seconds.
     """
 
     model: Annotated[str, AfterValidator(_model_name)]
@@ -76,6 +83,13 @@ class ModelSettings(_Strict):
     structured: Structured | None = None
     tools: bool | None = None
     circuit: CircuitSettings = CircuitSettings()
+    cache: Annotated[str, AfterValidator(_duration)] | None = None
+    cache_shared: bool = False
+
+    @property
+    def cache_s(self) -> float:
+        """For how long an answer serves again; 0 where none does."""
+        return duration_s(self.cache) if self.cache is not None else 0.0
 
     @property
     def calls_by_answer(self) -> bool:
@@ -109,6 +123,8 @@ def read_models(tables: Mapping[str, Any], where: str) -> dict[str, ModelSetting
             place = ".".join(map(str, first["loc"]))
             raise ProjectError(f"{said}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
     for name, settings in found.items():
+        if settings.cache_shared and settings.cache is None:
+            raise ProjectError(f'{where}: [models.{name}]: cache_shared goes with cache = "1 day" or so')
         for other in settings.fallback:
             if other not in found or other == name:
                 raise ProjectError(

@@ -33,6 +33,9 @@ def was_sent(sql: Sql, rates: Rates, run: int, row: tuple[str, int], body: Body,
         if freed:
             rates.see("unstuck", freed[0], run)
         return
+    if body.get("by") == "cache":
+        # Nothing was sent, and these are figures of what was.
+        return
     answered = (body["was"] == "open" and state != "refused") or body.get("by") == "look-up"
     rates.see("settled", operation, state, at - since if state == "settled" else -1, at, answered)
 

@@ -74,6 +74,16 @@ class View(Figures, Protocol):
         """One action."""
         ...
 
+    def answered(self, operation: str, digest: str, agent: str, after_us: int, limit: int) -> list[ActionRow]:
+        """Questions to a model (of operations called `NAME.think`) with arguments of this digest that were
+        sent, and answered after a time: the latest first, at most `limit`. Those of one agent, or where it is
+        empty of all."""
+        ...
+
+    def receipt_of(self, action: ActionRow) -> Entry | None:
+        """The receipt by which an action was settled."""
+        ...
+
     def version(self, run: int) -> int:
         """The version of a stream."""
         ...

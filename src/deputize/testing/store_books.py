@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from deputize.errors import StoreError
-from deputize.ledger import Draft
+from deputize.ledger import SYSTEM, Draft
 from deputize.store.protocol import Hold, Store, Tx
 from deputize.testing import entries
-from deputize.testing.store_case import Open, StoreCase, sound
+from deputize.testing.entries import SteppedClock
+from deputize.testing.store_case import Open, StoreCase, body_of, sound
 
 HOLD: Hold = ("refunds a day", 0, 500)
 
@@ -148,6 +149,54 @@ class Books(StoreCase):
         open_cards = [card.kind for card in store.read(lambda view: view.cards())]
         assert open_cards == (["drift"] if type == "drift" else [])
         assert sound(store)
+
+    async def test_questions_to_a_model_are_found_by_their_digest(self, open_store: Open) -> None:
+        """The latest first, of one agent or of all, and no others: not what is open, old or never sent."""
+        clock = SteppedClock()
+        store = open_store(clock)
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+
+        async def asked(path: str, at_us: int, *, answered: bool = True, **more: Any) -> None:
+            clock.at_us = max(clock.at_us, at_us)
+            question = entries.intent(path, **{"op": "small.think", "digest": "q" * 64} | more)
+            receipt = Draft("receipt", {"path": path, "result": path} | entries.released())
+            drafts = [question, receipt] if answered else [question]
+            await store.write(lambda tx: tx.append(no, tx.version(no), drafts))
+
+        began = clock.at_us
+        others: dict[str, dict[str, Any]] = {
+            "1": {}, "2": {"agent": "other"}, "3": {"digest": "r" * 64}, "4": {"op": "small.say"},
+            "5": {"first_sent": 0}, "6": {"answered": False}, "7": {"op": "large.think"}, "8": {},
+        }  # fmt: skip
+        for path, more in others.items():
+            await asked(path, began + 1_000_000 * int(path), **more)
+
+        def found(agent: str, after_us: int, limit: int = 9) -> list[str]:
+            rows = store.read(lambda view: view.answered("small.think", "q" * 64, agent, after_us, limit))
+            return [row.path for row in rows]
+
+        assert found("desk", began) == ["8", "1"]
+        assert found("", began) == ["8", "2", "1"] and found("", began, 2) == ["8", "2"]
+        first = store.read(lambda view: view.action(no, "1"))
+        assert first is not None and first.ended_at is not None
+        assert found("desk", first.ended_at - 1) == ["8", "1"] and found("desk", first.ended_at) == ["8"]
+        receipt = store.read(lambda view: view.receipt_of(first))
+        assert receipt is not None and body_of(receipt)["result"] == "1" and sound(store)
+
+    async def test_a_budget_that_is_nearly_used_up_is_remembered_with_one_card(self, store: Store) -> None:
+        def near(window: int, limit: int) -> Draft:
+            body = {"path": "budget/b", "kind": "budget", "title": "nearly used up", "budget": "b"}
+            return Draft("neared", body | {"window": window, "limit": limit})
+
+        assert await store.write(lambda tx: tx.neared("b")) == (0, 0)
+        for window in (10, 20):
+            draft = near(window, 100)
+            await store.write(lambda tx, draft=draft: tx.append(SYSTEM, tx.version(SYSTEM), [draft]))  # type: ignore[misc]
+            assert await store.write(lambda tx: tx.neared("b")) == (window, 100)
+            (card,) = store.read(lambda view: view.cards())
+            assert (card.id, card.kind) == ("system/budget/b", "budget")
+        assert await store.write(lambda tx: tx.neared("c")) == (0, 0)
+        assert store.read(lambda view: view.rates(0)) == [] and sound(store)
 
     async def test_runs_and_actions_are_counted_by_state(self, store: Store) -> None:
         def counted() -> dict[str, int]:

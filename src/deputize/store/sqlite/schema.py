@@ -150,11 +150,17 @@ INSERT INTO setting SELECT 'rates_since', CAST(last AS TEXT) FROM (SELECT max(se
 """
 )
 
+# Version 7: what a model was asked before is found by the digest of the question.
+_V7 = """
+CREATE INDEX action_answered ON action(digest, ended_at)
+  WHERE state = 'settled' AND first_sent > 0 AND operation GLOB '*.think';
+"""
+
 TALLIED_SINCE = 3
 SUMS_SINCE = 4
 APPROVALS_SINCE = 5
 RATES_SINCE = 6
-MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6)
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6, _V7)
 VERSION = len(MIGRATIONS)
 
 

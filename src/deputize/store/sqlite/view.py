@@ -26,6 +26,10 @@ _ACTION = (
 # The index is named because the planner would go through all actions, which it finds in order.
 _UNSETTLED = _ACTION.replace("action a", "action a INDEXED BY action_unsettled")
 _ASKING = _ACTION.replace("action a", "action a INDEXED BY action_asking")
+_ANSWERED = (
+    _ACTION.replace("action a", "action a INDEXED BY action_answered")
+    + " WHERE a.state='settled' AND a.first_sent>0 AND a.operation GLOB '*.think'"
+)
 _UNSETTLED_COUNT = "SELECT state, count(*) FROM action WHERE state IN ('open', 'doubtful') GROUP BY state"
 _ASKING_COUNT = "SELECT count(*) FROM action INDEXED BY action_asking WHERE state='asking'"
 _FINISHED_COUNT = "SELECT state, count(*) FROM action WHERE state NOT IN ('open', 'doubtful') GROUP BY state"
@@ -111,6 +115,18 @@ class SqliteView:
     def action(self, run: int, path: str) -> ActionRow | None:
         row = self.db.execute(_ACTION + " WHERE a.run=? AND a.path=?", (run, path)).fetchone()
         return ActionRow(*row) if row else None
+
+    def answered(self, operation: str, digest: str, agent: str, after_us: int, limit: int) -> list[ActionRow]:
+        sql = f"{_ANSWERED} AND a.digest=? AND a.ended_at>? AND a.operation=? AND (?='' OR a.agent=?)"
+        values = (digest, after_us, operation, agent, agent, limit)
+        rows = self.db.execute(f"{sql} ORDER BY a.ended_at DESC, a.run DESC, a.path DESC LIMIT ?", values)
+        return [ActionRow(*row) for row in rows.fetchall()]
+
+    def receipt_of(self, action: ActionRow) -> Entry | None:
+        sql = _ENTRY + " WHERE e.stream=? AND e.type='receipt' AND e.at=? AND e.seq>?"
+        rows = self.db.execute(sql, (action.run, action.ended_at, action.intent)).fetchall()
+        found = (self._entry(row) for row in rows)
+        return next((one for one in found if one.body and one.body["path"] == action.path), None)
 
     def version(self, run: int) -> int:
         row = self.db.execute("SELECT max(version) FROM entry WHERE stream=?", (run,)).fetchone()
