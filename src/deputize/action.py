@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from deputize import canonical
-from deputize.awaiting import Awaiting, Steps
+from deputize.awaiting import Awaiting, Steps, current_step
 from deputize.errors import ActionError, CodeError
 from deputize.origins import Origins
 
@@ -28,7 +29,18 @@ class Action(Awaiting[R_co]):
     it. Build one by calling an operation: `payments.refund(charge=…, amount=…)`.
     """
 
-    __slots__ = ("args", "cause", "digest", "expects", "fits", "operation", "origins", "waits", "why")
+    __slots__ = (
+        "args",
+        "cause",
+        "digest",
+        "due_us",
+        "expects",
+        "fits",
+        "operation",
+        "origins",
+        "waits",
+        "why",
+    )
 
     def __init__(self, operation: Operation[Any, R_co], args: bytes) -> None:
         super().__init__()
@@ -44,6 +56,8 @@ class Action(Awaiting[R_co]):
         self.expects: Mapping[str, Any] = {}
         self.waits = True
         """Whether it waits while its connection is down."""
+        self.due_us: int | None = None
+        """Ledger time after which it is not to start any more."""
         self.cause = ""
         """The path of the thought that called for it, if one did."""
         self.origins: Origins | None = None
@@ -74,8 +88,27 @@ class Action(Awaiting[R_co]):
         self.waits = False
         return self
 
+    def within(self, duration: timedelta) -> Action[R_co]:
+        """Say by when it must have started, counted from here: later it is not done, and `Expired` is raised.
+
+        What it waits for is all that may be in its way: its turn, a resource, people, a connection that is
+        down, a pause that the service asked for. Raises `CodeError` for what is no time.
+        """
+        self.due_us = due_in(duration, self.where)
+        return self
+
     def describe(self) -> str:
         return f"{self.operation.name}(…)"
+
+
+def due_in(duration: timedelta | None, where: str) -> int | None:
+    """The moment (ledger time) after that duration of the run's own time, which a replay sees alike."""
+    step, given = current_step(), cast("object", duration)
+    if step is None or given is None:
+        return None
+    if not isinstance(given, timedelta) or given.total_seconds() <= 0:
+        raise CodeError(f"{where}: within takes a timedelta above 0, like seconds(5), and not {given!r:.100}")
+    return step.now_us + int(given.total_seconds() * 1_000_000)
 
 
 class Attempt(Awaiting[R_co]):

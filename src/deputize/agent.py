@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Literal, TypeVar, overload
 
 from deputize.awaiting import Awaiting, caller_line
@@ -40,15 +41,20 @@ class Agent:
     steps_max: int = STEPS_MAX
 
     @overload
-    def work(self, given: Any, *, about: str = "") -> Awaiting[str]: ...
+    def work(self, given: Any, *, about: str = "", within: timedelta | None = None) -> Awaiting[str]: ...
     @overload
-    def work(self, given: Any, *, returns: type[T], about: str = "") -> Awaiting[T]: ...
-    def work(self, given: Any, *, returns: Any = str, about: str = "") -> Awaiting[Any]:
+    def work(
+        self, given: Any, *, returns: type[T], about: str = "", within: timedelta | None = None
+    ) -> Awaiting[T]: ...
+    def work(
+        self, given: Any, *, returns: Any = str, about: str = "", within: timedelta | None = None
+    ) -> Awaiting[Any]:
         """Let its model work on what is `given`, with the operations that it may use, until it has an answer.
 
-        See `deputize.working`. Raises `GaveUp` where it gives up, or its steps or means are used up.
+        See `deputize.working`. Raises `GaveUp` where it gives up, or its steps or means are used up, and
+        `Expired` where nothing more may start `within` a time.
         """
-        return work(self.name, given, returns, about)
+        return work(self.name, given, returns, about, within)
 
 
 def agent(

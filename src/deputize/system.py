@@ -21,7 +21,7 @@ from deputize.connectors.settings import ConnectorSettings
 from deputize.errors import StoreLost
 from deputize.kernel.judging import InForce
 from deputize.kernel.kernel import Given, Kernel
-from deputize.kernel.lanes import Lane
+from deputize.kernel.lanes import Lane, kept_from_batch
 from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.sources import Sources
 from deputize.kernel.time import Calendar, LedgerTime
@@ -219,7 +219,9 @@ def _lane(scope: str, clock: Clock, settings: Settings, agents: Mapping[str, Age
         return Lane(clock, agent.concurrent_max, agent.per_second_max)
     limits = _limits(name, settings)
     in_process = isinstance(limits, ConnectorSettings) and limits.base is None
-    return Lane(clock, 1_000 if in_process else limits.concurrent_max, limits.per_second_max)
+    places = 1_000 if in_process else limits.concurrent_max
+    others = any(agent.service_level != "batch" for agent in agents.values())
+    return Lane(clock, places, limits.per_second_max, kept=kept_from_batch(places) if others else 0)
 
 
 def _limits(connector: str, settings: Settings) -> ConnectorSettings | ModelSettings:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from pydantic import TypeAdapter, ValidationError
 
 from deputize import canonical
-from deputize.action import attempt
+from deputize.action import attempt, due_in
 from deputize.awaiting import Awaiting, Step, Steps, caller_line, current_step
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp
 from deputize.operation import Operation
@@ -60,29 +61,45 @@ class Misfit(Exception):
 
 
 @overload
-def think(prompt: str | Sequence[Message], *, about: str = "", model: str = "") -> Awaiting[str]: ...
+def think(
+    prompt: str | Sequence[Message], *, about: str = "", model: str = "", within: timedelta | None = None
+) -> Awaiting[str]: ...
 @overload
 def think(
-    prompt: str | Sequence[Message], *, returns: type[T], about: str = "", model: str = ""
+    prompt: str | Sequence[Message],
+    *,
+    returns: type[T],
+    about: str = "",
+    model: str = "",
+    within: timedelta | None = None,
 ) -> Awaiting[T]: ...
 def think(
-    prompt: str | Sequence[Message], *, returns: Any = str, about: str = "", model: str = ""
+    prompt: str | Sequence[Message],
+    *,
+    returns: Any = str,
+    about: str = "",
+    model: str = "",
+    within: timedelta | None = None,
 ) -> Awaiting[Any]:
     """Ask a model, and get what it says as `returns`: a pydantic model, another type that JSON has, or text.
 
     `about` is for people: why it is asked. `model` is one of `[models.NAME]`; without it, that of the run's
-    agent. Raises `Refused` where rules or budgets say no, `Declined` and `Unavailable` where the provider
-    does, and `GaveUp` where no answer fits.
+    agent. What has not been asked `within` a time is not asked any more. Raises `Refused` where rules or
+    budgets say no, `Declined` and `Unavailable` where the provider does, `Expired` where the time is up, and
+    `GaveUp` where no answer fits.
     """
     where, answer = caller_line(), AnswerOf.of(returns)
     messages = (Message(role="user", text=prompt),) if isinstance(prompt, str) else tuple(prompt)
     if not messages or not all(isinstance(one, Message) for one in messages):
         raise CodeError(f"{where}: think() takes a text, or a list of messages, and got {prompt!r:.100}")
 
+    due_us = due_in(within, where)
+
     def begin() -> Steps[Any]:
         step = running("think", where)
         why = about or "a model is asked"
-        found, _ = yield from until_it_fits(names_of(step, model, where), step, messages, answer, why)
+        names = names_of(step, model, where)
+        found, _ = yield from until_it_fits(names, step, messages, answer, why, due_us)
         return found
 
     return Script("think", begin)
@@ -208,9 +225,11 @@ def asked(
     answer: dict[str, Any] | None,
     why: str,
     fits: Callable[[Thought], bool],
+    due_us: int | None = None,
 ) -> Steps[tuple[Thought, str, tuple[str, ...]]]:
     """Ask the first of these that does not say no: its thought and the path of that, and who is to be asked
-    from now on. A thought of before serves again where it `fits`. Raises what the last one said.
+    from now on. A thought of before serves again where it `fits`. Raises what the last one said; nobody is
+    asked past `due_us`.
     """
     left = tuple(names)
     while True:
@@ -220,17 +239,22 @@ def asked(
         except (ContractError, CodeError) as error:
             raise GaveUp(operation.name, step.run_id, f"it cannot be asked this: {error}") from None
         action = action.because(why)
-        action.fits = fits
+        action.fits, action.due_us = fits, due_us
         got = yield from attempt(action).__await__()
         if not isinstance(got, ActionError):
             return got, action.path, left
         left = left[1:]
-        if not left:
+        if not left or (due_us is not None and step.now_us >= due_us):
             raise got
 
 
 def until_it_fits(
-    names: Sequence[str], step: Step, messages: Sequence[Message], answer: AnswerOf[T], why: str
+    names: Sequence[str],
+    step: Step,
+    messages: Sequence[Message],
+    answer: AnswerOf[T],
+    why: str,
+    due_us: int | None = None,
 ) -> Steps[tuple[T, str]]:
     """Ask the first of these models until its answer fits, so many times, and then the next. Returns the
     answer, and the path of the thought that it is."""
@@ -238,7 +262,9 @@ def until_it_fits(
     while left:
         asking = list(messages)
         for _ in range(ASKS_MAX):
-            thought, path, left = yield from asked(left, step, asking, (), answer.schema, why, answer.fits)
+            thought, path, left = yield from asked(
+                left, step, asking, (), answer.schema, why, answer.fits, due_us
+            )
             try:
                 return answer.read(thought), path
             except Misfit as misfit:

@@ -9,10 +9,11 @@ itself.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from deputize import canonical
-from deputize.action import Action, attempt, together
+from deputize.action import Action, attempt, due_in, together
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp, Unmet
 from deputize.notebook import Notebook
@@ -66,10 +67,10 @@ _BUILT_IN = (
 )
 
 
-def work(agent: str, given: Any, returns: Any, about: str) -> Awaiting[Any]:
+def work(agent: str, given: Any, returns: Any, about: str, within: timedelta | None) -> Awaiting[Any]:
     """See `deputize.agent.Agent.work`."""
     where, answer = caller_line(), AnswerOf.of(returns)
-    shown = shown_of(given, "work", where)
+    shown, due_us = shown_of(given, "work", where), due_in(within, where)
 
     def begin() -> Steps[Any]:
         step = running("work", where)
@@ -79,7 +80,7 @@ def work(agent: str, given: Any, returns: Any, about: str) -> Awaiting[Any]:
         if step.automation.agent.may is None:
             raise CodeError(f"{where}: agent({agent!r}, may=[…]) says what its model may call")
         why = about or f"{agent} decides what to do next"
-        return (yield from _Work(step, names_of(step, "", where), shown, answer, why).steps())
+        return (yield from _Work(step, names_of(step, "", where), shown, answer, why, due_us).steps())
 
     return Script("work", begin)
 
@@ -88,12 +89,19 @@ class _Work:
     """One piece of work, from the first thought to the answer."""
 
     def __init__(
-        self, step: Step, models: tuple[str, ...], given: str, answer: AnswerOf[Any], why: str
+        self,
+        step: Step,
+        models: tuple[str, ...],
+        given: str,
+        answer: AnswerOf[Any],
+        why: str,
+        due_us: int | None,
     ) -> None:
         self._step = step
         self._models = models
         self._answer = answer
         self._why = why
+        self._due_us = due_us
         agent, means = step.automation.agent, step.automation.means
         self._operations = means.usable(agent.may)
         goal = f"{agent.goal}\n\n" if agent.goal else ""
@@ -112,7 +120,14 @@ class _Work:
         misfits, left = 0, self._models
         for _ in range(self._step.automation.agent.steps_max):
             thought, path, left = yield from asked(
-                left, self._step, self._notebook.messages(), self._choices, schema, self._why, self._fits
+                left,
+                self._step,
+                self._notebook.messages(),
+                self._choices,
+                schema,
+                self._why,
+                self._fits,
+                self._due_us,
             )
             try:
                 found = self._answered(thought)
@@ -205,7 +220,11 @@ class _Work:
         self, operation: Operation[..., Any], args: bytes, thought: Thought, path: str
     ) -> Action[Any]:
         action = Action[Any](operation, args)
-        action.cause, action.why = path, " ".join(thought.text.split())[:WHY_CHARS]
+        action.due_us, action.cause, action.why = (
+            self._due_us,
+            path,
+            " ".join(thought.text.split())[:WHY_CHARS],
+        )
         return action
 
     def _wanted(self, call: Called) -> tuple[Operation[..., Any], bytes]:

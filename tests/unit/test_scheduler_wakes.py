@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from deputize.kernel.lanes import Rank
 from deputize.kernel.live import LiveRun
 from deputize.kernel.runner import Runner
-from deputize.kernel.scheduler import Scheduler
+from deputize.kernel.scheduler import LIVE_MAX, Scheduler
 from deputize.kernel.slowing import Begin, Slowing
 from deputize.kernel.stops import Stops
 
@@ -45,7 +46,7 @@ async def turn() -> None:
 
 async def test_a_result_that_comes_while_a_run_is_being_loaded_brings_it_back_once_it_has_left() -> None:
     live: dict[int, LiveRun] = {}
-    scheduler = Scheduler(Stops(), live, lambda no: (1, "desk"), roomy)
+    scheduler = Scheduler(Stops(), live, lambda no: Rank(1, "", "desk"), roomy)
     runner = SlowRunner(live)
     scheduler.runner = cast("Runner", runner)
     scheduler.ready(7)
@@ -63,7 +64,7 @@ async def test_a_result_that_comes_while_a_run_is_being_loaded_brings_it_back_on
 
 async def test_a_run_that_nobody_woke_meanwhile_is_not_loaded_again() -> None:
     live: dict[int, LiveRun] = {}
-    scheduler = Scheduler(Stops(), live, lambda no: (1, "desk"), roomy)
+    scheduler = Scheduler(Stops(), live, lambda no: Rank(1, "", "desk"), roomy)
     runner = SlowRunner(live)
     scheduler.runner = cast("Runner", runner)
     scheduler.ready(7)
@@ -72,3 +73,28 @@ async def test_a_run_that_nobody_woke_meanwhile_is_not_loaded_again() -> None:
     scheduler.left(live.pop(7))
     await turn()
     assert runner.asked == [[7]]
+
+
+async def test_a_flood_leaves_places_in_memory_to_those_of_a_higher_priority() -> None:
+    live: dict[int, LiveRun] = {}
+    ranks = {0: Rank(2, "worker", "{}"), 1: Rank(1, "other", "n{}"), 2: Rank(0, "quick", "i{}")}
+
+    def rank_of(no: int) -> Rank:
+        rank = ranks[no // 1_000]
+        return rank._replace(automation=rank.automation.format(no % 4))
+
+    scheduler = Scheduler(Stops(), live, rank_of, roomy)
+    runner = SlowRunner(live)
+    runner.may_load.set()
+    scheduler.runner = cast("Runner", runner)
+
+    async def held_after(first: int) -> int:
+        for no in range(first, first + 600):
+            scheduler.ready(no)
+        for _ in range(20):
+            await turn()
+        return len(live)
+
+    assert await held_after(0) == LIVE_MAX * 6 // 8
+    assert await held_after(1_000) == LIVE_MAX * 7 // 8
+    assert await held_after(2_000) == LIVE_MAX

@@ -55,7 +55,8 @@ class Open:
     @property
     def expires(self) -> bool:
         """Whether the await then raises `Expired`, and not `Refused`."""
-        return all(demand.otherwise == "expire" for demand in self.demands)
+        expire = all(demand.otherwise == "expire" for demand in self.demands)
+        return expire or bool(self.body.get("bounded"))
 
     @property
     def findings(self) -> list[Finding]:
@@ -127,6 +128,9 @@ def ask(
     run, action, at = request.run, request.action, tx.at_us
     contract = action.operation.contract
     due = at + min(int(demand.within_s * 1_000_000) for demand in demands)
+    bounded = action.due_us is not None and action.due_us < due
+    if action.due_us is not None:
+        due = min(due, action.due_us)
     binding = _binding(request, ids, wanted.marks)
     if asked is not None and binding == asked.asking.binding:
         # Of others, perhaps, by rules of now; what was granted for it so far is good for no longer.
@@ -157,6 +161,7 @@ def ask(
         "binding": binding,
         "due": due,
         "again": asked is not None,
+        **({"bounded": True} if bounded else {}),
         **request.provenance(),
         **({"findings": [one.body() for one in wanted.findings]} if wanted.findings else {}),
         **({"marks": wanted.marks} if wanted.marks else {}),

@@ -19,6 +19,7 @@ from deputize.finding import is_child
 from deputize.kernel.asking import changers_of
 from deputize.kernel.gate import Gate
 from deputize.kernel.judging import Request
+from deputize.kernel.lanes import FIRST, Rank
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
@@ -158,7 +159,7 @@ class Doubts:
         """What the look-up found, and whether the service told at all."""
         lane = self._parts.lane_of(f"connector:{operation.contract.connector}")
         self._parts.boundary("resolve.look_up")
-        await lane.enter(0, "")
+        await lane.enter(FIRST)
         try:
             found = await self._parts.performer.look_up(operation, begun.args, key=begun.key)
             self._parts.boundary("resolve.told")
@@ -168,7 +169,7 @@ class Doubts:
                 lane.hold_off(min(error.retry_after_s, LOOK_UP_EVERY_S_MAX))
             return None, False
         finally:
-            lane.leave()
+            lane.leave(FIRST)
 
     async def _settle(self, begun: Begun, found: bytes) -> None:
         self._parts.boundary("resolve.found")
@@ -327,7 +328,7 @@ class Doubts:
         agent = action.agent if action is not None else ""
         automation = row.automation if row is not None else ""
         scopes = scopes_of(agent, operation.contract.connector, automation, begun.run_id)
-        return turn_of(self._parts, scopes, 0, automation)
+        return turn_of(self._parts, scopes, Rank(0, agent, automation))
 
     async def _card(self, begun: Begun, name: str, evidence: str) -> None:
         self._parts.boundary("resolve.card")

@@ -26,6 +26,7 @@ from deputize.kernel.result import Known, Result
 from deputize.kernel.reusing import Reused, looked_at
 from deputize.kernel.settling import Failure, Settling
 from deputize.kernel.start import (
+    LATE,
     AnsweredStart,
     Begun,
     Busy,
@@ -57,7 +58,8 @@ class NotYet:
 
 class Gate:
     """Carries out actions. `on_lost` is told of a run whose start could not be written and which must be
-    taken out of memory, `on_due` of the time until which one waits for people."""
+    taken out of memory, `on_due` of the time until which one waits for people, `on_late` of a run that leaves
+    memory and of how long it is until it is to look again."""
 
     def __init__(
         self,
@@ -65,11 +67,13 @@ class Gate:
         settling: Settling,
         on_lost: Callable[[LiveRun], None],
         on_due: Callable[[int], None],
+        on_late: Callable[[int, float], None],
     ) -> None:
         self.parts = parts
         self._settling = settling
         self._on_lost = on_lost
         self._on_due = on_due
+        self._on_late = on_late
         self._inquiring = Inquiring(parts, settling, self._inquire, self._rehearse)
 
     async def carry_out(
@@ -136,11 +140,14 @@ class Gate:
             return await self._refuse(request, verdict.sentence())
         return replace(request, rules=tuple(r.id for r in verdict.rules), ruleset=force.rules.digest[:16])
 
-    async def _refuse(self, request: Request, reason: str, *, unavailable: bool = False) -> Result:
+    async def _refuse(
+        self, request: Request, reason: str, kind: Literal["refused", "unavailable", "expired"] = "refused"
+    ) -> Result:
+        late, down = kind == "expired", kind == "unavailable"
         refused = await self.parts.store.write(
-            lambda tx: refuse(tx, request, reason, tx.at_us, unavailable=unavailable)
+            lambda tx: refuse(tx, request, reason, tx.at_us, expired=late, unavailable=down)
         )
-        return Result("unavailable" if unavailable else "refused", b"null", refused.reason, refused.at_us)
+        return Result(kind, b"null", refused.reason, refused.at_us)
 
     async def _send_read(self, request: Request, turn: Turn) -> Result | None:
         operation, args = request.action.operation, request.action.args
@@ -161,7 +168,7 @@ class Gate:
 
     async def _rehearse(self, request: Request) -> bytes | CallFailed | None:
         """What the service says would come of an action; None where the run does not go on for now."""
-        turn = turn_for(self.parts, request)
+        turn = turn_for(self.parts, request, bounded=False)
         try:
             if not await self._is_kept(request.run):
                 return None
@@ -250,7 +257,8 @@ class Gate:
                 if isinstance(started, Busy):
                     # Whoever is first may be kept back by a halt or a slow lane: that is waited for once.
                     what = Stand("resource", started.resource)
-                    patient = await self._stand_by(run, place.stand(what.name), LEASE_WAIT_S, what)
+                    wait_s = turn.at_most_s(LEASE_WAIT_S)
+                    patient = await self._stand_by(run, place.stand(what.name), wait_s, what)
         except StoreError:
             self._on_lost(run)
             return None
@@ -301,10 +309,10 @@ class Gate:
             sent = await self._send(run, operation, begun, send_by, turn)
             if not isinstance(sent, NotYet):
                 return sent
-            turn.leave()
-            await asyncio.sleep(sent.wait_s)
-            if not await turn.enter(unless_down=not (begun.waits or begun.unproved)):
-                return self._settling.failed(run, begun, "unavailable", f"{turn.breaker.why}; {sent.because}")
+            if not await turn.enter_again(sent.wait_s, unless_down=not (begun.waits or begun.unproved)):
+                kind: Failure = "expired" if turn.is_late() else "unavailable"
+                why = LATE if turn.is_late() else turn.breaker.why
+                return self._settling.failed(run, begun, kind, f"{why}; {sent.because}")
             if begun.unproved and not may_repeat(operation, begun, self.parts.time):
                 return await self._no(run, operation, begun, "refused", sent.because)
             send_by = self.parts.time.monotonic() + start_within_s(operation.contract)
@@ -380,10 +388,14 @@ class Gate:
         run = request.run
         if run.is_over():
             return None
+        if turn.is_late():
+            return await self._refuse(request, LATE, "expired")
         if request.action.waits or not turn.is_down():
             turn.park(run.no)
+            if (left_s := turn.left_s()) is not None:
+                self._on_late(run.no, left_s)
             return None
-        return await self._refuse(request, turn.breaker.why, unavailable=True)
+        return await self._refuse(request, turn.breaker.why, "unavailable")
 
     async def _stand_by(
         self, run: LiveRun, place: asyncio.Future[bool], timeout_s: float, what: Stand

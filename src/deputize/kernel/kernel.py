@@ -24,7 +24,7 @@ from deputize.kernel.gate import Gate
 from deputize.kernel.holding import keeps_first, take_in_left
 from deputize.kernel.intake import Intake
 from deputize.kernel.judging import InForce
-from deputize.kernel.lanes import Lane
+from deputize.kernel.lanes import Lane, Rank
 from deputize.kernel.lifting import Lifting, left_waiting
 from deputize.kernel.live import LiveRun
 from deputize.kernel.moved import refuse_moved
@@ -108,8 +108,8 @@ class Kernel:
             agents=given.agents,
         )
         self.recording = Recording(self.parts, lambda run: self.runner.lose(run), self._go_on)
-        self._known: dict[int, tuple[int, str]] = {}
-        self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._priority_of, self._slowing)
+        self._known: dict[int, Rank] = {}
+        self.scheduler = Scheduler(self.parts.stops, self.parts.live, self._rank_of, self._slowing)
         self.driver = Driver(
             given.time.clock, lambda steps: self.runner.take(steps), given.restart, given.watchdog
         )
@@ -139,7 +139,7 @@ class Kernel:
         )
         self.scheduler.runner = self.runner
         settling = Settling(self.parts, self.recording, lambda b, o, e: self.doubts.watch(b, o, e))
-        self.gate = Gate(self.parts, settling, self.runner.lose, self._due_at)
+        self.gate = Gate(self.parts, settling, self.runner.lose, self._due_at, self._late_in)
         self.runner.gate = self.gate
         self.doubts = Doubts(
             self.parts, self.recording, settling, self.gate, self.runner.deliver, self.intake.stand_in
@@ -193,7 +193,7 @@ class Kernel:
         for no in store.read(left_waiting):
             self.scheduler.ready(no)
         for row in store.read(ready_runs):
-            self._known[row.no] = (row.priority, row.automation)
+            self._known[row.no] = Rank(row.priority, row.agent, row.automation)
             (self.scheduler.found if row.version == 1 else self.scheduler.ready)(row.no)
         self.unwinding.resume()
         self._due_at(store.read(lambda view: view.next_due()))
@@ -301,7 +301,7 @@ class Kernel:
         self.unwinding.resume()
 
     def _fresh(self, run: LiveRun) -> None:
-        self._known[run.no] = (run.priority, run.automation.name)
+        self._known[run.no] = run.rank
         self.scheduler.fresh(run)
 
     def _unbegun(self, run: LiveRun) -> None:
@@ -321,15 +321,24 @@ class Kernel:
         for watcher in self.watchers:
             watcher(run)
 
-    def _priority_of(self, no: int) -> tuple[int, str]:
+    def _rank_of(self, no: int) -> Rank:
         known = self._known.get(no)
         if known is None:
             row = self.parts.store.read(lambda view: view.run_no(no))
-            known = (row.priority, row.automation) if row is not None else (1, "")
+            known = Rank(row.priority, row.agent, row.automation) if row is not None else Rank(1, "", "")
             self._known[no] = known
         return known
 
     # -- timers ---------------------------------------------------------------------------------------
+
+    def _late_in(self, no: int, left_s: float) -> None:
+        """The time of what a run waits to start is up then: it looks again, whatever is in its way."""
+
+        def look() -> None:
+            if not self._stopped:
+                self.scheduler.ready(no)
+
+        asyncio.get_running_loop().call_later(max(left_s, 0.0), look)
 
     def _due_at(self, due_us: int | None) -> None:
         """A wait is due then."""

@@ -1,147 +1,182 @@
 """Lanes: who may start an action now. One for each connector and each agent.
 
 A lane bounds how many are under way and how many start in a second, and serves those that wait by
-priority first, then in turn between automations, so that a flood of one does not starve another.
+priority first, then in turn between agents, and between the automations of each, so that a flood of one does
+not starve another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from collections.abc import Set
+from typing import Generic, NamedTuple, TypeVar
 
+from deputize.agent import PRIORITY
 from deputize.clock import Clock
 
 T = TypeVar("T")
 
-BATCH_SHARE = 8
+BATCH = PRIORITY["batch"]
+
+KEPT_SHARE = 8
+LAST_SHARE = 8
 """Every eighth turn goes to the lowest priority that waits, so that it moves even under load."""
 
 
+class Rank(NamedTuple):
+    """Where one stands in a line: 0 is the first priority."""
+
+    priority: int
+    agent: str
+    automation: str
+
+
+FIRST = Rank(0, "", "")
+"""That of what no run asks for."""
+
+
 class TurnQueue(Generic[T]):
-    """Items by priority (0 first) and, within one priority, in turn between groups."""
+    """Items by priority and, within one priority, in turn between agents and the automations of each."""
 
     def __init__(self) -> None:
-        self._levels: dict[int, OrderedDict[str, deque[T]]] = {}
+        self._levels: dict[int, OrderedDict[str, OrderedDict[str, deque[T]]]] = {}
         self._size = 0
         self._turns = 0
 
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[T]:
-        for level in self._levels.values():
-            for group in level.values():
-                yield from group
-
-    def push(self, priority: int, group: str, item: T) -> None:
-        """Put an item at the end of its group's line."""
-        self._levels.setdefault(priority, OrderedDict()).setdefault(group, deque()).append(item)
+    def push(self, rank: Rank, item: T) -> None:
+        """Put an item at the end of its line."""
+        agents = self._levels.setdefault(rank.priority, OrderedDict())
+        agents.setdefault(rank.agent, OrderedDict()).setdefault(rank.automation, deque()).append(item)
         self._size += 1
 
-    def pop(self, *, full: frozenset[str] | set[str] = frozenset()) -> T | None:
-        """The next item in turn, passing over groups in `full`; None where there is none."""
-        self._turns += 1
-        order = sorted(self._levels, reverse=self._turns % BATCH_SHARE == 0)
-        for priority in order:
-            level = self._levels[priority]
-            for group in level:
-                if group in full:
-                    continue
-                item = level[group].popleft()
-                level.move_to_end(group)
-                if not level[group]:
-                    del level[group]
-                if not level:
-                    del self._levels[priority]
-                self._size -= 1
-                return item
+    def pop(self, *, full: Set[str] = frozenset(), shut: Set[int] = frozenset()) -> T | None:
+        """The next item in turn, passing over automations in `full` and priorities in `shut`; None where
+        there is none."""
+        order = sorted(self._levels.keys() - shut)
+        if len(order) > 1:
+            self._turns += 1
+            if self._turns % LAST_SHARE == 0:
+                order.reverse()
+        return next((item for one in order if (item := self._pop(one, full)) is not None), None)
+
+    def _pop(self, priority: int, full: Set[str]) -> T | None:
+        agents = self._levels[priority]
+        for agent, lines in agents.items():
+            automation = next((name for name in lines if name not in full), None)
+            if automation is None:
+                continue
+            item = lines[automation].popleft()
+            lines.move_to_end(automation)
+            agents.move_to_end(agent)
+            if not lines[automation]:
+                del lines[automation]
+            if not lines:
+                del agents[agent]
+            if not agents:
+                del self._levels[priority]
+            self._size -= 1
+            return item
         return None
 
 
-class Lane:
-    """One connector's or agent's way to the world."""
+def kept_from_batch(places: int) -> int:
+    """How many of a connector's places a batch leaves to others: one in eight, where there are two."""
+    return max(1, places // KEPT_SHARE) if places > 1 else 0
 
-    def __init__(self, clock: Clock, concurrent_max: int, per_second_max: float | None) -> None:
+
+class Lane:
+    """One connector's or agent's way to the world. A batch leaves `kept` of its places to others."""
+
+    def __init__(
+        self, clock: Clock, concurrent_max: int, per_second_max: float | None, *, kept: int = 0
+    ) -> None:
         self._clock = clock
         self._concurrent_max = concurrent_max
+        self._batch_max = concurrent_max - kept
         self._every_s = 1.0 / per_second_max if per_second_max else 0.0
         self._under_way = 0
+        self._batch = 0
         self._next_start = 0.0
-        self._waiting: TurnQueue[asyncio.Future[bool]] = TurnQueue()
+        self._line: TurnQueue[tuple[Rank, asyncio.Future[bool]]] = TurnQueue()
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def waiting(self) -> int:
+        self.waiting = 0
         """How many wait here."""
-        return sum(1 for place in self._waiting if not place.done())
 
-    async def enter(self, priority: int, automation: str) -> None:
+    async def enter(self, rank: Rank) -> None:
         """Wait for a turn; pair with `leave`."""
-        if not self.take():
-            await self.wait(self.stand(priority, automation))
+        if not self.take(rank):
+            await self.wait(rank, self.stand(rank))
 
-    def take(self) -> bool:
+    def take(self, rank: Rank) -> bool:
         """Take a turn if there is one now and nobody waits; pair with `leave`."""
-        if self._under_way < self._concurrent_max and not self._waiting and self._may_start():
-            self._under_way += 1
-            return True
-        return False
+        if self._line or not self._has_place(rank.priority) or not self._is_time():
+            return False
+        self._start(rank)
+        return True
 
-    def stand(self, priority: int, automation: str) -> asyncio.Future[bool]:
+    def stand(self, rank: Rank) -> asyncio.Future[bool]:
         """Stand in line, and then `wait`. Whoever calls it off sets the result to False."""
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.push(priority, automation, place)
+        place.add_done_callback(self._stands_no_more)
+        self.waiting += 1
+        self._line.push(rank, (rank, place))
         self._serve()
         return place
 
-    async def wait(self, place: asyncio.Future[bool]) -> bool:
+    async def wait(self, rank: Rank, place: asyncio.Future[bool]) -> bool:
         """Wait for the turn of a place in line, and pair it with `leave`. False where it was called off."""
         try:
             return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.result():
-                self.leave()
+                self.leave(rank)
             raise
 
-    def leave(self) -> None:
+    def leave(self, rank: Rank) -> None:
         """The action is under way no more."""
         self._under_way -= 1
-        if self._waiting:
+        self._batch -= rank.priority == BATCH
+        if self._line:
             self._serve()
 
     def hold_off(self, for_s: float) -> None:
         """Start nothing for a time: the service asked for it (429, Retry-After)."""
         self._next_start = max(self._next_start, self._clock.monotonic() + for_s)
 
-    def _may_start(self) -> bool:
-        """Take a start if the rate allows one now."""
-        now = self._clock.monotonic()
-        if now < self._next_start:
-            return False
+    def _has_place(self, priority: int) -> bool:
+        return self._under_way < self._concurrent_max and (priority < BATCH or self._batch < self._batch_max)
+
+    def _is_time(self) -> bool:
+        return self._clock.monotonic() >= self._next_start
+
+    def _start(self, rank: Rank) -> None:
+        self._under_way += 1
+        self._batch += rank.priority == BATCH
         if self._every_s:
             # A tenth of a second's starts may come at once, so that a rate is not a metronome.
-            self._next_start = max(self._next_start, now - 0.1) + self._every_s
-        return True
+            self._next_start = max(self._next_start, self._clock.monotonic() - 0.1) + self._every_s
 
     def _serve(self) -> None:
-        while self._waiting and self._under_way < self._concurrent_max:
-            if not self._may_start():
+        while self._line and self._has_place(0):
+            if not self._is_time():
                 self._serve_later()
                 return
-            place = self._next()
-            if place is None:
+            shut = frozenset() if self._has_place(BATCH) else frozenset({BATCH})
+            found = self._line.pop(shut=shut)
+            if found is None:
                 return
-            self._under_way += 1
-            place.set_result(True)
-
-    def _next(self) -> asyncio.Future[bool] | None:
-        """The next that still waits: those that were called off or cancelled take no start."""
-        while (place := self._waiting.pop()) is not None:
+            rank, place = found
+            # What was called off or cancelled takes no start.
             if not place.done():
-                return place
-        return None
+                self._start(rank)
+                place.set_result(True)
+
+    def _stands_no_more(self, place: asyncio.Future[bool]) -> None:
+        self.waiting -= 1
 
     def _serve_later(self) -> None:
         if self._timer is None:

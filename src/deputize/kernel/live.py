@@ -14,6 +14,7 @@ from deputize.automation import Automation, Outcome
 from deputize.awaiting import Awaiting, Step
 from deputize.event import Occurrence
 from deputize.finding import CHILD
+from deputize.kernel.lanes import Rank
 from deputize.kernel.result import Record, Result
 from deputize.origins import Origins
 
@@ -104,10 +105,10 @@ class LiveRun:
         return action.origins if action.origins is not None else Origins.anywhere(self.step.read)
 
     @property
-    def priority(self) -> int:
-        """0 is first."""
-
-        return PRIORITY[self.automation.agent.service_level]
+    def rank(self) -> Rank:
+        """Where it stands in a line."""
+        agent = self.automation.agent
+        return Rank(PRIORITY[agent.service_level], agent.name, self.automation.name)
 
 
 @dataclass(frozen=True, slots=True)

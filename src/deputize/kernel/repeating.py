@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deputize.call import CallFailed
+from deputize.circuit import TOO_MANY
 from deputize.kernel.parts import Parts
 from deputize.kernel.start import Begun
 from deputize.kernel.time import LedgerTime
@@ -34,10 +35,12 @@ def may_repeat(operation: Operation[..., Any], begun: Begun, time: LedgerTime) -
 
 
 def back_off_s(parts: Parts, operation: Operation[..., Any], attempt: int, error: CallFailed) -> float:
-    """How long to wait before another attempt: as the service asks, else twice as long each time."""
+    """How long to wait before another attempt: as the service asks, else twice as long each time. Where it
+    has asked for patience, nothing else is sent to it meanwhile."""
     if error.retry_after_s is not None:
         wait_s = min(error.retry_after_s, RETRY_AFTER_S_MAX)
-        parts.lane_of(f"connector:{operation.contract.connector}").hold_off(wait_s)
     else:
         wait_s = min(0.1 * 2.0**attempt, BACKOFF_S_MAX)
+    if error.retry_after_s is not None or error.status == TOO_MANY:
+        parts.lane_of(f"connector:{operation.contract.connector}").hold_off(wait_s)
     return wait_s * (1 + 0.25 * parts.random.random())

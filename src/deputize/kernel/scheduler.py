@@ -1,7 +1,8 @@
 """The scheduler: which run comes into memory next.
 
-Runs wait by priority, and within one priority in turn between automations. No automation may hold
-more than half of the places in memory, so that a flood of one does not keep the others out.
+Runs wait by priority, and within one priority in turn between agents and their automations. No automation may
+hold more than half of the places in memory, so that a flood of one does not keep the others out; and of each
+priority some are kept for those before it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from deputize.kernel.lanes import TurnQueue
+from deputize.kernel.lanes import BATCH, Rank, TurnQueue
 from deputize.kernel.live import LiveRun
 from deputize.kernel.runner import Runner
 from deputize.kernel.slowing import Begin, Slowing
@@ -18,35 +19,37 @@ from deputize.kernel.stops import Stops
 
 LIVE_MAX = 512
 AUTOMATION_SHARE = 2
+KEPT_SHARE = 8
 LOAD_TOGETHER_MAX = 64
 
-CANCELLED = ""
-"""The group of cancelled runs; no automation has this name."""
+CANCELLED = Rank(0, "", "")
+"""That of cancelled runs; no automation has this name."""
 
 
 class Scheduler:
-    """Brings runs into memory as places free up. `priority_of` gives (priority, automation) by number."""
+    """Brings runs into memory as places free up. `rank_of` says by number where a run stands in line."""
 
     def __init__(
         self,
         stops: Stops,
         live: dict[int, LiveRun],
-        priority_of: Callable[[int], tuple[int, str]],
+        rank_of: Callable[[int], Rank],
         slowing: Callable[[Begin], Slowing],
     ) -> None:
         self.runner: Runner
         self.slowing = slowing(self._begin_held)
         self._stops = stops
         self._live = live
-        self._priority_of = priority_of
+        self._rank_of = rank_of
         self._queue: TurnQueue[int] = TurnQueue()
         # Those in line, each with the run itself where it need not be loaded.
         self._queued: dict[int, LiveRun | None] = {}
         self._paused: dict[int, LiveRun | None] = {}
-        self._held: dict[int, str] = {}
+        self._held: dict[int, Rank] = {}
         # Woken while loading or in memory: what woke them may be later than the record that was read.
         self._again: set[int] = set()
         self._by_automation: Counter[str] = Counter()
+        self._by_priority: Counter[int] = Counter()
         self._loading = 0
         self._pending = False
 
@@ -66,11 +69,11 @@ class Scheduler:
     def fresh(self, run: LiveRun) -> None:
         """A run that has just begun; it needs no loading if its turn comes."""
         if not self.slowing.holds(run.automation.name, run.no, run):
-            self._push(run.no, run.priority, run.automation.name, run)
+            self._push(run.no, run.rank, run)
 
     def found(self, no: int) -> None:
         """A run that has begun and done nothing before this process did: as if it were fresh."""
-        if not self.slowing.holds(self._priority_of(no)[1], no, None):
+        if not self.slowing.holds(self._rank_of(no).automation, no, None):
             self.ready(no)
 
     def unbegun(self, run: LiveRun) -> None:
@@ -89,8 +92,7 @@ class Scheduler:
             return
         if self.slowing.keeps(no):
             return
-        priority, automation = self._priority_of(no)
-        self._push(no, priority, automation, None)
+        self._push(no, self._rank_of(no), None)
 
     def cancelled(self, no: int) -> None:
         """A run that a person has cancelled: it is loaded to be told so, though its automation be paused."""
@@ -98,7 +100,7 @@ class Scheduler:
         self.slowing.drop(no)
         self._queued[no] = None
         # A second place, in a group that nothing holds back; the first is passed over when its turn comes.
-        self._queue.push(0, CANCELLED, no)
+        self._queue.push(CANCELLED, no)
         self._soon()
 
     def left(self, run: LiveRun) -> None:
@@ -110,8 +112,7 @@ class Scheduler:
         """Look again at what was passed over."""
         paused, self._paused = self._paused, {}
         for no, run in paused.items():
-            priority, automation = self._priority_of(no)
-            self._push(no, priority, automation, run)
+            self._push(no, self._rank_of(no), run)
         parked = list(self._stops.parked)
         self._stops.parked.clear()
         for no in parked:
@@ -119,14 +120,13 @@ class Scheduler:
         self._soon()
 
     def _begin_held(self, no: int, run: LiveRun | None) -> None:
-        priority, automation = self._priority_of(no)
-        self._push(no, priority, automation, run)
+        self._push(no, self._rank_of(no), run)
 
-    def _push(self, no: int, priority: int, automation: str, run: LiveRun | None) -> None:
+    def _push(self, no: int, rank: Rank, run: LiveRun | None) -> None:
         if no in self._queued:
             return
         self._queued[no] = run
-        self._queue.push(priority, automation, no)
+        self._queue.push(rank, no)
         self._soon()
 
     def _soon(self) -> None:
@@ -139,7 +139,7 @@ class Scheduler:
         self._pending = False
         to_load: list[int] = []
         while len(self._live) + self._loading + len(to_load) < LIVE_MAX and len(to_load) < LOAD_TOGETHER_MAX:
-            no = self._queue.pop(full=self._full())
+            no = self._queue.pop(full=self._full(), shut=self._shut())
             if no is None:
                 break
             if no not in self._queued:
@@ -151,9 +151,9 @@ class Scheduler:
             if run is not None and f"run:{run.id}" in self._stops.scopes:
                 self._paused[no] = run
                 continue
-            automation = run.automation.name if run is not None else self._priority_of(no)[1]
-            self._held[no] = automation
-            self._by_automation[automation] += 1
+            rank = self._held[no] = run.rank if run is not None else self._rank_of(no)
+            self._by_automation[rank.automation] += 1
+            self._by_priority[rank.priority] += 1
             if run is not None:
                 self._live[no] = run
                 self.runner.begin(run)
@@ -174,9 +174,10 @@ class Scheduler:
         self._soon()
 
     def _release(self, no: int) -> None:
-        automation = self._held.pop(no, None)
-        if automation is not None:
-            self._by_automation[automation] -= 1
+        rank = self._held.pop(no, None)
+        if rank is not None:
+            self._by_automation[rank.automation] -= 1
+            self._by_priority[rank.priority] -= 1
         if no in self._again:
             self._again.discard(no)
             self.ready(no)
@@ -187,3 +188,13 @@ class Scheduler:
         if self._stops.scopes:
             full |= {s.removeprefix("automation:") for s in self._stops.scopes if s.startswith("automation:")}
         return full
+
+    def _shut(self) -> set[int]:
+        """The priorities that have all the places which are not kept for those before them."""
+        held = 0
+        shut: set[int] = set()
+        for priority in range(BATCH, 0, -1):
+            held += self._by_priority[priority]
+            if held >= LIVE_MAX - priority * (LIVE_MAX // KEPT_SHARE):
+                shut.update(range(priority, BATCH + 1))
+        return shut

@@ -25,7 +25,7 @@ from deputize.operation import Operation
 from deputize.store.protocol import Tx, View
 from deputize.undo import UNDO
 
-Failure = Literal["refused", "unavailable", "declined"]
+Failure = Literal["refused", "unavailable", "expired", "declined"]
 
 DRIFT_CHARS_MAX = 4_000
 
@@ -271,7 +271,7 @@ def _got(expects: Mapping[str, Any], stored: bytes, at: int) -> tuple[dict[str, 
 
 def _failure(kind: Failure, reason: str, at: int) -> tuple[dict[str, Any], Result]:
     """A failure for the entry, and for the run."""
-    more = {"unavailable": True} if kind == "unavailable" else {}
+    more = {str(kind): True} if kind in ("unavailable", "expired") else {}
     return {"reason": reason, "at": at, **more}, Result(kind, b"null", reason, at)
 
 

@@ -18,6 +18,7 @@ from deputize.cron import due_ticks, next_tick
 from deputize.errors import BadEvent, DeputizeError, StoreLost
 from deputize.event import ATTRIBUTE_CHARS_MAX, Occurrence
 from deputize.kernel.intake import Intake, refuse_own_type
+from deputize.kernel.lanes import FIRST
 from deputize.kernel.parts import Parts
 from deputize.kernel.ports import Poller
 from deputize.sources import Poll, Schedule
@@ -155,7 +156,7 @@ class Sources:
         lane = self._parts.lane_of(scope)
         await self._parts.stops.wait(scope)
         cursor = await self._parts.store.write(lambda tx: tx.setting(name))
-        await lane.enter(0, "")
+        await lane.enter(FIRST)
         try:
             stored = await self._poller.poll(poll, poll.cursor if cursor is None else cursor)
         except CallFailed as error:
@@ -163,7 +164,7 @@ class Sources:
                 lane.hold_off(min(error.retry_after_s, SLEEP_S_MAX))
             raise
         finally:
-            lane.leave()
+            lane.leave(FIRST)
         found = canonical.decode(stored)
         at = self._now()
         occurrences, unfit = _polled(poll, found["events"], at)

@@ -47,6 +47,7 @@ from deputize.rule import Verdict
 from deputize.standing import line_of
 from deputize.store.protocol import Count, Hold, Tx
 
+LATE = "the time in which it was to start was up"
 START_WITHIN_S = 10.0
 """An intent is sent within this time (or the operation's own timeout, if that is less) or not at all."""
 
@@ -144,6 +145,8 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     asked = open_of(tx, tx.action(run.no, request.path), run.automation.name) if request.asking else None
     if request.asking and asked is None:
         return AnsweredStart()
+    if action.due_us is not None and at >= action.due_us:
+        return refuse(tx, request, LATE, at, expired=True)
     agent = request.agent
     if agent.may is not None and contract.name not in agent.may:
         return refuse(tx, request, f"the agent {agent.name} may not use {contract.name}", at)

@@ -213,7 +213,7 @@ def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
     while True:
         instead: Action[Any] = Action(action.operation, changed.args)
         instead.why, instead.expects, instead.where = action.why, action.expects, action.where
-        instead.waits, instead.awaited = action.waits, True
+        instead.waits, instead.due_us, instead.awaited = action.waits, action.due_us, True
         instead.origins, instead.cause = action.origins, action.cause
         leaf.path, leaf.awaiting = changed.path, instead
         leaf.changers = (*leaf.changers, changed.person)

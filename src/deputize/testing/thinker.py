@@ -4,7 +4,8 @@
         thinker.say({"text": "refund"}, {"status": 429, "retry_after_s": 1})
 
 An answer has `text`, `calls` (`{"name", "args"}`), a `status` with `retry_after_s`, `raw` bytes of a body,
-`cut` (the connection, before the answer), `delay_s`, `finish`, `usage`, `padded` (so many characters more).
+`cut` (the connection, before the answer), `delay_s`, `finish`, `usage`, `padded` (so many characters more);
+one that is `held` comes only after `let_go`.
 `when` keeps it for a request with that text in it; with `always` it is used again and again.
 """
 
@@ -57,6 +58,10 @@ class Thinker:
     def usually(self, **answer: Any) -> None:
         """What to answer where nothing else was said."""
         self._told({"usual": answer})
+
+    def let_go(self) -> None:
+        """Give the answers that are held, and hold none from now on."""
+        self._told({"let_go": True})
 
     def asked(self) -> list[dict[str, Any]]:
         """The bodies of the requests so far, in order."""

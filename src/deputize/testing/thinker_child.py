@@ -32,6 +32,7 @@ class Said:
         self.asked: list[dict[str, Any]] = []
         self.open = 0
         self.open_max = 0
+        self.let_go = asyncio.Event()
 
     def next(self, text: str) -> dict[str, Any]:
         """The answer to a request with this text in it."""
@@ -51,6 +52,8 @@ def app_of(said: Said) -> Starlette:
         said.open += 1
         said.open_max = max(said.open_max, said.open)
         try:
+            if answer.get("held"):
+                await said.let_go.wait()
             if answer.get("delay_s"):
                 await asyncio.sleep(float(answer["delay_s"]))
         finally:
@@ -70,6 +73,8 @@ def app_of(said: Said) -> Starlette:
         told = await request.json()
         said.answers += told.get("answers", [])
         said.usual = told.get("usual", said.usual)
+        if told.get("let_go"):
+            said.let_go.set()
         return JSONResponse({})
 
     async def asked(request: Request) -> Response:
