@@ -1,4 +1,4 @@
-"""A model's server that answers at once, in a process of its own.
+"""A model's server that answers at once, or after a while, in a process of its own.
 
 A request with tools gets the next of ten calls, and after their results the answer; one without, a word.
 So it serves a plain question, and a loop of ten calls.
@@ -42,8 +42,9 @@ def answer_to(body: bytes) -> bytes:
 
 
 class _Answering(asyncio.Protocol):
-    def __init__(self) -> None:
+    def __init__(self, after_s: float) -> None:
         self._read = b""
+        self._after_s = after_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -62,19 +63,27 @@ class _Answering(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._read = rest[length:]
-            self._transport.write(answer_to(rest[:length]))  # type: ignore[attr-defined]
+            self._answer(answer_to(rest[:length]))
+
+    def _answer(self, content: bytes) -> None:
+        write = self._transport.write  # type: ignore[attr-defined]
+        if self._after_s:
+            asyncio.get_running_loop().call_later(self._after_s, write, content)
+        else:
+            write(content)
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Answering, "127.0.0.1", 0)
+async def _serve(after_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Answering(after_s), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
 
 @contextmanager
-def answering() -> Iterator[str]:
-    """Its base address, for as long as it is wanted."""
-    command = [sys.executable, "-m", "bench.answering"]
+def answering(after_s: float = 0.0) -> Iterator[str]:
+    """Its base address, for as long as it is wanted; each answer comes after so long."""
+    command = [sys.executable, "-m", "bench.answering", f"{after_s}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdin is not None
         try:
@@ -85,4 +94,4 @@ def answering() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(float(sys.argv[1])))

@@ -44,6 +44,7 @@ OURS = Contender("ours", Path(sys.executable), "bench.ours")
 DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
 REHEARSING = Contender("ours", Path(sys.executable), "bench.rehearsing")
 THINKING = Contender("ours", Path(sys.executable), "bench.thinking_ours")
+QUEUEING = Contender("ours", Path(sys.executable), "bench.thinking_queue")
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")

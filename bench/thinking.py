@@ -1,6 +1,6 @@
-"""Thinking: what the gate adds to a model's call, and whether a ceiling in dollars holds."""
+"""Thinking: what the gate adds to a model's call, whether a ceiling holds, and who waits in line."""
 
-from bench.contenders import THINKING
+from bench.contenders import QUEUEING, THINKING
 from bench.section import Figure, Section, Series
 
 _AT_ONCE = 200
@@ -11,6 +11,8 @@ _SERIES = (
     Series(THINKING, "thinks_per_s", "", runs=2_000, concurrency=_AT_ONCE),
     Series(THINKING, "bare_per_s", "", runs=2_000, concurrency=_AT_ONCE),
     Series(THINKING, "loops_per_s", "", runs=100, concurrency=50),
+    Series(QUEUEING, "interactive_queue_p95_ms", "", runs=200, rounds_max=3),
+    Series(QUEUEING, "interactive_run_p95_ms", "", runs=200, rounds_max=3),
     Series(THINKING, "overspend_usd_micros", "", runs=1_000, rounds_max=2),
     Series(THINKING, "leaked_reservations", "", runs=1_000, rounds_max=2),
 )
@@ -37,6 +39,14 @@ _FIGURES = (
         aim=0.8,
         needs=("ours_thinks_per_s", "ours_bare_per_s"),
         compute=lambda medians: medians["ours_thinks_per_s"] / medians["ours_bare_per_s"],
+    ),
+    Figure(
+        "interactive_queue_p95_ms",
+        "lower",
+        must=50,
+        aim=20,
+        needs=("ours_interactive_queue_p95_ms",),
+        compute=lambda medians: medians["ours_interactive_queue_p95_ms"],
     ),
     Figure(
         "overspend_usd_micros",

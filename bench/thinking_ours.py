@@ -95,8 +95,17 @@ per = "run"
 class Thinking(Bench):
     """A bench whose project has a model."""
 
-    def __init__(self, directory: Path, base: str, limit_usd: float = 1_000, at_once: int = 1_000) -> None:
-        super().__init__(directory, more=lambda root: _write_more(root, base, limit_usd, at_once))
+    def __init__(
+        self,
+        directory: Path,
+        base: str,
+        limit_usd: float = 1_000,
+        at_once: int = 1_000,
+        automations: str = _AUTOMATION,
+    ) -> None:
+        super().__init__(
+            directory, more=lambda root: _write_more(root, automations, base, limit_usd, at_once)
+        )
         self.left = 0
 
     async def have(self, kind: str, data: list[dict[str, Any]]) -> None:
@@ -118,8 +127,8 @@ class Thinking(Bench):
             raise WorkNotDone(f"expected {actions} settled actions, and the ledger has {found}")
 
 
-def _write_more(root: Path, base: str, limit_usd: float, at_once: int) -> None:
-    (root / "automations" / "thinks.py").write_text(_AUTOMATION)
+def _write_more(root: Path, automations: str, base: str, limit_usd: float, at_once: int) -> None:
+    (root / "automations" / "thinks.py").write_text(automations)
     (root / "rules" / "thinks.toml").write_text(_RULES)
     with (root / "connectors" / "desk.py").open("a") as connector:
         connector.write(_OPERATION)
