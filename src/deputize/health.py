@@ -14,6 +14,10 @@ from deputize.clock import iso
 
 DAY_US = 86_400_000_000
 AUTOMATION, CONNECTOR = "automation:", "connector:"
+MODEL, AGENT = "model:", "agent:"
+
+THINKERS = {"model": MODEL, "agent": AGENT, "automation": AUTOMATION}
+"""By what thoughts are counted."""
 
 BOUNDS_S = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0,
@@ -71,7 +75,8 @@ def told_health(
     cards: Mapping[str, int],
     since: int,
 ) -> dict[str, Any]:
-    """All figures: by automation and by connector, and the cards that wait now, by automation."""
+    """All figures: by automation and by connector, of thoughts also by model and by agent, and the cards that
+    wait now, by automation."""
     had = counted(rows)
     names = sorted({*had, *remembered})
     return {
@@ -92,6 +97,12 @@ def told_health(
             }
             for name in names
             if name.startswith(CONNECTOR)
+        ],
+        "thoughts": [
+            {"by": by, "name": name.removeprefix(prefix), **of_thoughts(had[name])}
+            for by, prefix in THINKERS.items()
+            for name in sorted(had)
+            if name.startswith(prefix) and had[name].of("thought", "lost")
         ],
         "cards": sum(cards.values()),
     }
@@ -135,6 +146,21 @@ def of_connector(had: Counted, remembered: Mapping[str, int]) -> dict[str, Any]:
         **_mended(had),
         **_took(had, "settled"),
         "down_since": iso(remembered["down"]) if remembered.get("down") else None,
+    }
+
+
+def of_thoughts(had: Counted) -> dict[str, Any]:
+    """What was thought, in all: a cost is what was paid for answers, and for those that never came, of which
+    it counts the most that they could have cost."""
+    lost = had.took_us.get("lost", 0)
+    return {
+        "thoughts": had.of("thought"),
+        **_took(had, "thought"),
+        "input_tokens": had.of("tokens"),
+        "output_tokens": had.took_us.get("tokens", 0),
+        "cost_usd_micros": had.took_us.get("paid", 0) + lost,
+        "lost": had.of("lost"),
+        "lost_usd_micros": lost,
     }
 
 

@@ -20,6 +20,7 @@ from deputize.errors import ContractError
 from deputize.money import Money
 from deputize.pricing import Pricing
 from deputize.suggest import did_you_mean
+from deputize.taking import COST, USED
 from deputize.undo import UndoneBy
 from deputize.verification import Intent, Verification
 
@@ -194,6 +195,17 @@ class Operation(Generic[P, R_co]):
         worst = self.worst_usd_micros(args)
         spent = self.pricing.spent(stored) if self.pricing is not None else None
         return None if spent is None or worst is None else max(0, min(spent, worst))
+
+    def used(self, args: bytes, stored: bytes) -> dict[str, Any]:
+        """For the receipt of what has a price by its use: what it did cost, where anybody says, and what is
+        counted of it."""
+        if self.pricing is None:
+            return {}
+        cost = self.spent_usd_micros(args, stored)
+        tokens_in, tokens_out = self.pricing.tokens(stored)
+        counted = self.worst_usd_micros(args) or 0 if cost is None else cost
+        used = {USED: {"in": tokens_in, "out": tokens_out, "usd_micros": counted}}
+        return used if cost is None else {COST: cost} | used
 
     @property
     def missing_price(self) -> str:

@@ -28,3 +28,7 @@ class Pricing(Protocol):
     def spent(self, stored: bytes) -> int | None:
         """What it did cost, by its stored result; None where that does not say."""
         ...
+
+    def tokens(self, stored: bytes) -> tuple[int, int]:
+        """The tokens that went in and came out, by its stored result; 0 where that does not say."""
+        ...

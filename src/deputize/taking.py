@@ -15,6 +15,13 @@ COST = "cost_usd_micros"
 """Only receipts that say what was spent of what was held change that sum, too."""
 
 
+USED = "used"
+"""What a receipt says was used of what has a price by its use: tokens in and out, and micro-dollars."""
+
+LOST = "lost_usd_micros"
+"""What counts as spent of a thought whose answer never came."""
+
+
 def taken(type: str, body: Mapping[str, Any]) -> Iterator[tuple[Taken, int]]:
     """What an entry adds to each. Of what is only under way nothing is told: it is nobody's to keep."""
     if type == "intent":

@@ -22,7 +22,8 @@ router = APIRouter(prefix="/v1")
 @router.get("/health")
 async def get_figures(system: Here, days: Annotated[int, Query(ge=0, le=DAYS_MAX)] = 7) -> Response:
     """Figures of the last `days` (of UTC, today included; 0 for all there were): failures, escalations,
-    refusals, how long it took to work again after a failure, and what runs and actions take.
+    refusals, how long it took to work again after a failure, what runs and actions take, and of thoughts
+    (by model, agent and automation) how long they took, their tokens and their cost.
 
     `circuits` says which connectors nothing is sent to, `slowed` which automations begin their runs one by
     one because the inbox is full, and how many wait.

@@ -1,6 +1,7 @@
 """How work goes, for Prometheus: counted by the ledger, so that no restart takes anything back.
 
-Labels are bounded: the automations and connectors of the project, the ways to end, the kinds of cards.
+Labels are bounded: the automations, connectors, models and agents of the project, the ways to end, the kinds
+of cards.
 """
 
 from __future__ import annotations
@@ -8,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from deputize.health import AUTOMATION, BOUNDS_S, CONNECTOR, ENDS, STATES, Counted, counted
+from deputize.health import (
+    AUTOMATION,
+    BOUNDS_S,
+    CONNECTOR,
+    ENDS,
+    STATES,
+    THINKERS,
+    Counted,
+    counted,
+    of_thoughts,
+)
 from deputize.system import System
 
 if TYPE_CHECKING:
@@ -22,6 +33,11 @@ def rate_families(system: System) -> Iterable[Metric]:
     connectors = {name: had.get(CONNECTOR + name, Counted()) for name in system.project.connectors}
     yield from _of_automations(automations, system.kernel.scheduler.slowing.held())
     yield from _of_connectors(connectors)
+    agents = {one.agent.name for one in system.project.automations.values()}
+    known = {"model": system.project.models, "agent": sorted(agents), "automation": automations}
+    yield from _of_thoughts(
+        {(by, name): had.get(THINKERS[by] + name, Counted()) for by, names in known.items() for name in names}
+    )
 
 
 def _of_automations(automations: dict[str, Counted], held: dict[str, int]) -> Iterable[Metric]:
@@ -63,6 +79,30 @@ def _of_connectors(connectors: dict[str, Counted]) -> Iterable[Metric]:
         failed.add_metric([name], had.of("failed"))
         took.add_metric([name], buckets(had.among("settled")), _seconds(had, "settled"))
     yield from (ended, failed, took, *_mended("connector", connectors))
+
+
+def _of_thoughts(thinkers: dict[tuple[str, str], Counted]) -> Iterable[Metric]:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    label = ["by", "name"]
+    took = HistogramMetricFamily(
+        "deputize_thought_seconds", "From asking a model to its answer", labels=label
+    )
+    lost = CounterMetricFamily("deputize_thoughts_lost", "Answers that never came", labels=label)
+    tokens = CounterMetricFamily(
+        "deputize_tokens", "Tokens as providers count them", labels=[*label, "direction"]
+    )
+    paid = CounterMetricFamily(
+        "deputize_thinking_usd", "US dollars for thoughts, lost ones at their most", labels=label
+    )
+    for (by, name), had in thinkers.items():
+        told = of_thoughts(had)
+        took.add_metric([by, name], buckets(had.among("thought")), _seconds(had, "thought"))
+        lost.add_metric([by, name], told["lost"])
+        tokens.add_metric([by, name, "in"], told["input_tokens"])
+        tokens.add_metric([by, name, "out"], told["output_tokens"])
+        paid.add_metric([by, name], told["cost_usd_micros"] / 1e6)
+    return took, lost, tokens, paid
 
 
 def _mended(label: str, named: dict[str, Counted]) -> Iterable[Metric]:

@@ -15,6 +15,9 @@ _AUTOMATIONS = (
     "AUTOMATION", "RUNS", "FAILED", "STUCK", "CARDS", "REFUSED", "MENDED IN", "HALF IN", "95 % IN", "NOW",
 )  # fmt: skip
 _UNITS_S = {"days": 86_400, "h": 3_600, "min": 60}
+_THOUGHTS = (
+    "BY", "NAME", "THOUGHTS", "HALF IN", "95 % IN", "TOKENS IN", "TOKENS OUT", "COST", "LOST",
+)  # fmt: skip
 _CONNECTORS = ("CONNECTOR", "ACTIONS", "CALLS FAILED", "MENDED IN", "HALF IN", "95 % IN", "NOW")
 
 
@@ -22,7 +25,8 @@ def health(
     ctx: typer.Context,
     days: Annotated[int, typer.Option(min=0, max=3_660, help="Of so many days; 0 for all there were.")] = 7,
 ) -> None:
-    """Say how work goes: failures, cards and refusals, how long things take, and what is down now."""
+    """Say how work goes: failures, cards and refusals, how long things take, what thoughts cost, and what is
+    down now."""
     here: Here = ctx.obj
     found = open_books(here).health(days)
     if here.json:
@@ -39,6 +43,9 @@ def health(
         for one in found["connectors"]
     ]
     table(_CONNECTORS, rows, "Nothing was sent yet.")
+    if found["thoughts"]:
+        say("")
+        table(_THOUGHTS, [_thoughts(one) for one in found["thoughts"]], "")
     waits = "waits" if found["cards"] == 1 else "wait"
     say(f"\n{count(found['cards'], 'card')} {waits} for a person.")
     for one in found.get("slowed", ()):
@@ -68,6 +75,17 @@ def _connector(one: Mapping[str, Any], down_since: str, circuit: Mapping[str, An
         now = f"circuit open, {circuit['waiting']:,} wait"
     failed = _part(one["calls_failed"], one["failure_rate"])
     return (one["name"], one["actions"], failed, *_times(one), now)
+
+
+def _thoughts(one: Mapping[str, Any]) -> tuple[Any, ...]:
+    lost = f"{one['lost']:,} ({_usd(one['lost_usd_micros'])})" if one["lost"] else ""
+    times, tokens = (_time(one["p50_s"]), _time(one["p95_s"])), (one["input_tokens"], one["output_tokens"])
+    counted = (f"{n:,}" for n in tokens)
+    return (one["by"], one["name"], one["thoughts"], *times, *counted, _usd(one["cost_usd_micros"]), lost)
+
+
+def _usd(micros: int) -> str:
+    return f"{micros / 1_000_000:,.4f} USD"
 
 
 def _part(n: int, rate: float | None) -> str:

@@ -227,7 +227,8 @@ class Doubts:
             if operation.contract.priced_by:
                 # Nothing in the world says what became of a thought, so no person could.
                 reason = f"no answer in {begun.round} attempts; the last: {evidence}"
-                result = await self._settling.unanswered(begun, reason)
+                lost = operation.worst_usd_micros(begun.args) or 0
+                result = await self._settling.unanswered(begun, reason, lost)
                 if result is not None:
                     self._deliver(begun.run_no, begun.path, result)
                 return

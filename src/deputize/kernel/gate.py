@@ -354,8 +354,7 @@ class Gate:
             return None
         parts.boundary("send.after")
         undo = operation.undo.of(operation, begun.args, stored) if operation.undo is not None else None
-        cost = operation.spent_usd_micros(begun.args, stored)
-        return self._settling.receipt(run, begun, stored, undo, cost)
+        return self._settling.receipt(run, begun, stored, undo, operation.used(begun.args, stored))
 
     async def _not_done(
         self, run: LiveRun | None, operation: Operation[..., Any], begun: Begun, error: CallFailed

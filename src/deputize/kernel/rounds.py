@@ -18,6 +18,7 @@ from deputize.kernel.start import Begun, RefusedStart, begin, intent_body
 from deputize.ledger import Draft
 from deputize.rule import Verdict
 from deputize.store.protocol import Tx
+from deputize.taking import LOST
 
 
 def start_again(
@@ -52,8 +53,9 @@ def start_again(
     elif verdict.decision != "allow":
         reason = verdict.sentence()
     rules = [rule.id for rule in verdict.rules]
+    lost = {LOST: request.worst_usd_micros or 0} if spend and contract.priced_by else {}
     if reason:
-        body = settled_part(before, "doubtful") | {"reason": reason, "spend": spend, "at": at}
+        body = settled_part(before, "doubtful") | {"reason": reason, "spend": spend, "at": at} | lost
         return RefusedStart(reason, at), Draft("refused", body | {"rules": rules, "facts": dict(facts)})
     round, counted = before.round + 1, (*counted, *touches(request, force, before.leases, at))
     again = begin(
@@ -78,6 +80,7 @@ def start_again(
             "counted": before.counted,
             "under_way": before.under_way,
             "spend": spend,
+            **lost,
         },
     }
     tell_of_near(tx, again.id, reserved.near, force.calendar)

@@ -23,6 +23,7 @@ from deputize.kernel.start import Begun, give_up_after_us, start_within_s
 from deputize.ledger import Draft, EntryType
 from deputize.operation import Operation
 from deputize.store.protocol import Tx, View
+from deputize.taking import LOST
 from deputize.undo import UNDO
 
 Failure = Literal["refused", "unavailable", "expired", "declined"]
@@ -51,16 +52,15 @@ class Settling:
         begun: Begun,
         stored: bytes,
         undo: Mapping[str, Any] | None = None,
-        cost_usd_micros: int | None = None,
+        used: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Done, with an answer that the contract can read, with what would `undo` it, and with what it cost
-        where its price depends on its use."""
+        """Done, with an answer that the contract can read, with what would `undo` it, and with what was
+        `used` where its price depends on that."""
         body, result = _got(begun.expects, stored, self._parts.time.now_us())
         body["by"] = "answer"
         if undo is not None:
             body["undo"] = undo
-        if cost_usd_micros is not None:
-            body["cost_usd_micros"] = cost_usd_micros
+        body |= used or {}
 
         def work(tx: Tx) -> None:
             self._parts.boundary("t3.in")
@@ -163,10 +163,11 @@ class Settling:
         body, result = _failure("refused", reason, self._parts.time.now_us())
         return await self._resolved(begun, "refused", body, result)
 
-    async def unanswered(self, begun: Begun, reason: str) -> Result | None:
+    async def unanswered(self, begun: Begun, reason: str, lost_usd_micros: int) -> Result | None:
         """A priced read gets no answer: what was held counts as spent. None, and raises, as `absent`."""
         body, result = _failure("refused", reason, self._parts.time.now_us())
-        return await self._resolved(begun, "refused", body | {"spend": True}, result, "attempts")
+        body |= {"spend": True, LOST: lost_usd_micros}
+        return await self._resolved(begun, "refused", body, result, "attempts")
 
     async def _resolved(
         self, begun: Begun, type: EntryType, body: dict[str, Any], result: Result, by: str = "look-up"

@@ -46,6 +46,10 @@ class TokenPricing:
             return None
         return self._usd_micros(thought.input_tokens, thought.output_tokens, thought.cached_tokens)
 
+    def tokens(self, stored: bytes) -> tuple[int, int]:
+        thought = Thought.model_validate_json(stored)
+        return thought.input_tokens, thought.output_tokens
+
     def _usd_micros(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int | None:
         own = self._settings.price
         if own is not None:

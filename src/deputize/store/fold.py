@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, neared, open_card
-from deputize.store.fold_rates import began_of, intended_of, never_started, was_sent
+from deputize.store.fold_rates import began_of, intended_of, lost, never_started, was_sent
 from deputize.store.matching import fields_of, match_of
 from deputize.store.rates import Sums
 from deputize.taking import COST
@@ -167,6 +167,7 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
     if body["round"] > 1:
         # Done again on a person's word: what the earlier round held is let go first.
         _let_go(sql, sums, run, body["path"], body["released"], spend=body["released"]["spend"])
+        lost(sql, sums.rates, run, body["op"], body["agent"], body["released"], at)
         close_cards(sql, run, body["path"])
         sql("DELETE FROM action WHERE run=? AND path=?", (run, body["path"]))
         _ready_again(sql, run, stuck=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deputize.store.fold_cards import Body, Sql, automation_of
 from deputize.store.rates import Rates
+from deputize.taking import LOST, USED
 
 _FREED = (
     "SELECT automation FROM run WHERE no=? AND state<>'ended'"
@@ -25,6 +26,12 @@ def never_started(sql: Sql, rates: Rates, run: int, body: Body, at: int, state: 
 def was_sent(sql: Sql, rates: Rates, run: int, row: tuple[str, int], body: Body, at: int, state: str) -> None:
     """How it goes, of what had an intent."""
     operation, since = row
+    if USED in body:
+        used, agent = body[USED], _agent_of(sql, run, body["path"])
+        whose = (model_of(operation), agent, automation_of(sql, run))
+        rates.see("thought", *whose, at - since, at, used["in"], used["out"], used["usd_micros"])
+    elif LOST in body:
+        lost(sql, rates, run, operation, _agent_of(sql, run, body["path"]), body, at)
     if body["was"] == "open" and state == "refused":
         rates.see("failed", operation, at)
     if body["was"] == "drifted":
@@ -38,6 +45,21 @@ def was_sent(sql: Sql, rates: Rates, run: int, row: tuple[str, int], body: Body,
         return
     answered = (body["was"] == "open" and state != "refused") or body.get("by") == "look-up"
     rates.see("settled", operation, state, at - since if state == "settled" else -1, at, answered)
+
+
+def lost(sql: Sql, rates: Rates, run: int, operation: str, agent: str, body: Body, at: int) -> None:
+    """A thought whose answer never came, and what counts as spent of it, where the entry says so."""
+    if LOST in body:
+        rates.see("lost", model_of(operation), agent, automation_of(sql, run), at, body[LOST])
+
+
+def model_of(operation: str) -> str:
+    """The model of `NAME.think`."""
+    return operation.partition(".")[0]
+
+
+def _agent_of(sql: Sql, run: int, path: str) -> str:
+    return str(sql("SELECT agent FROM action WHERE run=? AND path=?", (run, path)).fetchone()[0])
 
 
 def began_of(sql: Sql, run: int) -> int:

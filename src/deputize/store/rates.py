@@ -1,4 +1,5 @@
-"""Rates: what the fold counts of how work goes, by automation and connector, and what follows from it.
+"""Rates: what the fold counts of how work goes, by automation and connector, of thoughts by model and agent,
+too, and what follows from it.
 
 Everything is a sum (see `sqlite/sums.py`): of `rate`, for each day; of `state` and `run`, what is remembered
 from one entry to the next. Each thing seen is a *mark*, plain data that is told
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
-from deputize.health import AUTOMATION, BOUNDS_S, CONNECTOR, DAY_US
+from deputize.health import AGENT, AUTOMATION, BOUNDS_S, CONNECTOR, DAY_US, MODEL
 
 FAILURE, RUNS, FRESH, LOWERED, STREAK, DOWN = "failure", "runs", "fresh", "lowered", "streak", "down"
 """What `state` remembers of an automation: its failed runs (each with the number that it ended as), how many
@@ -162,6 +163,26 @@ class Rates:
         self._add(name, "failed", at)
         self._fails(name, at)
 
+    def _thought(
+        self,
+        model: str,
+        agent: str,
+        automation: str,
+        took_us: int,
+        at: int,
+        tokens_in: int,
+        tokens_out: int,
+        usd_micros: int,
+    ) -> None:
+        for name in (MODEL + model, AGENT + agent, AUTOMATION + automation):
+            self._add(name, f"thought {_bucket(took_us)}", at, took_us)
+            self._sums.rate(name, "tokens", at - at % DAY_US, tokens_in, tokens_out)
+            self._sums.rate(name, "paid", at - at % DAY_US, 0, usd_micros)
+
+    def _lost(self, model: str, agent: str, automation: str, at: int, usd_micros: int) -> None:
+        for name in (MODEL + model, AGENT + agent, AUTOMATION + automation):
+            self._add(name, "lost", at, usd_micros)
+
     def _lowered(self, automation: str, seq: int) -> None:
         self._set(AUTOMATION + automation, LOWERED, seq)
 
@@ -214,6 +235,8 @@ _SEEN: dict[str, Callable[..., None]] = {
     "refused": Rates._refused,
     "settled": Rates._settled,
     "failed": Rates._failed,
+    "thought": Rates._thought,
+    "lost": Rates._lost,
     "lowered": Rates._lowered,
     "lifted": Rates._lifted,
     "neared": Rates._neared,
