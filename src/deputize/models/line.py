@@ -147,6 +147,8 @@ class Line:
         from pydantic_ai.models import infer_model
         from pydantic_ai.providers import infer_provider_class
 
+        from deputize.models import wire
+
         if not self._connected:
             raise ProjectError("it is not connected")
         if self._local is not None:
@@ -160,7 +162,7 @@ class Line:
             given = {"base_url": self._base, "api_key": self._key or NO_KEY}
             return infer_provider_class(name)(**{k: v for k, v in given.items() if v is not None})
 
-        self._model = infer_model(self.settings.model, provider_factory=provider)
+        self._model = wire.quickened(infer_model(self.settings.model, provider_factory=provider))
         return self._model
 
 
