@@ -50,6 +50,8 @@ PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")
 DBOS_WAITING = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_waiting")
 LANGGRAPH = Contender("langgraph", PEERS_PYTHON, "bench.peers.langgraph_peer")
+DBOS_LOOP = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_loop")
+LANGGRAPH_LOOP = Contender("langgraph", PEERS_PYTHON, "bench.peers.langgraph_loop")
 
 
 def read(contender: Contender, measure: str, runs: int, concurrency: int) -> Reading:

@@ -1,16 +1,18 @@
 """Thinking: what the gate adds to a model's call, whether a ceiling holds, and who waits in line."""
 
-from bench.contenders import QUEUEING, THINKING
+from bench.contenders import DBOS_LOOP, LANGGRAPH_LOOP, QUEUEING, THINKING
 from bench.section import Figure, Section, Series
 
 _AT_ONCE = 200
+_PEERS = (LANGGRAPH_LOOP, DBOS_LOOP)
+_THEIRS = tuple(f"{peer.name}_loops_per_s" for peer in _PEERS)
 
 _SERIES = (
     Series(THINKING, "think_ms", "", runs=400),
     Series(THINKING, "bare_ms", "", runs=400),
     Series(THINKING, "thinks_per_s", "", runs=2_000, concurrency=_AT_ONCE),
     Series(THINKING, "bare_per_s", "", runs=2_000, concurrency=_AT_ONCE),
-    Series(THINKING, "loops_per_s", "", runs=100, concurrency=50),
+    *(Series(one, "loops_per_s", "", runs=100, concurrency=50) for one in (THINKING, *_PEERS)),
     Series(QUEUEING, "interactive_queue_p95_ms", "", runs=200, rounds_max=3),
     Series(QUEUEING, "interactive_run_p95_ms", "", runs=200, rounds_max=3),
     Series(THINKING, "overspend_usd_micros", "", runs=1_000, rounds_max=2),
@@ -19,7 +21,7 @@ _SERIES = (
 
 
 def thinking() -> Section:
-    """The section. The peers of `loops_vs_best_peer` are not measured yet, so that figure is not in it."""
+    """The section."""
     return Section("thinking", _SERIES, _FIGURES)
 
 
@@ -39,6 +41,14 @@ _FIGURES = (
         aim=0.8,
         needs=("ours_thinks_per_s", "ours_bare_per_s"),
         compute=lambda medians: medians["ours_thinks_per_s"] / medians["ours_bare_per_s"],
+    ),
+    Figure(
+        "loops_vs_best_peer",
+        "higher",
+        must=3,
+        aim=5,
+        needs=("ours_loops_per_s", *_THEIRS),
+        compute=lambda medians: medians["ours_loops_per_s"] / max(medians[key] for key in _THEIRS),
     ),
     Figure(
         "interactive_queue_p95_ms",

@@ -50,7 +50,7 @@ _run = DBOS.workflow(name="three_steps")(_three_steps)
 
 def measure_throughput(runs: int, concurrency: int, directory: Path) -> float:
     """Runs per second with `concurrency` threads, each starting its next run as the last one ends."""
-    with _launched(directory / "dbos.db"), ThreadPoolExecutor(concurrency) as threads:
+    with launched(directory / "dbos.db"), ThreadPoolExecutor(concurrency) as threads:
         warm_up_runs = max(WARM_UP_RUNS, concurrency)
         list(threads.map(_run, range(warm_up_runs)))
         started = time.perf_counter()
@@ -62,7 +62,7 @@ def measure_throughput(runs: int, concurrency: int, directory: Path) -> float:
 
 def measure_latency(runs: int, concurrency: int, directory: Path) -> float:
     """Median milliseconds of one run, one at a time; `concurrency` has no part in it."""
-    with _launched(directory / "dbos.db"):
+    with launched(directory / "dbos.db"):
         for number in range(WARM_UP_RUNS):
             _run(number)
         elapsed_ms = [_timed_ms(number) for number in range(runs)]
@@ -77,7 +77,7 @@ def _timed_ms(number: int) -> float:
 
 
 @contextmanager
-def _launched(database: Path) -> Iterator[None]:
+def launched(database: Path) -> Iterator[None]:
     event.listen(Engine, "connect", _on_connect)
     config: DBOSConfig = {
         "name": "bench-peer",

@@ -93,7 +93,7 @@ async def _graph(database: Path) -> AsyncIterator[Run]:
     async with aiosqlite.connect(database) as connection:
         saver = AsyncSqliteSaver(connection)
         await saver.setup()
-        await _sync_fully(connection)
+        await sync_fully(connection)
         compiled = graph.compile(checkpointer=saver)
 
         async def run(number: int) -> None:
@@ -103,7 +103,7 @@ async def _graph(database: Path) -> AsyncIterator[Run]:
         yield run
 
 
-async def _sync_fully(connection: aiosqlite.Connection) -> None:
+async def sync_fully(connection: aiosqlite.Connection) -> None:
     await connection.execute("PRAGMA synchronous=FULL")
     async with connection.execute("PRAGMA synchronous") as cursor:
         row = await cursor.fetchone()
