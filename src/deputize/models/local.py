@@ -82,6 +82,10 @@ def _serve() -> None:
     params = xllamacpp.CommonParams()
     params.model.path = str(_weights())
     params.n_ctx = CONTEXT_TOKENS
+    # Its threads wait for one another in a loop: with one on every processor it all but stands still
+    # as soon as anything else runs.
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(params)
     os.write(told, json.dumps({"base": f"{server.listening_address}/v1"}).encode() + b"\n")
     sys.stdin.buffer.read()
