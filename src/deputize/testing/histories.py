@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deputize.ledger import Entry
+from deputize.taking import COST
 from deputize.testing.evidence import LedgerEvidence
 
 DONE = frozenset({"receipt", "drift"})
@@ -30,7 +31,7 @@ class Round:
     """One round of an action: one key, and what became of it.
 
     `released` is whether a later round let go what this one held, `answered` how many of its entries
-    came by a person's word.
+    came by a person's word, `cost_usd_micros` what its receipt says it cost, if its price depends on its use.
     """
 
     run: int
@@ -50,6 +51,7 @@ class Round:
     released: bool = False
     released_spent: bool = False
     answered: int = 0
+    cost_usd_micros: int | None = None
 
     @property
     def place(self) -> str:
@@ -65,6 +67,12 @@ class Round:
     def spends(self) -> bool:
         """Whether what it held counts as used."""
         return self.released_spent or bool(self.outcomes and self.outcomes[0] not in NOT_DONE)
+
+    def spent_of(self, held: int) -> int:
+        """What is used of so much that it held."""
+        if not self.spends:
+            return 0
+        return held if self.cost_usd_micros is None else min(held, self.cost_usd_micros)
 
 
 def histories(ledger: LedgerEvidence) -> dict[tuple[int, str], list[Round]]:
@@ -99,6 +107,8 @@ def _take(rounds: list[Round], run_id: str, entry: Entry, body: Mapping[str, Any
     elif entry.type in _OUTCOMES:
         rounds[-1].outcomes += (entry.type,)
         rounds[-1].answered += _by_person(body)
+        rounds[-1].cost_usd_micros = body.get(COST)
+        rounds[-1].released_spent |= bool(body.get("spend"))
 
 
 def _begun(rounds: list[Round], run_id: str, entry: Entry, body: Mapping[str, Any]) -> Round:

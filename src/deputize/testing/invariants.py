@@ -155,8 +155,8 @@ def holds_are_those_of_unsettled_actions(case: Case) -> Iterator[str]:
         for budget, window, amount in one.holds:
             if one.unsettled:
                 held[budget, window] += amount
-            elif one.spends:
-                spent[budget, window] += amount
+            else:
+                spent[budget, window] += one.spent_of(amount)
     places = {*held, *spent, *case.ledger.budgets}
     due = {place: (held[place], spent[place]) for place in places}
     yield from _differences(
