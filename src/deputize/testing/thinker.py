@@ -7,6 +7,10 @@ An answer has `text`, `calls` (`{"name", "args"}`), a `status` with `retry_after
 `cut` (the connection, before the answer), `delay_s`, `finish`, `usage`, `padded` (so many characters more);
 one that is `held` comes only after `let_go`.
 `when` keeps it for a request with that text in it; with `always` it is used again and again.
+
+Where many runs ask at once, each is told apart by a text that its conversation alone has in it:
+
+    thinker.say_in({"order o1": [{"text": "refund"}], "order o2": [{"text": "wish"}, {"text": "thanks"}]})
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +59,11 @@ class Thinker:
         """What to answer next, in this order."""
         self._told({"answers": list(answers)})
 
+    def say_in(self, conversations: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """What to answer in each conversation, which is known by a text in it: in this order, and to the very
+        same question the same again, as whoever lost an answer asks."""
+        self._told({"conversations": {text: list(answers) for text, answers in conversations.items()}})
+
     def usually(self, **answer: Any) -> None:
         """What to answer where nothing else was said."""
         self._told({"usual": answer})
@@ -66,6 +75,10 @@ class Thinker:
     def asked(self) -> list[dict[str, Any]]:
         """The bodies of the requests so far, in order."""
         return [one["body"] for one in self._telling()["asked"]]
+
+    def left(self) -> list[dict[str, Any]]:
+        """The answers that nobody has asked for yet; usual ones, and those for always, are not of them."""
+        return [one for one in self._telling()["left"] if not one.get("always")]
 
     def keys(self) -> list[str]:
         """The logins of the requests so far, in order."""

@@ -1,17 +1,19 @@
 """A server that speaks the OpenAI protocol, in a process of its own, and says what it was told to say.
 
 What it was told (see `thinker.py`) is used in order: each answer once, for the first request whose text has
-its `when` in it. What is asked beyond that gets the usual answer.
+its `when` in it. A conversation has answers of its own, of which the same question gets the same again. What
+is asked beyond that gets the usual answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -28,18 +30,34 @@ class Said:
 
     def __init__(self) -> None:
         self.answers: list[dict[str, Any]] = []
+        self.conversations: dict[str, list[dict[str, Any]]] = {}
         self.usual: dict[str, Any] = {"text": "I do not know."}
+        self._answered: dict[bytes, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
         self.open = 0
         self.open_max = 0
         self.let_go = asyncio.Event()
 
-    def next(self, text: str) -> dict[str, Any]:
-        """The answer to a request with this text in it."""
+    def next(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The answer to a request with these messages."""
+        text = json.dumps(messages)
+        told = self._conversation(messages)
+        if told is not None:
+            question = hashlib.sha256(text.encode()).digest()
+            if question not in self._answered and told:
+                self._answered[question] = told.pop(0)
+            return self._answered.get(question, self.usual)
         for number, answer in enumerate(self.answers):
             if str(answer.get("when", "")) in text:
                 return self.answers.pop(number) if not answer.get("always") else answer
         return self.usual
+
+    def _conversation(self, messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+        """What is left to say in the conversation that these messages are of, if it was told of one."""
+        if not self.conversations:
+            return None
+        said = "\n".join(str(message.get("content")) for message in messages)
+        return next((told for text, told in self.conversations.items() if text in said), None)
 
 
 def app_of(said: Said) -> Starlette:
@@ -48,7 +66,7 @@ def app_of(said: Said) -> Starlette:
     async def complete(request: Request) -> Response:
         body = await request.json()
         said.asked.append({"body": body, "key": request.headers.get("authorization", "")})
-        answer = said.next(json.dumps(body["messages"]))
+        answer = said.next(body["messages"])
         said.open += 1
         said.open_max = max(said.open_max, said.open)
         try:
@@ -72,13 +90,14 @@ def app_of(said: Said) -> Starlette:
     async def tell(request: Request) -> Response:
         told = await request.json()
         said.answers += told.get("answers", [])
+        said.conversations |= told.get("conversations", {})
         said.usual = told.get("usual", said.usual)
         if told.get("let_go"):
             said.let_go.set()
         return JSONResponse({})
 
     async def asked(request: Request) -> Response:
-        return JSONResponse({"asked": said.asked, "open_max": said.open_max, "left": said.answers})
+        return JSONResponse({"asked": said.asked, "open_max": said.open_max, "left": left_of(said)})
 
     return Starlette(
         routes=[
@@ -87,6 +106,11 @@ def app_of(said: Said) -> Starlette:
             Route("/told", asked, methods=["GET"]),
         ]
     )
+
+
+def left_of(said: Said) -> list[dict[str, Any]]:
+    """The answers that nobody has asked for yet."""
+    return said.answers + [answer for told in said.conversations.values() for answer in told]
 
 
 def completion(body: Mapping[str, Any], answer: Mapping[str, Any], number: int) -> dict[str, Any]:
