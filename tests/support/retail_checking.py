@@ -16,9 +16,10 @@ from deputize.testing.case import Case
 from deputize.testing.evidence import ApprovalRow, LedgerEvidence, TownEvidence
 from deputize.testing.invariants import check
 from tests.acceptance.retail.client import changed, log
+from tests.acceptance.retail.data import load_base
 from tests.acceptance.retail.faults import KINDS
 from tests.acceptance.retail.oracle import Request, in_cents
-from tests.support.retail_work import Work
+from tests.support.retail_work import DATA, Work
 
 Granted = tuple[int, str, str, str, bool]
 """Run, path, binding, person, and whether it is used up."""
@@ -32,8 +33,10 @@ def assert_all_as_recorded(work: Work, ledger: LedgerEvidence) -> None:
     writes = log(work.shop)
     _assert_each_write_was_done_once(work, writes)
     _assert_runs_as_recorded(work, ledger)
-    settled = [action.key for action in ledger.actions if action.state == "settled" and action.key]
-    assert sorted(settled) == sorted(each["key"] for each in writes)
+    settled = [
+        action for action in ledger.actions if action.state == "settled" and _is_the_shops(action.operation)
+    ]
+    assert sorted(one.key for one in settled if one.key) == sorted(each["key"] for each in writes)
     _assert_nothing_is_held(work, ledger)
     _assert_ledger_is_whole(work.project, ledger)
 
@@ -69,6 +72,34 @@ def assert_money_moved_by_approval_alone(
     assert len(used) == len(steps)
     unknown = [each for each in log(work.shop) if each["operation"] in operations and each["key"] not in keys]
     assert unknown == []
+
+
+def assert_no_money_moved(work: Work) -> None:
+    """By the shop's own records: what was paid for orders is as it was, and what is left on gift cards."""
+    base, wrong = load_base(DATA), []
+    for request in work.requests:
+        now = in_cents(changed(work.shop, str(request.id)))
+        paid = {id: (order["payment_history"], base.orders[id]) for id, order in now["orders"].items()}
+        means = {id: (user["payment_methods"], base.users[id]) for id, user in now["users"].items()}
+        wrong += [
+            f"request {request.id}: {id}" for id, (new, old) in paid.items() if new != old["payment_history"]
+        ]
+        wrong += [
+            f"request {request.id}: {id}" for id, (new, old) in means.items() if new != old["payment_methods"]
+        ]
+    assert wrong == []
+
+
+def assert_each_write_was_called_for(work: Work, ledger: LedgerEvidence) -> None:
+    """What the shop did is what runs started, once each, and in the world of their own request."""
+    runs = {run.no: ledger.events[run.event].id for run in ledger.runs}
+    started = {
+        one.key: (runs[one.run], one.operation)
+        for one in ledger.actions
+        if one.key and one.state == "settled"
+    }
+    done = {each["key"]: (each["world"], f"retail.{each['operation']}") for each in log(work.shop)}
+    assert done == {key: what for key, what in started.items() if _is_the_shops(what[1])}
 
 
 def _granted_for(intent: Mapping[str, Any], asked: Mapping[str, Any], run: int, person: str) -> Granted:
@@ -114,10 +145,16 @@ def _assert_runs_as_recorded(work: Work, ledger: LedgerEvidence) -> None:
     for run in ledger.runs:
         request = by_id[ledger.events[run.event].id]
         record = read_record(ledger.entries[run.no], {})
-        did = [_did(record[path]) for path in sorted(record, key=int)]
+        paths = sorted(record, key=lambda path: [int(part) for part in path.split(".")])
+        did = [_did(record[path]) for path in paths if _is_the_shops(record[path].what)]
         if did != _expected(request):
             wrong.append(f"request {request.id}: {did}")
     assert wrong == []
+
+
+def _is_the_shops(operation: str) -> bool:
+    """What a model is asked is an action as well, and none of the shop's."""
+    return operation.startswith("retail.")
 
 
 def _did(known: Known) -> tuple[str, Any, str, str]:
@@ -143,8 +180,10 @@ def _assert_nothing_is_held(work: Work, ledger: LedgerEvidence) -> None:
     assert [action for action in ledger.actions if action.state in ("open", "doubtful")] == []
     assert [card for card in ledger.cards if card.state == "open"] == []
     assert ledger.leases == {}
-    held, spent = (sum(column) for column in zip(*ledger.budgets.values(), strict=True))  # one row a day
-    assert (held, spent) == (0, work.writes)
+    assert sum(held for held, _ in ledger.budgets.values()) == 0
+    of_writes = {one.key for one in load_project(work.project).settings.budgets if one.measure == "count"}
+    counted = [spent for (key, _), (_, spent) in ledger.budgets.items() if key in of_writes]  # one row a day
+    assert sum(counted) == work.writes
 
 
 def _assert_ledger_is_whole(folder: Path, ledger: LedgerEvidence) -> None:

@@ -1,7 +1,7 @@
 """The work of the retail acceptances: requests as events, the project in a folder, the shop it works on."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +38,28 @@ SENT_TOGETHER = 50
 PAGE = 1_000
 
 
+def event_of(request: Request) -> dict[str, Any]:
+    """The recorded steps as a plan: what came of them is left out."""
+    return {
+        "source": "retail/requests",
+        "id": str(request.id),
+        "type": "retail.requested",
+        "data": {
+            "world": str(request.id),
+            "steps": [{"operation": step.operation, "args": step.args} for step in request.steps],
+        },
+    }
+
+
 @dataclass(frozen=True)
 class Work:
-    """The project in a folder of its own, and the shop that it works on."""
+    """The project in a folder of its own, the shop that it works on, and as what `event` it has a request."""
 
     project: Path
     shop_url: str
     shop: httpx2.Client
     requests: Sequence[Request]
+    event: Callable[[Request], dict[str, Any]] = event_of
 
     @property
     def writes(self) -> int:
@@ -57,10 +71,24 @@ class Work:
         return self.project / "data" / "ledger.db"
 
     @contextmanager
-    def life(self, *crashes: str, plants: Sequence[str] = (), serve: bool = False) -> Iterator[Life]:
-        """One process of the product, killed at the end if it is still there."""
+    def life(
+        self,
+        *crashes: str,
+        after: Sequence[str] = (),
+        plants: Sequence[str] = (),
+        serve: bool = False,
+    ) -> Iterator[Life]:
+        """One process of the product, killed at the end if it is still there; or at one of these boundaries,
+        or once one of the operations in `after` was answered."""
         environ = {"RETAIL_URL": self.shop_url}
-        life = Life(self.project, crashes=crashes, plants=plants, environ=environ, serve=serve)
+        life = Life(
+            self.project,
+            crashes=crashes,
+            crashes_after=after,
+            plants=plants,
+            environ=environ,
+            serve=serve,
+        )
         try:
             yield life
         finally:
@@ -74,42 +102,33 @@ def working(
     requests: Sequence[Request] = REQUESTS,
     rules: str = "",
     settings: str = "",
+    over: Path | None = None,
+    event: Callable[[Request], dict[str, Any]] = event_of,
     **faults: Any,
 ) -> Iterator[Work]:
     """A shop that runs, and the project, without a ledger yet; with these `rules`
-    and `settings` besides its own."""
+    and `settings` besides its own, and the files of the folder `over` in place of its own."""
     if faults:
         faults["operations"] = FAULTY
     project = folder / "project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    if over is not None:
+        shutil.copytree(over, project, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     (project / "rules" / "more.toml").write_text(rules)
     with (project / "deputize.toml").open("a") as file:
         file.write(settings)
     with Shops(folder / "shop") as shops:
         running = shops.start(**faults)
         with client_of(running) as shop:
-            yield Work(project, running.url, shop, requests)
+            yield Work(project, running.url, shop, requests, event)
 
 
 def send_all(work: Work, life: Life) -> int:
     """Give it every request, known to it or not. Returns in how many parts."""
     parts = range(0, len(work.requests), SENT_TOGETHER)
     for at in parts:
-        life.send([event_of(request) for request in work.requests[at : at + SENT_TOGETHER]])
+        life.send([work.event(request) for request in work.requests[at : at + SENT_TOGETHER]])
     return len(parts)
-
-
-def event_of(request: Request) -> dict[str, Any]:
-    """The recorded steps as a plan: what came of them is left out."""
-    return {
-        "source": "retail/requests",
-        "id": str(request.id),
-        "type": "retail.requested",
-        "data": {
-            "world": str(request.id),
-            "steps": [{"operation": step.operation, "args": step.args} for step in request.steps],
-        },
-    }
 
 
 def finish(work: Work) -> None:
