@@ -45,6 +45,9 @@ CHARS_MAX = 200_000
 """An answer that is longer is taken for one that was cut off."""
 
 TOKENS_MAX = 1_000_000_000
+REFERENCES_MAX = 5
+"""So many references are followed, one inside another: a type may be made of itself."""
+
 SEPARATOR = "-"
 """Stands for the dot in an operation's name, which the names of tools may not have; nor may ours have
 this."""
@@ -137,13 +140,38 @@ def parameters(
 
 
 def calling(choices: Sequence[Choice], answer: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The shape of an answer that is a call, for a model without tools."""
-    names = [one.name for one in choices] + ([ANSWER] if answer is not None else [])
+    """The shape of an answer that is a call, for a model without tools: one of the choices, with what that
+    takes."""
+    takes = {one.name: one.takes for one in choices} | ({ANSWER: answer} if answer is not None else {})
     return {
-        "type": "object",
-        "properties": {"call": {"enum": names}, "args": {"type": "object"}},
-        "required": ["call", "args"],
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {"call": {"const": name}, "args": _plain(schema, schema.get("$defs", {}))},
+                "required": ["call", "args"],
+            }
+            for name, schema in takes.items()
+        ]
     }
+
+
+def _plain(schema: Any, defs: Mapping[str, Any], followed: int = 0) -> dict[str, Any]:
+    """A JSON Schema as far as any server can hold an answer to it, without references: they would be to
+    another root. What is left out is looked at when the call is checked."""
+    if not isinstance(schema, Mapping) or followed > REFERENCES_MAX:
+        return {}
+    if "$ref" in schema:
+        return _plain(defs.get(str(schema["$ref"]).rpartition("/")[2]), defs, followed + 1)
+    found = {name: schema[name] for name in ("type", "enum", "const", "required") if name in schema}
+    if "properties" in schema:
+        parts = schema["properties"].items()
+        found["properties"] = {name: _plain(part, defs, followed) for name, part in parts}
+        found["additionalProperties"] = False
+    if "items" in schema:
+        found["items"] = _plain(schema["items"], defs, followed)
+    if "anyOf" in schema:
+        found["anyOf"] = [_plain(part, defs, followed) for part in schema["anyOf"]]
+    return found
 
 
 def described(choices: Sequence[Choice], answer: Mapping[str, Any] | None) -> str:
