@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -57,14 +58,30 @@ async def test_it_thinks_without_a_network_and_whatever_it_says_breaks_nothing(
     assert not [line for line in children() if "deputize.models.local" in line], child
 
 
+async def test_where_its_process_has_died_it_is_started_again(tmp_path: Path, desk: Desk) -> None:
+    root = write_project(tmp_path / "project", desk.base, CODE, agents=AGENTS, rules=RULES, toml=LOCAL)
+    async with running(root) as world:
+        [child] = [number for number, line in processes() if "deputize.models.local" in line]
+        os.kill(child, signal.SIGKILL)
+        run = await world.send(type="test.word", item="sort", text="My chair broke, I want my money back.")
+        await ended(world, run)
+        [told] = {entry.body["result"]["model"] for entry in world.entries(run, "receipt") if entry.body}
+        assert told == "smollm2"
+
+
 def children() -> list[str]:
     """The command lines of the processes that this one has started."""
+    return [line for _, line in processes()]
+
+
+def processes() -> list[tuple[int, str]]:
+    """The processes that this one has started: their ids and command lines."""
     found = []
     for task in Path("/proc").glob("[0-9]*"):
         try:
             fields = (task / "stat").read_text().rpartition(")")[2].split()
             if int(fields[1]) == os.getpid():
-                found.append((task / "cmdline").read_text().replace("\0", " "))
+                found.append((int(task.name), (task / "cmdline").read_text().replace("\0", " ")))
         except OSError:
             continue
     return found

@@ -52,6 +52,7 @@ class Line:
         self._key: str | None = None
         self._model: Model | None = None
         self._local = LocalModel(name) if is_local(settings.model) else None
+        self._starting = asyncio.Lock()
 
     def connect(self, secrets: Secrets, environ: Mapping[str, str]) -> None:
         """Find its address and its key. Raises `ProjectError` where one of them is not there.
@@ -107,6 +108,7 @@ class Line:
         from deputize.models import wire
 
         try:
+            await self._run_again()
             model = self._model or await self._opened()
         except Exception as error:  # noqa: BLE001 - a provider's package may say anything of its settings
             raise CallBroken(f"the model {self.settings.model} cannot be asked: {error}") from None
@@ -142,6 +144,14 @@ class Line:
             raise found from None
         thought = wire.thought_of(response, CHARS_A_TOKEN * self.settings.output_tokens_max)
         return wire.called(thought) if by_answer else thought
+
+    async def _run_again(self) -> None:
+        """Start what runs here anew where its process has ended, as a crash of it would leave it."""
+        if self._local is None or self.settings.base is not None or self._base is None:
+            return
+        async with self._starting:
+            if not self._local.alive:
+                self._base, self._model = await asyncio.to_thread(self._local.start), None
 
     async def _opened(self) -> Model:
         from pydantic_ai.models import infer_model

@@ -41,7 +41,7 @@ def is_installed() -> bool:
 
 class LocalModel:
     """One local model's process. `start` waits until it listens, and raises `ProjectError` where it does not.
-    It ends with `stop`, or with this process."""
+    It ends with `stop`, or with this process; where it has ended otherwise, it may be started again."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -52,8 +52,14 @@ class LocalModel:
         if not is_installed():
             raise ProjectError(NEEDED.format(name=self._name))
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._child.alive
+
     def start(self) -> str:
         """Its base address."""
+        self._child.kill()
         command = [sys.executable, "-m", "deputize.models.local"]
         self._child.start(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         line = self._child.first_line(READY_S)
@@ -81,6 +87,7 @@ def _serve() -> None:
 
     params = xllamacpp.CommonParams()
     params.model.path = str(_weights())
+    params.model_alias = {MODELS[0]}
     params.n_ctx = CONTEXT_TOKENS
     # Its threads wait for one another in a loop: with one on every processor it all but stands still
     # as soon as anything else runs.
