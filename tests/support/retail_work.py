@@ -131,13 +131,13 @@ def send_all(work: Work, life: Life) -> int:
     return len(parts)
 
 
-def finish(work: Work) -> None:
+def finish(work: Work, *, within_s: float = SETTLE_WITHIN_S) -> None:
     """One life that takes every request and ends when nothing is left to do."""
     with work.life() as life:
         for _ in range(send_all(work, life)):
             life.wait("accepted")
         life.tell("quiet")
-        life.wait("quiet", within_s=SETTLE_WITHIN_S)
+        life.wait("quiet", within_s=within_s)
         life.stop()
 
 
