@@ -9,12 +9,13 @@ from rich.console import Console
 
 from bench.authority import authority
 from bench.contenders import ReadingFailed
+from bench.planning import planning
 from bench.report import Flat, flatten, missed, show
 from bench.rounds import run_rounds, scaled
 from bench.spine import spine
 from bench.thinking import thinking
 
-SECTIONS = {"spine": spine, "authority": authority, "thinking": thinking}
+SECTIONS = {"spine": spine, "authority": authority, "thinking": thinking, "planning": planning}
 
 
 def main() -> int:

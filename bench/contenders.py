@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,22 +23,32 @@ class ReadingFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A system that is measured: `module` run with `-m` by the Python at `python`."""
+    """A system that is measured: `module` run with `-m` by the Python at `python`. A reading takes no longer
+    than `timeout_s`."""
 
     name: str
     python: Path
     module: str
+    timeout_s: float = READING_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One value of one measure, in the measure's unit, and the versions it was taken with."""
+    """One value of one measure, in the measure's unit, and the versions it was taken with.
+
+    Where one piece of work is read in several ways, `values` has what each came to.
+    """
 
     value: float
     version: str
     python: str
     sqlite: str
     database: str
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, measure: str) -> "Reading":
+        """What one of these ways came to; where there are none, the reading itself."""
+        return replace(self, value=self.values[measure]) if self.values else self
 
 
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
@@ -45,6 +56,7 @@ DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
 REHEARSING = Contender("ours", Path(sys.executable), "bench.rehearsing")
 THINKING = Contender("ours", Path(sys.executable), "bench.thinking_ours")
 QUEUEING = Contender("ours", Path(sys.executable), "bench.thinking_queue")
+PLANNING = Contender("ours", Path(sys.executable), "bench.planning_ours", timeout_s=7_200)
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")
@@ -72,11 +84,11 @@ def read(contender: Contender, measure: str, runs: int, concurrency: int) -> Rea
                 env=_plain_environment(),
                 capture_output=True,
                 text=True,
-                timeout=READING_TIMEOUT_S,
+                timeout=contender.timeout_s,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ReadingFailed(f"{contender.name} {measure}: not done in {READING_TIMEOUT_S} s") from error
+            raise ReadingFailed(f"{contender.name} {measure}: not done in {contender.timeout_s} s") from error
     return _parse(f"{contender.name} {measure}", ended)
 
 
@@ -93,6 +105,7 @@ def _parse(what: str, ended: subprocess.CompletedProcess[str]) -> Reading:
     try:
         found = json.loads(lines[-1])
         names = ("version", "python", "sqlite", "database")
-        return Reading(float(found["value"]), *(found[name] for name in names))
+        reading = Reading(float(found["value"]), *(found[name] for name in names))
+        return replace(reading, values=found.get("values", {}))
     except (ValueError, KeyError, TypeError) as error:
         raise ReadingFailed(f"{what}: its last line is not a reading: {lines[-1][:200]}") from error

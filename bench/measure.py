@@ -21,10 +21,11 @@ class Measure(Protocol):
     `runs` is the size of the measured work, start-up and warm-up excluded; `concurrency` is how many
     runs are in flight at once; `directory` is empty and on the disk that is measured. The result is
     in the unit of the measure: runs per second for `throughput`, the median of milliseconds per run
-    for `latency`; others carry their unit in their name. Raises `WorkNotDone` if the work was not done.
+    for `latency`; others carry their unit in their name. Work that is read in several ways results in a
+    value for each, by its name. Raises `WorkNotDone` if the work was not done.
     """
 
-    def __call__(self, runs: int, concurrency: int, directory: Path) -> float: ...
+    def __call__(self, runs: int, concurrency: int, directory: Path) -> float | Mapping[str, float]: ...
 
 
 class WorkNotDone(Exception):
@@ -65,7 +66,8 @@ def main(system: str, version: str, measures: Mapping[str, Measure], *, database
     given = parser.parse_args()
     if given.runs < 1 or given.concurrency < 1:
         parser.error("--runs and --concurrency are at least 1")
-    value = measures[given.measure](given.runs, given.concurrency, given.dir)
+    found = measures[given.measure](given.runs, given.concurrency, given.dir)
+    value, values = (0.0, found) if isinstance(found, Mapping) else (found, {})
     reading = {
         "system": system,
         "version": version,
@@ -76,5 +78,6 @@ def main(system: str, version: str, measures: Mapping[str, Measure], *, database
         "runs": given.runs,
         "concurrency": given.concurrency,
         "value": value,
+        "values": dict(values),
     }
     print(json.dumps(reading), flush=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from bench.contenders import Reading, read
+from bench.contenders import Contender, Reading, read
 from bench.section import Section, Series
 
 
@@ -43,10 +43,13 @@ def run_rounds(section: Section, rounds: int, on_reading: Callable[[str], None])
     """
     readings: dict[Series, list[Reading]] = {series: [] for series in section.series}
     for number in range(1, rounds + 1):
+        shared: dict[tuple[Contender, str, int, int], Reading] = {}
         for series in section.series:
             if number > series.rounds_max:
                 continue
-            on_reading(f"{section.name}, round {number} of {rounds}: {series.key}")
-            reading = read(series.contender, series.measure, series.runs, series.concurrency)
-            readings[series].append(reading)
+            work = (series.contender, series.by or series.measure, series.runs, series.concurrency)
+            if work not in shared:
+                on_reading(f"{section.name}, round {number} of {rounds}: {series.key}")
+                shared[work] = read(*work)
+            readings[series].append(shared[work].of(series.measure))
     return Results(section, rounds, readings)

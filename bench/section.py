@@ -15,6 +15,7 @@ class Series:
     """One measure of one contender, read once a round; `runs` is the size of the work.
 
     `rounds_max` is for measures of ours alone that take minutes: they are read in the first rounds only.
+    `by` is the work that it is read from, together with others: that is done once a round for all of them.
     """
 
     contender: Contender
@@ -23,6 +24,7 @@ class Series:
     runs: int
     concurrency: int = 1
     rounds_max: int = 1_000
+    by: str = ""
 
     @property
     def key(self) -> str:
