@@ -53,10 +53,10 @@ class Reading:
 
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
 DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
+PLANNING = Contender("ours", Path(sys.executable), "bench.planning_ours", timeout_s=7_200)
 REHEARSING = Contender("ours", Path(sys.executable), "bench.rehearsing")
 THINKING = Contender("ours", Path(sys.executable), "bench.thinking_ours")
 QUEUEING = Contender("ours", Path(sys.executable), "bench.thinking_queue")
-PLANNING = Contender("ours", Path(sys.executable), "bench.planning_ours", timeout_s=7_200)
 FLOOR = Contender("floor", Path(sys.executable), "bench.floor")
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 DBOS = Contender("dbos", PEERS_PYTHON, "bench.peers.dbos_peer")

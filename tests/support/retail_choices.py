@@ -35,13 +35,13 @@ per = "day"
 
 @contextmanager
 def playing(
-    folder: Path, *, requests: Sequence[Request] = REQUESTS, **more: Any
+    folder: Path, *, requests: Sequence[Request] = REQUESTS, rules: str = ""
 ) -> Iterator[tuple[Work, Thinker]]:
     """A shop, a model that plays the recorded choices, and the project of a clerk who asks that model."""
     with Thinker.start(folder) as thinker:
         thinker.say_in({text_of(request): choices_of(request) for request in requests})
-        settings = SETTINGS.format(base=thinker.base) + more.pop("settings", "")
-        given: dict[str, Any] = {"requests": requests, "settings": settings, **more}
+        settings = SETTINGS.format(base=thinker.base)
+        given: dict[str, Any] = {"requests": requests, "rules": rules, "settings": settings}
         with working(folder, over=THINKING, event=event_of, **given) as work:
             yield work, thinker
 

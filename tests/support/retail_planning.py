@@ -47,11 +47,9 @@ def event_of(request: Request, *, plan: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def planning(
-    folder: Path, *, requests: Sequence[Request], tokens: int, plan: bool, rules: str = ""
-) -> Iterator[Work]:
+def planning(folder: Path, *, requests: Sequence[Request], tokens: int, plan: bool) -> Iterator[Work]:
     """A shop, and the project of a clerk whose model runs here; its answers have so many tokens at most."""
-    given: dict[str, Any] = {"requests": requests, "rules": rules, "settings": SETTINGS.format(tokens=tokens)}
+    given: dict[str, Any] = {"requests": requests, "settings": SETTINGS.format(tokens=tokens)}
     with working(folder, over=PLANNING, event=partial(event_of, plan=plan), **given) as work:
         yield work
 
