@@ -65,13 +65,16 @@ class Carrying:
         event = self.event
         answers: dict[str, Any] = {}
         origins: dict[str, set[str]] = {}
-        for step in self.plan.steps:
-            scope = {"event": event, "step": answers}
+        for planned in self.plan.steps:
+            step, scope = planned, {"event": event, "step": answers}
             try:
                 if step.when and not self.conditions[step.id].holds(event, answers):
                     if step.otherwise:
                         return PlanEnd(_word(step.otherwise) or self.plan.end, answers)
-                    continue
+                    other = step.other
+                    if other is None:
+                        continue
+                    step = other
                 items = self._items(step, scope)
                 comes = self._origins(step, origins)
                 origins[step.id] = {step.operation, *comes.every}
@@ -140,19 +143,30 @@ def sentences(plan: Plan) -> list[str]:
 
 
 def _sentence(step: PlanStep) -> str:
-    args = [f"{name} {_shown(value)}" for name, value in step.arguments.items()]
-    said = step.operation + (f" with {', '.join(args)}" if args else "")
-    if step.each:
-        said = f"for each of {_shown(step.each)} ({step.most} at most): {said}"
+    said = _use(step)
     if step.when:
         word = f" as {_word(step.otherwise)!r}" if _word(step.otherwise) else ""
         otherwise = f", otherwise the plan ends{word}" if step.otherwise else ""
         said = f"if {step.when}: {said}{otherwise}"
+    said += _reasons(step)
+    if step.other is not None:
+        said += f"; otherwise: {_use(step.other)}{_reasons(step.other)}"
+    return said + (f"; then the plan ends as {step.end!r}" if step.end else "") + "."
+
+
+def _use(step: PlanStep) -> str:
+    args = [f"{name} {_shown(value)}" for name, value in step.arguments.items()]
+    said = step.operation + (f" with {', '.join(args)}" if args else "")
+    return f"for each of {_shown(step.each)} ({step.most} at most): {said}" if step.each else said
+
+
+def _reasons(step: PlanStep) -> str:
+    said = ""
     if step.expects:
         said += f", expecting {', '.join(f'{name} {_shown(value)}' for name, value in step.expects.items())}"
     if step.why:
         said += f', because "{step.why}"'
-    return said + (f"; then the plan ends as {step.end!r}" if step.end else "") + "."
+    return said
 
 
 def _word(otherwise: str) -> str:

@@ -12,7 +12,7 @@ from deputize import canonical
 from deputize.operation import Operation, result_fields
 from deputize.plans.conditions import BadCondition, Condition
 from deputize.plans.plan import Plan, PlanStep
-from deputize.plans.references import Typed, Unresolved, reference_of, references_in, resolved
+from deputize.plans.references import Typed, Unresolved, in_both, reference_of, references_in, resolved
 from deputize.suggest import did_you_mean
 
 PROBLEMS_MAX = 20
@@ -43,15 +43,26 @@ def check(plan: Plan, world: World) -> Checked:
     checked = Checked()
     before: dict[str, Mapping[str, Any]] = {}
     for step in plan.steps:
-        wrong = list(_wrong(step, world, before, checked))
+        other = step.other
+        wrong = _wrong(step, world, before, checked)
+        output = _output(step, world)
+        if other is not None:
+            wrong += [f"else: {one}" for one in _wrong(other, world, before, checked)]
+            output = in_both(output, _output(other, world))
         checked.problems += [f"step {step.id}: {one}" for one in wrong]
-        operation = world.operations.get(step.operation)
-        output = canonical.decode(operation.contract.output_schema.encode()) if operation is not None else {}
         before[step.id] = {"type": "array", "items": output} if step.each else output
-        if step.when:
+        if step.when and other is None:
             checked.perhaps.add(step.id)
     del checked.problems[PROBLEMS_MAX:]
     return checked
+
+
+def _output(step: PlanStep, world: World) -> Mapping[str, Any]:
+    operation = world.operations.get(step.operation)
+    found: Mapping[str, Any] = {}
+    if operation is not None:
+        found = canonical.decode(operation.contract.output_schema.encode())
+    return found
 
 
 def _wrong(
@@ -96,7 +107,8 @@ def _perhaps_missing(step: PlanStep, checked: Checked) -> list[str]:
         }
     except Unresolved:
         return []
-    condition = checked.conditions.get(step.id)
+    # What is done where a condition does not hold has nothing of what that asks for.
+    condition = checked.conditions.get(step.id) if step.when else None
     there = condition.asks_for if condition is not None else frozenset()
     return [
         f"the step {name} may be left out: give this one when: context.step has {name}"

@@ -27,14 +27,24 @@ class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class Instead(_Data):
+    """What a step does in its place where its `when` does not hold."""
+
+    operation: Annotated[str, Field(max_length=100)]
+    arguments: dict[str, Any] = {}
+    why: Text = ""
+    expects: dict[str, Any] = {}
+
+
 class PlanStep(_Data):
     """One step. A text that begins with `$` refers to something: `$event.order_id`, `$step.order.total` (what
     the step `order` was answered), `$each` (the item, in a step with `each`); `$$` begins a text with a
     dollar.
 
     `when` is a Cedar expression over `context.event` and `context.step`; where it does not hold the step is
-    left out, and with `otherwise: end` the plan ends there. `each` refers to a list, of which `most` items
-    are taken at most. `expects` says what fields of the answer must be.
+    left out; with `else` that is done in its place, and with `otherwise: end` the plan ends there. `each`
+    refers to a list, of which `most` items are taken at most. `expects` says what fields of the answer must
+    be.
     """
 
     id: Id
@@ -43,11 +53,28 @@ class PlanStep(_Data):
     why: Text = ""
     when: Annotated[str, Field(max_length=WHEN_CHARS_MAX)] = ""
     otherwise: Annotated[str, Field(pattern=r"^(|end|end: .{1,100})$")] = ""
+    instead: Annotated[Instead | None, Field(alias="else")] = None
     each: Text = ""
     most: Annotated[int, Field(ge=1, le=EACH_MAX)] = 10
     expects: dict[str, Any] = {}
     end: Annotated[str, Field(max_length=100)] = ""
     """Where it is given, the plan ends after this step, with this word for what came of it."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PlanStep:
+        if self.instead is not None and not self.when:
+            raise ValueError("else is done where when does not hold: give the step a when")
+        if self.instead is not None and self.otherwise:
+            raise ValueError("where when does not hold, either else is done or otherwise ends the plan")
+        return self
+
+    @property
+    def other(self) -> PlanStep | None:
+        """The step that stands in its place where its `when` does not hold."""
+        if self.instead is None:
+            return None
+        given = {name: getattr(self.instead, name) for name in Instead.model_fields}
+        return self.model_copy(update={**given, "when": "", "instead": None})
 
 
 class Plan(_Data):
@@ -80,4 +107,4 @@ class Plan(_Data):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of its canonical form."""
-        return canonical.digest(canonical.encode(self.model_dump(mode="json")))
+        return canonical.digest(canonical.encode(self.model_dump(mode="json", by_alias=True)))

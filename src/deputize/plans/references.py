@@ -161,3 +161,22 @@ class Typed:
         if "anything" in mine | theirs:
             return True
         return bool(mine & theirs) or ("integer" in mine and "number" in theirs)
+
+
+def in_both(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON Schema of what two answers have in common: all of it where they are alike, else the fields
+    that both have, of one type."""
+    if one == other:
+        return one
+    mine, theirs = one.get("properties", {}), other.get("properties", {})
+    defs, others = one.get("$defs", {}), other.get("$defs", {})
+    clash = any(defs[name] != others[name] for name in defs.keys() & others.keys())
+    both = {
+        name: node
+        for name, node in mine.items()
+        if theirs.get(name) == node and not (clash and "$ref" in str(node))
+    }
+    required = [
+        name for name in one.get("required", ()) if name in both and name in other.get("required", ())
+    ]
+    return {"type": "object", "properties": both, "required": required, "$defs": others | defs}
