@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from deputize.cli import acting, approving, asking, keeping, moving, notifying, people, rehearsing
+from deputize.cli import acting, approving, asking, keeping, moving, notifying, people, rehearsing, writing
 from deputize.cli.health import health
 from deputize.cli.here import USAGE, Here, Said
 
@@ -68,6 +68,7 @@ _KEEPING = (
     keeping.backup,
     keeping.restore,
     moving.move,
+    writing.schema,
 )
 
 app.command(epilog=EVERYWHERE)(keeping.init)

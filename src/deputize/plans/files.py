@@ -35,6 +35,8 @@ BYTES_MAX = 200_000
 TYPES: Mapping[str, Any] = {"text": str, "whole number": int, "yes/no": bool, "money": Money}
 LIST_OF = "list of "
 OPTIONAL = " or nothing"
+SCHEMA = "$schema"
+"""What JSON files name their schema by, for editors."""
 
 
 class PlanFile(Plan):
@@ -86,6 +88,20 @@ def read_plans(
     return found
 
 
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema of a plan's file, for editors. What it cannot say (of references, and of rules) is for
+    `deputize check`."""
+    schema = PlanFile.model_json_schema()
+    schema["properties"][SCHEMA] = {"type": "string"}
+    said = f"^({LIST_OF}){{0,2}}({'|'.join(TYPES)})({OPTIONAL})?$"
+    [name] = schema["properties"]["event"]["patternProperties"]
+    schema["properties"]["event"] |= {
+        "patternProperties": {name: {"type": "string", "pattern": said}},
+        "additionalProperties": False,
+    }
+    return {SCHEMA: "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def plan_of(path: Path, where: str) -> PlanFile:
     """One file. Raises `ProjectError` for what is no plan, naming the place in it."""
     import yaml
@@ -100,6 +116,8 @@ def plan_of(path: Path, where: str) -> PlanFile:
     if isinstance(given, dict) and True in given:
         # YAML takes `on` for a yes.
         given = {"on": given[True], **{name: value for name, value in given.items() if name is not True}}
+    if isinstance(given, dict):
+        given.pop(SCHEMA, None)
     try:
         return PlanFile.model_validate(given)
     except ValidationError as error:
@@ -111,9 +129,10 @@ def plan_of(path: Path, where: str) -> PlanFile:
 
 
 def _known(place: tuple[int | str, ...]) -> list[str]:
-    from deputize.plans.plan import PlanStep
+    from deputize.plans.plan import Instead, PlanStep
 
-    return list(PlanStep.model_fields if place[:1] == ("steps",) else PlanFile.model_fields)
+    kind = Instead if "else" in place[:-1] else PlanStep if place[:1] == ("steps",) else PlanFile
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _read(
@@ -137,7 +156,7 @@ def _read(
         return done((await planned.carry_out()).label)
 
     try:
-        digest = canonical.digest(canonical.encode(given.model_dump(mode="json")))[:16]
+        digest = canonical.digest(canonical.encode(given.model_dump(mode="json", by_alias=True)))[:16]
     except TypeError as error:
         raise ProjectError(f"{where}: it holds a value that JSON cannot: {error}") from None
     automation = Automation(name, on, agent, handler, given.key, NoParams, digest, where)
