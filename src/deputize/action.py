@@ -14,6 +14,7 @@ from deputize.origins import Origins
 
 if TYPE_CHECKING:
     from deputize.operation import Operation
+    from deputize.planned import Part
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -38,6 +39,7 @@ class Action(Awaiting[R_co]):
         "fits",
         "operation",
         "origins",
+        "part",
         "waits",
         "why",
     )
@@ -64,6 +66,8 @@ class Action(Awaiting[R_co]):
         """Where its arguments come from, where that is known exactly; None for all that its run has read."""
         self.fits: Callable[[Any], bool] | None = None
         """Whether an answer of before is what is asked for; None where none can be."""
+        self.part: Part | None = None
+        """Its place in a plan that people were asked for whole."""
 
     def because(self, why: str) -> Action[R_co]:
         """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""

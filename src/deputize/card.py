@@ -14,6 +14,7 @@ from deputize import canonical
 from deputize.clock import iso
 from deputize.duration import duration_text
 from deputize.finding import told
+from deputize.planned import told_plan
 from deputize.sentence import asked_for, because, for_event, in_words, pairs, quoted, reason_of, short
 
 ABOUT_CHARS_MAX = 600
@@ -62,8 +63,13 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         if waiting.kind in _EVIDENCE
         else evidence_of(waiting.body),
         **(_asks(waiting.body, waiting.handed) if waiting.kind == "approval" else {}),
+        **(_plan(asked["plan"]) if "plan" in asked else {}),
         **(_question(waiting.body) if waiting.kind == "question" else {}),
-        "answers": choices(waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, "")) if open else [],
+        "answers": choices(
+            waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, ""), whole="plan" in asked
+        )
+        if open
+        else [],
     }
 
 
@@ -73,6 +79,11 @@ def _of(waiting: Waiting) -> str:
         scope = waiting.body["scope"]
         return "the whole project" if scope == "whole" else f"the {scope} {waiting.body['of']}"
     return f"the automation {waiting.automation}{for_event(waiting.event)}"
+
+
+def _plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What the card of a plan says besides: its digest, and its sentences with what is foreseen of each."""
+    return {"digest": plan["digest"], "plan": told_plan(plan), "cost": "", "undo": ""}
 
 
 def _asks(body: Mapping[str, Any], handed: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -170,8 +181,10 @@ def raw_answer(body: Mapping[str, Any]) -> str:
     return f"the service's answer was {status}{short(text, RAW_CHARS_MAX) or 'without a body'}"
 
 
-def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dict[str, str]]:
-    """Every way to answer a card: `{"command", "causes"}` each."""
+def choices(
+    card: str, kind: str, run_ended: bool, schema: str = "", *, whole: bool = False
+) -> list[dict[str, str]]:
+    """Every way to answer a card, which may be that of a `whole` plan: `{"command", "causes"}` each."""
     resolve = f"deputize resolve {card}"
     happened = f"{resolve} happened --result {shlex.quote(result_form(schema))}"
     if kind == "stuck":
@@ -196,14 +209,17 @@ def choices(card: str, kind: str, run_ended: bool, schema: str = "") -> list[dic
             _choice(f"deputize answer {card} '…'", "the first answer counts, and the run goes on with it")
         ]
     if kind == "approval":
+        starts = "it is carried out; each action is judged once more as it starts, and what was not foreseen "
+        starts = f"{starts}asks anew" if whole else "it is judged once more, and starts"
+        change = _choice(
+            f"deputize change {card} --args '{{…}}'",
+            "it is asked for with these arguments in its place, and judged anew; who changes them cannot "
+            "approve them",
+        )
         return [
-            _choice(f"deputize approve {card}", "it is judged once more, and starts"),
+            _choice(f"deputize approve {card}", starts),
             _choice(f'deputize refuse {card} --reason "…"', "it is not done, and the automation is told why"),
-            _choice(
-                f"deputize change {card} --args '{{…}}'",
-                "it is asked for with these arguments in its place, and judged anew; who changes them cannot "
-                "approve them",
-            ),
+            *([] if whole else [change]),
             _choice(
                 f'deputize ask-keeper {card} --reason "…"',
                 "the keeper of the automation is asked, too; it waits no longer for that",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deputize.money import Money
+from deputize.rule import RuleLine
 from deputize.sentence import pairs
 
 Would = Literal["read", "done", "declined", "refused", "sent", "passed", "answered", "waits", "untold"]
@@ -71,6 +72,8 @@ class Line:
     money: Money | None = None
     origins: tuple[tuple[str, str], ...] = ()
     did: Did | None = None
+    people: tuple[RuleLine, ...] = ()
+    """The rules among them that ask people of themselves, whatever is found out."""
 
 
 @dataclass(frozen=True)

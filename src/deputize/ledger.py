@@ -37,6 +37,7 @@ EntryType = Literal[
     "rehearsed",
     "asked",
     "handed",
+    "granted",
     "intent",
     "attempt",
     "receipt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,7 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         directory=settings.directory,
         events=_event_types(modules, automations),
     )
-    _check_plans(plans, rules)
+    _check_plans(plans, rules, settings.directory.names())
     means = Means(
         {n: ModelOf(line.operation, tuple(line.settings.fallback)) for n, line in models.items()},
         operations,
@@ -131,12 +131,12 @@ def _event_types(modules: Iterable[ModuleType], automations: Mapping[str, Automa
     return known
 
 
-def _check_plans(plans: Iterable[ReadPlan], rules: CedarRules) -> None:
+def _check_plans(plans: Iterable[ReadPlan], rules: CedarRules, people: Collection[str]) -> None:
     """Raises `ProjectError` with all that is wrong with them."""
     wrong = []
     for read in plans:
         agent, automation = read.automation.agent.name, read.automation.name
-        wrong += read.problems(partial(rules.permits, agent, automation))
+        wrong += read.problems(partial(rules.permits, agent, automation), people)
     if wrong:
         raise ProjectError("\n".join(wrong))
 

@@ -15,6 +15,7 @@ from deputize.conversation import conversation
 from deputize.finding import told
 from deputize.ledger import Entry
 from deputize.money import Money
+from deputize.planned import PLAN, granted_by
 from deputize.sentence import (
     asked_for,
     because,
@@ -108,9 +109,15 @@ def _wanted(title_of: Callable[[str], str], body: Body, own: Sequence[Entry]) ->
     asked = next((entry.body for entry in reversed(own) if entry.type == "asked" and entry.body), None) or {}
     gave = [one["person"] for one in body.get("approvals", ())]
     given = f", which {listed(gave)} gave" if gave else ""
-    of_people = [title_of(id) for id in asked.get("rules", ())]
-    others = [title_of(id) for id in body.get("rules", ()) if id not in asked.get("rules", ())]
+    whole = body.get("whole", {})
+    of_people = [title_of(id) for id in asked.get("rules", ()) if id not in whole.get("rules", ())]
+    with_plan = [title_of(id) for id in whole.get("rules", ())]
+    known = {*asked.get("rules", ()), *whole.get("rules", ())}
+    others = [title_of(id) for id in body.get("rules", ()) if id not in known]
     sentences = [f"{listed(of_people)} wanted an approval{given}."] if of_people else []
+    if with_plan:
+        by = f"{granted_by(body)} gave with that of the whole plan (action {whole['plan']})"
+        sentences.append(f"{listed(with_plan)} wanted an approval, which {by}.")
     if others and body.get("findings"):
         sentences.append(f"{listed(others)} wanted more to be found out first.")
     return sentences
@@ -125,7 +132,7 @@ def _judged(telling: Telling, entry: Entry, body: Body, own: Sequence[Entry]) ->
     titles = [title_of(id) for id in body.get("rules", ())]
     sentences = []
     # Reads were recorded without their rules once; a refusal by the rules names no set of them.
-    if entry.type == "asked" or body.get("approvals") or body.get("findings"):
+    if entry.type == "asked" or any(body.get(name) for name in ("approvals", "findings", "whole")):
         sentences += _wanted(title_of, body, own)
     elif entry.type in ("intent", "read") or ruleset:
         by = f" by {listed(titles)}" if titles else ""
@@ -173,9 +180,12 @@ def _happened(telling: Telling, entry: Entry, at: str) -> str:
             return f"{at} it was rehearsed, without effect: {listed(told(body))}."
         case "handed":
             return f"{at} {handed_to(body)}."
+        case "granted":
+            return f"{at} {listed([one['person'] for one in body['approvals']])} approved the plan whole."
         case "intent" if body["round"] == 1:
             by = [one["person"] for one in body.get("approvals", ())]
             approved = f"approved by {listed(by)}, " if by else ""
+            approved += f"approved with the whole plan by {granted_by(body)}, " if "whole" in body else ""
             sent = "then" if body.get("first_sent", at) else "not"
             return f"{at} it was {approved}recorded, and {sent} sent."
         case "intent":
@@ -244,7 +254,8 @@ def _ways(telling: Telling, path: str, own: Sequence[Entry]) -> list[dict[str, s
     if not kind or (kind == "drift" and ended):
         return []
     op = next((str(e.body["op"]) for e in own if e.body and "op" in e.body), "")
-    return choices(f"{telling.run}/{path}", kind, ended, telling.schemas.get(op, ""))
+    card, schema = f"{telling.run}/{path}", telling.schemas.get(op, "")
+    return choices(card, kind, ended, schema, whole=op == PLAN)
 
 
 def _waits_as(own: Sequence[Entry]) -> str:

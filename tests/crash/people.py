@@ -26,6 +26,8 @@ LABELS = {
     "lapse": "expired",
     "wonder": "yes",
     "doubted": "refunded",
+    "whole": "given back",
+    "twice": "twice",
 }
 """How the run of each event ends, by the end of the event's id, whatever was killed."""
 
@@ -45,6 +47,12 @@ def asked_for(town: Town, name: str, *endings: str) -> Events:
         elif ending == "doubted":
             town.plant(order, 9_000)
             made.append(event("crash.check", order, charge=charge, wants=ending, amount=7_000))
+        elif ending == "whole":
+            town.plant(order, 9_000)
+            made.append(event("crash.whole", order, order_id=order, to=f"{order}@whole.example"))
+        elif ending == "twice":
+            town.plant(order, 9_000)
+            made.append(event("crash.twice", order, charge=charge))
         elif ending == "lapse":
             made.append(event("crash.lapse", order, charge=charge))
         elif ending == "once-more":
@@ -66,6 +74,8 @@ def said(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What people say of a card, by what it wants; to a change that is asked for, two others say yes."""
     if card["kind"] == "question":
         return [{"do": "reply", "value": answer, "person": "lena"} for answer in ("perhaps", "yes", "no")]
+    if "plan" in card["body"]:
+        return [yes("maya"), yes("maya"), yes("kim")]
     wants, changed = card["body"]["why"], "~" in card["path"]
     if wants == "change-asked" and changed:
         return [yes("kim"), yes("lena"), yes("maya")]
@@ -151,6 +161,12 @@ SCENES: tuple[tuple[str, int, Play], ...] = (
     ("question.after", 1, asked_before),
     ("woke.in", 1, among_people),
     ("woke.after", 1, among_people),
+    ("whole.before", 1, among_people),
+    ("whole.in", 1, among_people),
+    ("whole.in", 4, among_people),
+    ("whole.after", 2, among_people),
+    ("whole.after", 1, asked_before),
+    ("whole.in", 2, approved_before),
     ("t2.in", 1, approved_before),
     ("t2.after", 2, asked_before),
     ("recovery.begun", 1, approved_before),
@@ -168,5 +184,11 @@ MORE: tuple[tuple[str, int, Play], ...] = (
     ("send.answered", 1, approved_before),
     ("group.before_commit", 3, asked_before),
     ("group.after_commit", 3, asked_before),
+    ("whole.before", 4, among_people),
+    ("whole.after", 4, approved_before),
+    ("t3.in", 5, approved_before),
+    ("send.during", 3, approved_before),
+    ("t2.after", 4, approved_before),
+    ("rehearsed.in", 3, among_people),
 )
 """The same, for a long run."""

@@ -28,6 +28,12 @@ def nothing_over_20_euros() -> str:
     return _with(MORE_THAN_20 + 'within = "1 hour"\n', 'never_above = { amount = "20.00 EUR" }\n')
 
 
+def lena_is_asked_of_plans() -> str:
+    """A rule more, of which nobody has read when they granted a plan."""
+    rule = 'title = "Lena sees every refund"\noperation = "payments.refund"\nautomation = "whole"\n'
+    return f'{RULES.read_text()}\n[[rule]]\n{rule}ask_always = true\nask = "lena"\n'
+
+
 def nobody_is_asked() -> str:
     """What waited for people needs none of them."""
     return _with(MORE_THAN_20 + 'within = "1 hour"\n', MORE_THAN_20.replace("20.00", "90.00"))

@@ -24,7 +24,9 @@ SEEDS_FULL = 3
 CALLS = ("boundary", "_boundary", "_reach")
 
 PEOPLES = {"t1.in", "t1.after", "answer.in"} | {
-    name for name in BOUNDARIES if name.startswith(("approve.", "refuse.", "change.", "hand.", "question."))
+    name
+    for name in BOUNDARIES
+    if name.startswith(("approve.", "refuse.", "change.", "hand.", "question.", "whole."))
 }
 """Reached by what waits for people alone: `test_people.py` dies there."""
 

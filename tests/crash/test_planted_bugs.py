@@ -15,7 +15,7 @@ from deputize.testing.plants import PLANTS
 from deputize.town import Town
 from tests.crash.people import among_people, asked_for, other, said, yes
 from tests.crash.restored import lives_on, lost_at_once
-from tests.crash.rules_changed import lena_is_asked, nothing_over_20_euros
+from tests.crash.rules_changed import lena_is_asked, lena_is_asked_of_plans, nothing_over_20_euros
 from tests.crash.scenes import Events, Faults, a_card, died, everything, fault
 from tests.crash.undone import done_before, undoing
 
@@ -248,6 +248,9 @@ HUNTS = (
          left_alone_in_a_copy),
     Hunt("restored_resends", "a_restored_copy_answers_its_doubts_first", ("return",),
          in_a_copy("t2.after:1")),
+    Hunt("grant_of_another_plan", "what_rules_ask_for_is_granted", (), among("twice")),
+    Hunt("grant_for_every_rule", "what_rules_ask_for_is_granted", (),
+         other_rules("whole", lena_is_asked_of_plans)),
     Hunt("chain_without_links", "the_chain_is_whole", ("hold",), in_one_life),
 )  # fmt: skip
 

@@ -17,10 +17,10 @@ NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call", "canonical",
     "card",
     "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold", "headers",
-    "health", "ledger", "loopback", "money", "notebook", "operation", "origins", "person", "pricing",
-    "question", "rehearsal", "rule", "script", "sentence", "signature", "sources", "standing", "suggest",
-    "taking", "telling", "thinking", "thought", "token", "undo", "verification", "waits", "why", "window",
-    "working",
+    "health", "ledger", "loopback", "money", "notebook", "operation", "origins", "person", "planned",
+    "pricing", "question", "rehearsal", "rule", "script", "sentence", "signature", "sources", "standing",
+    "suggest", "taking", "telling", "thinking", "thought", "token", "undo", "verification", "waits", "why",
+    "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -47,6 +47,7 @@ FORESEES = {"kernel/foreseeing.py", "kernel/finding_out.py"}
 REHEARSES = {
     *FORESEES,
     "kernel/alone.py",
+    "kernel/imagining.py",
     "kernel/overlay.py",
     "kernel/recalling.py",
     "kernel/rehearsing.py",

@@ -226,6 +226,8 @@ def _say_card(card: dict[str, Any], zone: ZoneInfo) -> None:
         ("what", card["about"] + sent if card["kind"] != "question" else ""),
         ("in", card["of"]),
         ("known", card["evidence"]),
+        ("digest", card.get("digest", "")),
+        *(("plan", line) for line in card.get("plan", ())),
         *(("rule" if card["kind"] == "approval" else "who", asks) for asks in card.get("asks", ())),
         *(("found", found) for found in card.get("findings", ())),
         ("handed", card.get("handed", "")),

@@ -21,6 +21,7 @@ from deputize.kernel.result import CHANGED, Changed, Result
 from deputize.kernel.runner import Runner
 from deputize.ledger import Draft
 from deputize.operation import Operation
+from deputize.planned import PLAN
 from deputize.sentence import listed
 from deputize.store.protocol import ActionRow, RunRow, Tx
 from deputize.undo import UNDO
@@ -95,6 +96,10 @@ class Approving:
         def work(tx: Tx) -> tuple[int, str, Changed]:
             asked = self._find(tx, card, binding)
             self._check(asked, person, tx.at_us)
+            if asked.row.operation == PLAN:
+                raise NotAnswerable(
+                    "a plan is granted or refused whole, as it is: refuse it and say what should be otherwise"
+                )
             if asked.row.path.startswith(UNDO):
                 raise NotAnswerable("what undoes an action is approved or refused as it is")
             changed = Changed(_next_path(asked.row.path), self._new_args(asked, args), person)

@@ -193,8 +193,13 @@ def changers_of(view: View, run_no: int, path: str) -> tuple[str, ...]:
 
 
 def demands_of(rules: Sequence[RuleLine]) -> list[Demand]:
-    """What rules demand, one each; a rule without a demand of its own is one for any person."""
-    return [rule.demand or Demand("approval") for rule in rules]
+    """What rules demand, one each."""
+    return [demand_of(rule) for rule in rules]
+
+
+def demand_of(rule: RuleLine) -> Demand:
+    """What a rule demands; without a demand of its own, the word of any person."""
+    return rule.demand or Demand("approval")
 
 
 def _is_asked(asked: Open, request: Request, wanted: OfPeople) -> bool:

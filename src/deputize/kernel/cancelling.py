@@ -6,6 +6,7 @@ from deputize.action import Action
 from deputize.kernel.live import Leaf, LiveRun
 from deputize.kernel.stepping import digest_of, name_of
 from deputize.ledger import Draft
+from deputize.planned import PlanAsk
 from deputize.store.protocol import Tx
 
 REASON = "cancelled by a person"
@@ -23,7 +24,7 @@ def write_cancelling(tx: Tx, run: LiveRun, leaf: Leaf) -> int | None:
 
 
 def _has_come(tx: Tx, run: LiveRun, leaf: Leaf) -> bool:
-    if isinstance(leaf.awaiting, Action):
+    if isinstance(leaf.awaiting, Action | PlanAsk):
         row = tx.action(run.no, leaf.path)
         return row is not None and row.state != "asking"
     known = run.record.get(leaf.path)

@@ -9,6 +9,7 @@ from deputize.event import RUN_SOURCE, Occurrence
 from deputize.kernel.failing import failed
 from deputize.kernel.live import Ends, Leaf, LiveRun, Sticks
 from deputize.person import Directory
+from deputize.planned import PlanAsk
 from deputize.question import Question
 from deputize.suggest import did_you_mean
 from deputize.waits import Send
@@ -37,10 +38,13 @@ def unfit_of(
         try:
             if isinstance(awaiting, Send):
                 intake.check(sent_by(run, leaf, awaiting, at_us))
-            elif isinstance(awaiting, Question):
-                _check_whom(awaiting, directory, run.automation.name)
+            elif isinstance(awaiting, Question) or (
+                # Who is asked already is no concern of the code any more.
+                isinstance(awaiting, PlanAsk) and leaf.path not in run.record
+            ):
+                _check_whom(awaiting.whom, directory, run.automation.name)
         except (BadEvent, CodeError) as error:
-            what = "send" if isinstance(awaiting, Send) else "ask"
+            what = {Send: "send", PlanAsk: "carry_out"}.get(type(awaiting), "ask")
             end = failed(run, CodeError(f"{awaiting.where}: {what}(): {error}"))
             # What was begun beside it, before the code changed, may be under way or in doubt.
             pending = len(fresh) < len(run.leaves)
@@ -48,10 +52,10 @@ def unfit_of(
     return None
 
 
-def _check_whom(question: Question[str], directory: Directory, automation: str) -> None:
+def _check_whom(whom: tuple[str, ...], directory: Directory, automation: str) -> None:
     names = directory.names()
-    for name in question.whom:
+    for name in whom:
         if name not in names:
             raise CodeError(f"deputize.toml has no person, role or group {name!r}{did_you_mean(name, names)}")
-    if not directory.among(question.whom, automation):
-        raise CodeError(f"nobody is {' or '.join(question.whom)}: add [people.NAME] to deputize.toml")
+    if not directory.among(whom, automation):
+        raise CodeError(f"nobody is {' or '.join(whom)}: add [people.NAME] to deputize.toml")

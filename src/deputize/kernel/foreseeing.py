@@ -17,7 +17,7 @@ from deputize.approval import Demand
 from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed
 from deputize.errors import ContractError
 from deputize.foretold import How, Line, Would
-from deputize.kernel.asking import demands_of, of_people
+from deputize.kernel.asking import demands_of, is_for_people, of_people
 from deputize.kernel.finding_out import FindingOut, When
 from deputize.kernel.judging import InForce, Request
 from deputize.kernel.live import Leaf, LiveRun
@@ -28,6 +28,7 @@ from deputize.kernel.result import Kind, Result, unmet_of, unmet_sentence, value
 from deputize.kernel.stepping import follow_change
 from deputize.operation import Operation
 from deputize.rehearsal import Prediction, Untold, derive
+from deputize.rule import RuleLine
 
 AS_IF_APPROVED = "as if approved"
 AS_IF_REFUSED = "as if refused"
@@ -54,6 +55,7 @@ class _Meeting:
     asks: tuple[str, ...] = ()
     said: str = ""
     no: _Foreseen | None = None
+    people: tuple[RuleLine, ...] = ()
 
 
 class Foresight:
@@ -140,6 +142,7 @@ class Foresight:
             request.amount if would == "done" else None,
             foreseen.origins,
             recalled.did if recalled is not None else None,
+            meeting.people,
         )
 
     # -- what it takes to start ----------------------------------------------------------------------
@@ -161,7 +164,8 @@ class Foresight:
             return _Meeting(titles, checks, no=_refused(reason, when.at_us))
         asks = tuple(dict.fromkeys(map(_whom, demands_of(rules))))
         said, no = self._people(recalled, when)
-        return _Meeting(titles, checks, asks, said, no)
+        people = tuple(rule for rule in verdict.rules if is_for_people(rule))
+        return _Meeting(titles, checks, asks, said, no, people)
 
     def _people(self, recalled: Recalled | None, when: When) -> tuple[str, _Foreseen | None]:
         """What is taken for people's answer, and what comes of it where that is a no."""

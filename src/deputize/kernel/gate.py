@@ -74,7 +74,7 @@ class Gate:
         self._on_lost = on_lost
         self._on_due = on_due
         self._on_late = on_late
-        self._inquiring = Inquiring(parts, settling, self._inquire, self._rehearse)
+        self.inquiring = Inquiring(parts, settling, self._inquire, self._rehearse)
 
     async def carry_out(
         self, run: LiveRun, path: str, action: Action[Any], changers: tuple[str, ...] = ()
@@ -249,7 +249,7 @@ class Gate:
                     continue
                 if isinstance(started, Inquire):
                     # Its place in a line is kept: nobody goes before it while it is found out.
-                    found = await self._inquiring.answer(request, started)
+                    found = await self.inquiring.answer(request, started)
                     if found is None:
                         return None
                     request = replace(request, findings=(*request.findings, *found))

@@ -17,7 +17,7 @@ from deputize.action import Action
 from deputize.agent import Agent
 from deputize.call import CallDeclined, CallFailed
 from deputize.errors import ContractError
-from deputize.finding import CHILD, Finding, Inquiry
+from deputize.finding import CHILD, SHOWN, Finding, Inquiry
 from deputize.kernel.judging import Request
 from deputize.kernel.live import UNSETTLED
 from deputize.kernel.parts import Parts
@@ -99,7 +99,7 @@ class Inquiring:
         if operation.before is not None and (may is None or operation.before.name in may):
             what = f"what {operation.name} would change"
             reading = _action(operation.before, operation.args_before(request.action.args), what)
-            got = await self._carried(request, child, reading, request.agent)
+            got = await self.carried(request, child, reading, request.agent)
             if got is None:
                 return None, child
             if got.kind == "value":
@@ -133,13 +133,24 @@ class Inquiring:
             said = Said("cannot_tell", short(str(error), REASON_CHARS_MAX), {})
             return self._found(request, inquiry, about, said, child), child
         verifying = _action(verifier, args, f"is {action.operation.name} as it should be?")
-        got = await self._carried(request, child, verifying, by)
+        got = await self.carried(request, child, verifying, by)
         if got is None:
             self._leave(request.run.no, f"{request.path}{CHILD}{child}", (inquiry, about))
             return None, child
         return self._found(request, inquiry, about, verified(verifier, got), child), child + 1
 
-    async def _carried(self, request: Request, child: int, action: Action[Any], by: Agent) -> Result | None:
+    async def foretold(self, about: Request, child: int) -> bytes | CallFailed | None:
+        """What the service says would come of an action, recorded as the child of its path; None where the
+        run does not go on for now."""
+        foretold = await self._rehearse(about)
+        if foretold is not None:
+            finding = self._found(about, SHOWN, "", foretold_by(about, foretold, {}), child)
+            self._settling.rehearsed(about, finding)
+        return foretold
+
+    async def carried(self, request: Request, child: int, action: Action[Any], by: Agent) -> Result | None:
+        """An action of an inquiry, taken through the gate as the child of the path that it is about; None
+        where the run does not go on for now."""
         run, path = request.run, f"{request.path}{CHILD}{child}"
         got = await self._carry_out(request, path, action, by)
         row = self._parts.store.read(lambda view: view.action(run.no, path)) if got is None else None

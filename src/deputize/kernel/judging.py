@@ -105,8 +105,10 @@ class Request:
         return (*held, question_of(operation.name, self.action.digest, self.agent.name, caching))
 
     def provenance(self) -> dict[str, Any]:
-        """For an entry: the thought that called for it, and where its arguments may come from."""
+        """For an entry: the thought that called for it, its place in a plan that was asked for, and where its
+        arguments may come from."""
         found: dict[str, Any] = {"cause": self.action.cause} if self.action.cause else {}
+        found |= self.action.part.body() if self.action.part is not None else {}
         return found | self.origins.to_body()
 
     @property

@@ -31,6 +31,7 @@ from deputize.kernel.moved import refuse_moved
 from deputize.kernel.noting import Noting
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import STOP_SETTING, People
+from deputize.kernel.planning import Planning
 from deputize.kernel.ports import Boundary, Performer
 from deputize.kernel.recording import Recording
 from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubts
@@ -141,6 +142,8 @@ class Kernel:
         settling = Settling(self.parts, self.recording, lambda b, o, e: self.doubts.watch(b, o, e))
         self.gate = Gate(self.parts, settling, self.runner.lose, self._due_at, self._late_in)
         self.runner.gate = self.gate
+        self.planning = Planning(self.parts, self.gate.inquiring, self.runner.lose, self._due_at)
+        self.runner.planning = self.planning
         self.doubts = Doubts(
             self.parts, self.recording, settling, self.gate, self.runner.deliver, self.intake.stand_in
         )
@@ -214,6 +217,7 @@ class Kernel:
         await self.doubts.stop()
         await self.recording.stop()
         await self.runner.stop()
+        self.planning.stop()
         await self.driver.stop()
 
     def unfinished(self) -> list[Unfinished]:

@@ -20,15 +20,16 @@ from deputize.foretold import Came, Foretold, Line, Would
 from deputize.kernel.ending import continued
 from deputize.kernel.failing import failed
 from deputize.kernel.fitting import sent_by, unfit_of
-from deputize.kernel.foreseeing import Foresight
+from deputize.kernel.foreseeing import AS_IF_APPROVED, AS_IF_REFUSED, Foresight
 from deputize.kernel.judging import InForce
 from deputize.kernel.live import Asks, Ends, Leaf, LiveRun, Stepped
 from deputize.kernel.overlay import Overlay
 from deputize.kernel.ports import Foreseer, Then
 from deputize.kernel.recalling import Past, Recalled
-from deputize.kernel.result import value
+from deputize.kernel.result import Result, value
 from deputize.kernel.stepping import advance, digest_of, evict, name_of
 from deputize.operation import Operation
+from deputize.planned import PlanAsk
 from deputize.question import Question
 from deputize.sentence import listed
 from deputize.waits import Send, Sleep, WaitFor
@@ -143,7 +144,7 @@ class Rehearsal:
         recalled = None
         if past is not None:
             recalled = past.find(leaf.path, name_of(leaf.awaiting), digest_of(leaf.awaiting))
-        return [_wait(run, leaf, recalled, at_us)]
+        return [_wait(run, leaf, recalled, at_us, self._given.as_refused)]
 
 
 def _in_order(runs: Sequence[Steps]) -> list[Foretold]:
@@ -161,7 +162,7 @@ def _in_order(runs: Sequence[Steps]) -> list[Foretold]:
     return [told[number] for number in range(len(runs))]
 
 
-def _wait(run: LiveRun, leaf: Leaf, recalled: Recalled | None, at_us: int) -> Line:
+def _wait(run: LiveRun, leaf: Leaf, recalled: Recalled | None, at_us: int, as_refused: bool) -> Line:
     """A wait, a question or an event that is sent: as it was then, else as far as it can be told."""
     awaiting, did = leaf.awaiting, recalled.did if recalled is not None else None
     then = recalled.known.result if recalled is not None else None
@@ -170,7 +171,7 @@ def _wait(run: LiveRun, leaf: Leaf, recalled: Recalled | None, at_us: int) -> Li
         sent = sent_by(run, leaf, awaiting, at_us)
         leaf.result = then or value(canonical.encode({"source": sent.source, "id": sent.id}), at_us)
         return Line(*base, "sent", canonical.decode(awaiting.data), writes=True, did=did)
-    asks = awaiting.whom if isinstance(awaiting, Question) else ()
+    asks = awaiting.whom if isinstance(awaiting, Question | PlanAsk) else ()
     if then is not None:
         leaf.result = then
         would: Would = "passed" if isinstance(awaiting, Sleep) else "answered"
@@ -179,6 +180,11 @@ def _wait(run: LiveRun, leaf: Leaf, recalled: Recalled | None, at_us: int) -> Li
         due_us = awaiting.due_us if awaiting.due_us is not None else at_us + (awaiting.for_us or 0)
         leaf.result = value(b"null", max(at_us, due_us))
         return Line(*base, "passed", did=did)
+    if isinstance(awaiting, PlanAsk):
+        refused = Result("refused", b"null", "people are taken to refuse it", at_us)
+        leaf.result = refused if as_refused else value(b"null", at_us)
+        said, reason = AS_IF_REFUSED if as_refused else AS_IF_APPROVED, leaf.result.reason
+        return Line(*base, "answered", _shown(awaiting), reason=reason, asks=asks, said=said, did=did)
     reason = f"waits for {_for_what(awaiting)}, and nobody knows whether and when that comes"
     return Line(*base, "waits", _shown(awaiting), reason=reason, asks=asks, did=did)
 
@@ -186,6 +192,8 @@ def _wait(run: LiveRun, leaf: Leaf, recalled: Recalled | None, at_us: int) -> Li
 def _shown(awaiting: Any) -> Any:
     if isinstance(awaiting, Question):
         return {"question": awaiting.question}
+    if isinstance(awaiting, PlanAsk):
+        return {"plan": awaiting.goal}
     return dict(awaiting.matching) if isinstance(awaiting, WaitFor) else None
 
 

@@ -79,6 +79,8 @@ def _result(type: str, body: Mapping[str, Any], at_us: int, event_data: Mapping[
         stored = canonical.encode(body["result"])
         unmet = body.get("unmet")
         return Result("unmet", stored, unmet_sentence(unmet), at_us) if unmet else value(stored, at_us)
+    if type == "granted":
+        return value(b"null", at_us)
     if type == "sent":
         return value(canonical.encode({"source": body["event"]["source"], "id": body["event"]["id"]}), at_us)
     if type == "woke":
@@ -145,6 +147,7 @@ def unmet_sentence(unmet: Mapping[str, Any]) -> str:
 
 _STATES = {
     "asked": "asking",
+    "granted": "granted",
     "intent": "open",
     "attempt": "open",
     "waiting": "waiting",

@@ -26,6 +26,7 @@ from deputize.kernel.intake import Arrival, Intake
 from deputize.kernel.live import UNSETTLED, Asks, Ends, Leaf, LiveRun, Stepped, Sticks
 from deputize.kernel.loading import load_runs
 from deputize.kernel.parts import Parts
+from deputize.kernel.planning import Planning
 from deputize.kernel.result import Changed, Known, Result, value
 from deputize.kernel.stepping import catch_up, digest_of, follow_change, name_of
 from deputize.kernel.sticking import stick_step
@@ -33,6 +34,7 @@ from deputize.kernel.undoing import plan_if_failed
 from deputize.kernel.waiting import register_wait
 from deputize.ledger import Draft
 from deputize.operation import Operation
+from deputize.planned import PlanAsk
 from deputize.question import Question
 from deputize.store.protocol import RunRow, Tx
 from deputize.waits import Send, Sleep, WaitFor
@@ -63,6 +65,7 @@ class Runner:
         self.parts = parts
         self.automations = automations
         self.gate: Gate
+        self.planning: Planning
         self.known: Callable[[int], None]
         """Told of each run of which something has become known: it may be one that is being undone."""
         self.unwind: Callable[[int], None]
@@ -142,11 +145,11 @@ class Runner:
         catch_up(run)
         for leaf in fresh:
             awaiting = leaf.awaiting
-            if isinstance(awaiting, Action) and not run.pending([leaf]).isdisjoint(UNSETTLED):
+            if isinstance(awaiting, Action | PlanAsk) and not run.pending([leaf]).isdisjoint(UNSETTLED):
                 # An inquiry about it is for a person.
                 continue
             run.busy += 1
-            if isinstance(awaiting, Action):
+            if isinstance(awaiting, Action | PlanAsk):
                 self._spawn(run, self._carry(run, leaf))
             elif isinstance(awaiting, Send):
                 self._spawn(run, self._send(run, leaf, awaiting))
@@ -159,8 +162,9 @@ class Runner:
         try:
             while again and leaf.result is None:
                 leaf.again = False
-                action = cast("Action[Any]", leaf.awaiting)
-                got = await self.gate.carry_out(run, leaf.path, action, leaf.changers)
+                awaiting = cast("Any", leaf.awaiting)
+                carry = self.planning if isinstance(awaiting, PlanAsk) else self.gate
+                got = await carry.carry_out(run, leaf.path, awaiting, leaf.changers)
                 leaf.result = got or leaf.result
                 again = leaf.again
         except StoreError:

@@ -15,6 +15,7 @@ from deputize.caching import Before
 from deputize.finding import Finding, Inquiry, told
 from deputize.kernel.asking import (
     Asked,
+    OfPeople,
     Open,
     approved,
     ask,
@@ -41,6 +42,7 @@ from deputize.kernel.lowering import confirmed
 from deputize.kernel.nearing import tell_of_near
 from deputize.kernel.reserving import Reserved, beyond, holds_of
 from deputize.kernel.reusing import Reused, answered_by, before_of
+from deputize.kernel.whole import Cover, covered
 from deputize.ledger import Draft
 from deputize.operation import Contract
 from deputize.rule import Verdict
@@ -129,10 +131,11 @@ class Inquire:
 
 @dataclass(frozen=True, slots=True)
 class _Met:
-    """Every demand is met: by these approvals, to be used up, and by these findings."""
+    """Every demand is met: by these approvals, to be used up, these findings, and the grant of a plan."""
 
     approvals: tuple[Approval, ...] = ()
     findings: tuple[Finding, ...] = ()
+    cover: Cover | None = None
 
 
 Started = Begun | RefusedStart | Busy | StoppedStart | Asked | AnsweredStart | Inquire | Before | Reused
@@ -183,6 +186,8 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
     if met.findings:
         body["findings"] = [one.body() for one in met.findings]
+    if met.cover is not None:
+        body |= met.cover.body()
     if asked is not None:
         body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in met.approvals]}
         tx.use_approvals([one.no for one in met.approvals])
@@ -207,9 +212,9 @@ def _demanded(
 ) -> Started | _Met:
     """What rules demand, in order: a rehearsal, verifications, and in view of those what people say."""
     at, run = tx.at_us, request.run
-    ever = known(request, asked)
+    ever, cover = known(request, asked), covered(tx, request, verdict, force)
     if asked is not None and not unanswered_inquiries(verdict, ever):
-        before_them = of_people(verdict, ever)
+        before_them = _besides(cover, of_people(verdict, ever))
         if before_them.rules and at >= asked.due:
             said = unanswered(asked, tx.approvals(run.no, request.path))
             return refuse(tx, request, said, at, expired=asked.expires)
@@ -230,17 +235,22 @@ def _demanded(
             return busy
         child = next_child(tx, request)
         return Inquire(missing, child, about) if child else refuse(tx, request, TOO_MANY, at)
-    wanted = of_people(verdict, findings)
+    wanted = _besides(cover, of_people(verdict, findings))
     if not wanted.rules:
-        return _Met((), wanted.findings)
+        return _Met((), wanted.findings, cover)
     if asked is None and (shown := worth_showing(request, findings)) and (child := next_child(tx, request)):
         return Inquire(shown, child, about)
     approvals = granted(tx, request, wanted, force, asked)
     if approvals is not None:
-        return _Met(tuple(approvals), wanted.findings)
+        return _Met(tuple(approvals), wanted.findings, cover)
     if not force.directory.people:
         return refuse(tx, request, _nobody(verdict, wanted.findings), at)
     return ask(tx, request, wanted, facts, force, asked)
+
+
+def _besides(cover: Cover | None, wanted: OfPeople) -> OfPeople:
+    """What is wanted of people that the grant of a plan does not cover."""
+    return wanted if cover is None else cover.less(wanted)
 
 
 def _nobody(verdict: Verdict, findings: tuple[Finding, ...]) -> str:

@@ -26,6 +26,7 @@ from deputize.kernel.live import ACTIONS_MAX, Asks, Ends, Leaf, LiveRun, Stepped
 from deputize.kernel.origins import brought
 from deputize.kernel.result import CHANGED, Changed, Known, Result
 from deputize.kernel.returning import returned
+from deputize.planned import PLAN, PlanAsk
 from deputize.question import Question
 from deputize.waits import Send, Sent, Sleep, WaitFor
 
@@ -306,14 +307,14 @@ def name_of(awaiting: Awaiting[Any]) -> str:
         return f"wait_for {awaiting.kind.event_type}"
     if isinstance(awaiting, Send):
         return f"send {awaiting.type}"
-    if isinstance(awaiting, Question):
-        return "ask"
-    return "sleep"
+    if isinstance(awaiting, PlanAsk):
+        return PLAN
+    return "ask" if isinstance(awaiting, Question) else "sleep"
 
 
 def digest_of(awaiting: Awaiting[Any]) -> str:
     """What tells two awaits of one name apart."""
-    if isinstance(awaiting, Action | Send | Question):
+    if isinstance(awaiting, Action | Send | Question | PlanAsk):
         return awaiting.digest
     if isinstance(awaiting, WaitFor):
         return canonical.digest(canonical.encode([dict(awaiting.matching), awaiting.within_us]))

@@ -80,6 +80,7 @@ def _lines(item: Item, zone: ZoneInfo) -> list[tuple[str, str]]:
     """What is said of a card below its first line: names and what they name."""
     card = item.card
     lines = [("Why", _line(card["title"]))] if card["about"] else []
+    lines += [("Plan", _line(said)) for said in card.get("plan", ())]
     lines += [("Rule", _line(rule)) for rule in card.get("asks", ())]
     lines += [("Found", _line(found)) for found in card.get("findings", ())]
     lines += [("Handed", _line(card["handed"]))] if card.get("handed") else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from deputize import canonical
@@ -16,9 +17,11 @@ from deputize.awaiting import Steps
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp
 from deputize.operation import Operation
 from deputize.origins import Origins
+from deputize.planned import Part, Results
 from deputize.plans.conditions import BadCondition, Condition
 from deputize.plans.plan import END, Plan, PlanStep
 from deputize.plans.references import Reference, Unresolved, reference_of, references_in, resolved
+from deputize.sentence import in_words
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Carrying:
     """Where its literals come from: what its writer had read."""
     cause: str = ""
     """The path of the thought that it is, if a model wrote it."""
+    ask: str = ""
+    """The path at which people were asked for it, if they were."""
 
     def steps(self) -> Steps[PlanEnd]:
         """The script. Raises `PlanStopped`."""
@@ -68,19 +73,20 @@ class Carrying:
         for planned in self.plan.steps:
             step, scope = planned, {"event": event, "step": answers}
             try:
-                if step.when and not self.conditions[step.id].holds(event, answers):
-                    if step.otherwise:
-                        return PlanEnd(_word(step.otherwise) or self.plan.end, answers)
-                    other = step.other
-                    if other is None:
-                        continue
-                    step = other
-                items = self._items(step, scope)
-                comes = self._origins(step, origins)
-                origins[step.id] = {step.operation, *comes.every}
+                chosen = self.chosen(planned, answers)
+                if chosen is None and planned.otherwise:
+                    return PlanEnd(_word(planned.otherwise) or self.plan.end, answers)
+                if chosen is None:
+                    continue
+                step = chosen
+                items = self.items(step, scope)
+                comes = self.comes(step, origins)
                 came = []
-                for item in items:
-                    came.append((yield from self._done(step, scope | {"each": item}, comes)))
+                for number, item in enumerate(items):
+                    action = self.action(step, scope | {"each": item}, comes)
+                    action.part = self._part(step, number)
+                    got = yield from action.__await__()
+                    came.append(canonical.decode(action.operation.encode_result(got)))
             except (Unresolved, BadCondition, ContractError, CodeError) as error:
                 raise self._stopped(step, str(error), answers) from None
             except ActionError as error:
@@ -90,7 +96,14 @@ class Carrying:
                 return PlanEnd(step.end, answers)
         return PlanEnd(self.plan.end, answers)
 
-    def _items(self, step: PlanStep, scope: Mapping[str, Any]) -> list[Any]:
+    def chosen(self, step: PlanStep, answers: Mapping[str, Any]) -> PlanStep | None:
+        """The step, or what stands in its place where its `when` does not hold; None where nothing does."""
+        if not step.when or self.conditions[step.id].holds(self.event, answers):
+            return step
+        return step.other
+
+    def items(self, step: PlanStep, scope: Mapping[str, Any]) -> list[Any]:
+        """What a step is done for: one after the other, once where it has no `each`."""
         if not step.each:
             return [None]
         items = resolved(step.each, scope)
@@ -100,14 +113,46 @@ class Carrying:
             raise Unresolved(f"{step.each} has {len(items)} items, and at most {step.most} were meant")
         return items
 
-    def _done(self, step: PlanStep, scope: Mapping[str, Any], origins: Origins) -> Steps[Any]:
+    def action(self, step: PlanStep, scope: Mapping[str, Any], origins: Origins) -> Action[Any]:
+        """What a step asks for, for one item."""
         operation = self.operations[step.operation]
         args = operation.canonical_json(resolved(step.arguments, scope))
         expects = operation.check_expected(resolved(step.expects, scope), f"step {step.id}")
         action = Action[Any](operation, args).because(step.why or self.plan.goal)
         action.expects, action.cause, action.origins = expects, self.cause, origins
-        got = yield from action.__await__()
-        return canonical.decode(operation.encode_result(got))
+        return action
+
+    def _part(self, step: PlanStep, item: int) -> Part | None:
+        if not self.ask:
+            return None
+        follows = partial(self._follows, step.id, item)
+        return Part(self.ask, self.plan.digest, step.id, item, follows)
+
+    def _follows(self, id: str, item: int, operation: str, args: bytes, results: Results) -> bool:
+        """Whether the plan has just this at a step, as it was answered so far: worked out anew, from the plan
+        and the event alone."""
+        answers: dict[str, Any] = {}
+        try:
+            for planned in self.plan.steps:
+                step, scope = self.chosen(planned, answers), {"event": self.event, "step": answers}
+                if step is None:
+                    continue
+                items = self.items(step, scope)
+                if step.id == id:
+                    wanted = resolved(step.arguments, scope | {"each": items[item]})
+                    same = step.operation == operation
+                    return same and self.operations[operation].canonical_json(wanted) == args
+                came = [results[step.id, number] for number in range(len(items))]
+                answers[step.id] = came if step.each else came[0]
+        except (Unresolved, BadCondition, ContractError, CodeError, LookupError):
+            return False
+        return False
+
+    def comes(self, step: PlanStep, before: dict[str, set[str]]) -> Origins:
+        """Where its arguments come from; noted in `before`, for what refers to its answer."""
+        found = self._origins(step, before)
+        before[step.id] = {step.operation, *found.every}
+        return found
 
     def _origins(self, step: PlanStep, before: Mapping[str, set[str]]) -> Origins:
         """Where its arguments come from. What an operation answered may be what it was given, so the origins
@@ -182,6 +227,8 @@ def _shown(value: Any) -> str:
             reference = None
         if reference is not None:
             return _in_words(reference)
+    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
+        return in_words(value) if isinstance(value["minor"], int) else canonical.encode(value).decode()
     return canonical.encode(value).decode()
 
 

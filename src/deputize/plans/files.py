@@ -11,17 +11,20 @@ What stands in such a file was written by whoever wrote the project, and is trus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from deputize import canonical
 from deputize.agent import Agent
-from deputize.automation import Automation, NoParams, Outcome, done
-from deputize.errors import ProjectError
+from deputize.approval import Otherwise
+from deputize.automation import Automation, NoParams, Outcome, done, gave_up
+from deputize.duration import duration_s
+from deputize.errors import Expired, ProjectError, Refused
 from deputize.event import Event, EventData
 from deputize.money import Money
 from deputize.operation import Operation
@@ -32,6 +35,7 @@ from deputize.suggest import did_you_mean
 
 ENDINGS = (".plan.yaml", ".plan.yml", ".plan.json")
 BYTES_MAX = 200_000
+Name = Annotated[str, Field(min_length=1, max_length=60)]
 TYPES: Mapping[str, Any] = {"text": str, "whole number": int, "yes/no": bool, "money": Money}
 LIST_OF = "list of "
 OPTIONAL = " or nothing"
@@ -39,15 +43,48 @@ SCHEMA = "$schema"
 """What JSON files name their schema by, for editors."""
 
 
+class Approve(BaseModel):
+    """Who is asked for the whole plan before anything of it is done: people, roles, groups. They have
+    `within` (`2 days`); without a word from them by then it expires, or is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: Annotated[list[Name], Field(min_length=1)]
+    within: Annotated[str, Field(pattern=r"^[0-9]{1,6} ?(second|minute|hour|day)s?$")] = "3 days"
+    otherwise: Otherwise = "expire"
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str) else given
+
+    @field_validator("within")
+    @classmethod
+    def _span(cls, given: str) -> str:
+        duration_s(given)
+        return given
+
+    def asked(self) -> dict[str, Any]:
+        """For `Planned.carry_out`."""
+        within = timedelta(seconds=duration_s(self.within))
+        return {"ask": self.by, "within": within, "otherwise": self.otherwise}
+
+
 class PlanFile(Plan):
     """A plan, and what makes an automation of it: the type of event that it answers and its fields (`text`,
     `whole number`, `yes/no`, `money`, `list of …`; with `or nothing` it may be left out), the agent that
-    acts, and the `key` by which its runs follow each other."""
+    acts, the `key` by which its runs follow each other, and who is asked to `approve` it whole."""
 
     on: Annotated[str, Field(min_length=1, max_length=200)]
     agent: Annotated[str, Field(min_length=1, max_length=60)]
     event: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], str] = Field(default_factory=dict)
     key: str | None = None
+    approve: Approve | None = None
+
+    @field_validator("approve", mode="before")
+    @classmethod
+    def _by(cls, given: Any) -> Any:
+        return {"by": given} if isinstance(given, str | list) else given
 
     @property
     def plan(self) -> Plan:
@@ -63,11 +100,19 @@ class ReadPlan:
     plan: Plan
     event: Mapping[str, Any]
     operations: Mapping[str, Operation[..., Any]]
+    asks: tuple[str, ...] = ()
+    """Who is asked for it whole."""
 
-    def problems(self, permits: Any) -> list[str]:
-        """What is wrong with it, each with the file's name. `permits` says what rules permit in principle."""
+    def problems(self, permits: Any, people: Collection[str]) -> list[str]:
+        """What is wrong with it, each with the file's name. `permits` says what rules permit in principle,
+        `people` are the names by which somebody can be asked."""
         world = World(self.event, self.operations, permits)
-        return [f"{self.automation.where}: {one}" for one in check(self.plan, world).problems]
+        wrong = [
+            f"approve: deputize.toml has no person, role or group {name!r}{did_you_mean(name, people)}"
+            for name in self.asks
+            if name not in people
+        ]
+        return [f"{self.automation.where}: {one}" for one in (*wrong, *check(self.plan, world).problems)]
 
 
 def read_plans(
@@ -94,11 +139,15 @@ def plan_schema() -> dict[str, Any]:
     schema = PlanFile.model_json_schema()
     schema["properties"][SCHEMA] = {"type": "string"}
     said = f"^({LIST_OF}){{0,2}}({'|'.join(TYPES)})({OPTIONAL})?$"
-    [name] = schema["properties"]["event"]["patternProperties"]
+    [field] = schema["properties"]["event"]["patternProperties"]
     schema["properties"]["event"] |= {
-        "patternProperties": {name: {"type": "string", "pattern": said}},
+        "patternProperties": {field: {"type": "string", "pattern": said}},
         "additionalProperties": False,
     }
+    name = {"type": "string"}
+    several = [name, {"type": "array", "items": name, "minItems": 1}]
+    schema["$defs"]["Approve"]["properties"]["by"] = {"anyOf": several}
+    schema["properties"]["approve"] = {"anyOf": [*several, {"$ref": "#/$defs/Approve"}]}
     return {SCHEMA: "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -131,7 +180,9 @@ def plan_of(path: Path, where: str) -> PlanFile:
 def _known(place: tuple[int | str, ...]) -> list[str]:
     from deputize.plans.plan import Instead, PlanStep
 
-    kind = Instead if "else" in place[:-1] else PlanStep if place[:1] == ("steps",) else PlanFile
+    kind: type[BaseModel] = PlanStep if place[:1] == ("steps",) else PlanFile
+    if {"else", "approve"} & set(place[:-1]):
+        kind = Instead if place[0] == "steps" else Approve
     return [field.alias or name for name, field in kind.model_fields.items()]
 
 
@@ -151,16 +202,22 @@ def _read(
     event = on.model_json_schema(mode="serialization")
     checked = check(plan, World(event, usable))
     planned = Planned(plan, checked.conditions, ())
+    asked = given.approve.asked() if given.approve is not None else {}
 
     async def handler(event: Event[Any]) -> Outcome:
-        return done((await planned.carry_out()).label)
+        try:
+            return done((await planned.carry_out(**asked)).label)
+        except (Refused, Expired) as error:
+            # People's no to the whole of it is no failure.
+            return gave_up("expired" if isinstance(error, Expired) else "refused", reason=error.reason)
 
     try:
         digest = canonical.digest(canonical.encode(given.model_dump(mode="json", by_alias=True)))[:16]
     except TypeError as error:
         raise ProjectError(f"{where}: it holds a value that JSON cannot: {error}") from None
     automation = Automation(name, on, agent, handler, given.key, NoParams, digest, where)
-    return ReadPlan(automation, plan, event, usable)
+    asks = tuple(given.approve.by) if given.approve is not None else ()
+    return ReadPlan(automation, plan, event, usable, asks)
 
 
 def _usable(agent: Agent, operations: Mapping[str, Operation[..., Any]]) -> dict[str, Operation[..., Any]]:

@@ -4,21 +4,28 @@ again."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, get_args
 
 from deputize import canonical
+from deputize.approval import Otherwise
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
 from deputize.errors import CodeError
 from deputize.operation import Operation
+from deputize.planned import Asked, PlanAsk
 from deputize.plans.carrying import Carrying, PlanEnd, PlanStopped, sentences
 from deputize.plans.checking import World, check
 from deputize.plans.conditions import Condition
+from deputize.plans.imagining import imagine
 from deputize.plans.plan import Plan
+from deputize.question import WITHIN
 from deputize.script import Script
 from deputize.suggest import did_you_mean
 from deputize.thinking import AnswerOf, Misfit, framed, names_of, running, shown_of, until_it_fits
 from deputize.thought import Message, Thought
+from deputize.waits import span_us
 
 REPLANS_MAX = 2
 WHY_CHARS = 500
@@ -56,12 +63,21 @@ class Planned:
         """The plan as people read it."""
         return sentences(self.plan)
 
-    def carry_out(self) -> Awaiting[PlanEnd]:
-        """Do what it says, step by step. Raises `PlanStopped` (a `GaveUp`) where it cannot go on."""
-        where = caller_line()
-        return Script("carry_out", lambda: self._steps(running("carry_out", where)))
+    def carry_out(
+        self, *, ask: str | Sequence[str] = (), within: timedelta = WITHIN, otherwise: Otherwise = "expire"
+    ) -> Awaiting[PlanEnd]:
+        """Do what it says, step by step. Raises `PlanStopped` (a `GaveUp`) where it cannot go on.
 
-    def _steps(self, step: Step) -> Steps[PlanEnd]:
+        With `ask` (people, roles, groups) they are asked for the whole plan first: they read it in sentences,
+        with what is foreseen of each step, and what they grant stands for the rules that would ask for its
+        actions one by one. It is good until `within` is over; without a word by then `Expired` is raised, or
+        `Refused` where `otherwise` is "refuse". Where they refuse it, `Refused` is raised with their reason.
+        """
+        where = caller_line()
+        asked = asked_of(where, "carry_out", ask, within, otherwise)
+        return Script("carry_out", lambda: self._steps(running("carry_out", where), asked))
+
+    def _steps(self, step: Step, asked: Asked | None) -> Steps[PlanEnd]:
         automation = step.automation
         # With its defaults, as its schema says that it is.
         event = step.event.data_as(automation.on).model_dump(mode="json")
@@ -75,7 +91,26 @@ class Planned:
             self.origins,
             self.cause,
         )
+        if asked is not None:
+            whole = self.plan.model_dump(mode="json", by_alias=True)
+            ask = PlanAsk(whole, self.digest, self.sentences(), partial(imagine, carrying), asked)
+            yield from ask.__await__()
+            carrying = replace(carrying, ask=ask.path)
         return (yield from carrying.steps())
+
+
+def asked_of(
+    where: str, word: str, ask: str | Sequence[str], within: timedelta, otherwise: Otherwise
+) -> Asked | None:
+    """Who is to be asked for a plan; None for nobody. Raises `CodeError` where that is no way to ask."""
+    names: tuple[object, ...] = (ask,) if isinstance(ask, str) else tuple(ask)
+    if not names:
+        return None
+    if not all(isinstance(name, str) and name for name in names):
+        raise CodeError(f"{where}: {word}(): ask takes a person, a role or a group, and got {ask!r:.100}")
+    if otherwise not in get_args(Otherwise):
+        raise CodeError(f"{where}: {word}(): otherwise is 'expire' or 'refuse', and is {otherwise!r:.100}")
+    return Asked(tuple(map(str, names)), span_us(within), otherwise)
 
 
 def plan(
@@ -99,17 +134,21 @@ def pursue(
     given: Any = None,
     may: Sequence[Operation[..., Any] | str] | None = None,
     model: str = "",
+    ask: str | Sequence[str] = (),
+    within: timedelta = WITHIN,
+    otherwise: Otherwise = "expire",
 ) -> Awaiting[PlanEnd]:
     """Have a plan written and carry it out; where a step stops it, have another written in view of that,
-    twice at most. Raises as `plan` and `Planned.carry_out` do."""
+    twice at most. With `ask` people are asked for each plan. Raises as `plan` and `Planned.carry_out` do."""
     where = caller_line()
+    asked = asked_of(where, "pursue", ask, within, otherwise)
 
     def begin() -> Steps[PlanEnd]:
         known = given
         for left in range(REPLANS_MAX, -1, -1):
             planned = yield from _planning(goal, known, may, model, where)
             try:
-                return (yield from planned._steps(running("pursue", where)))
+                return (yield from planned._steps(running("pursue", where), asked))
             except PlanStopped as stopped:
                 if not left:
                     raise

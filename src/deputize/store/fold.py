@@ -102,18 +102,7 @@ def _card(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: 
 def _read(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
     sql(
         "INSERT INTO action VALUES (?,?,?,'settled',?,'',0,1,?,?,?,?,0,?,?)",
-        (
-            run,
-            body["path"],
-            body["op"],
-            body["digest"],
-            at,
-            at,
-            body["version"],
-            body["agent"],
-            at,
-            at,
-        ),
+        (run, body["path"], body["op"], body["digest"], at, at, body["version"], body["agent"], at, at),
     )
     sums.tally("settled", 1)
     sums.rates.see("settled", body["op"], "settled", -1, at, True)
@@ -197,6 +186,12 @@ def _intent(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body
         sums.use(budget, window, amount, 0)
     for counter, subject, window, weight in (*body["counted"], *body.get("under_way", ())):
         sums.count(counter, subject, window, weight)
+
+
+def _granted(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
+    sql("UPDATE action SET state='granted', ended_at=? WHERE run=? AND path=?", (at, run, body["path"]))
+    sums.tally("granted", 1)
+    _answered(sql, run, body["path"])
 
 
 def _attempt(sql: Sql, sums: Sums, seq: int, run: int, run_id: str, at: int, body: Body) -> None:
@@ -377,6 +372,7 @@ _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "read": _read,
     "rehearsed": _rehearsed,
     "asked": _asked,
+    "granted": _granted,
     "intent": _intent,
     "attempt": _attempt,
     "receipt": _receipt,

@@ -164,6 +164,14 @@ class View(Figures, Protocol):
         """Runs that wait or can go on, and that a person has asked to cancel."""
         ...
 
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        """A budget's held and spent in a window."""
+        ...
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        """A fact's value."""
+        ...
+
     def last_at(self) -> int:
         """The ledger's own time: that of its latest entry or kept event, whichever is later."""
         ...
@@ -185,14 +193,6 @@ class Tx(View, Failures, Protocol):
 
     def flaw(self, stream: int) -> Flaw | None:
         """The first thing that is wrong with one stream's chain; erased bodies are not looked for."""
-        ...
-
-    def used(self, budget: str, window: int) -> tuple[int, int]:
-        """A budget's held and spent in a window."""
-        ...
-
-    def counted(self, counter: str, subject: str, window: int) -> int:
-        """A fact's value."""
         ...
 
     def keep_event(self, occurrence: Occurrence, state: str) -> int | None:

@@ -8,21 +8,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from deputize import canonical
 from deputize.approval import Demand
 from deputize.ledger import Entry
 from deputize.person import KEEPER, Directory
-from deputize.rule import RuleLine
 from deputize.testing.case import Case
+from deputize.testing.demanded import (
+    CHANGED,
+    asked_of,
+    asking_rules,
+    before_of,
+    changes_of,
+    demands_of,
+    entries_of,
+    meant,
+    path_of,
+    requesters_of,
+)
 from deputize.testing.evidence import ApprovalRow, LedgerEvidence
 from deputize.testing.inquired import disagreed
 from deputize.testing.judged import Judged
-from deputize.undo import UNDO
+from deputize.testing.whole import covered, plan_rows
 
-CHANGED = "~"
 HANDED = "ask_keeper"
 
 
@@ -41,7 +51,7 @@ def what_starts_is_allowed_by_the_rules(case: Case) -> Iterator[str]:
         if decision == "refuse":
             did = "it started" if one.entry.type == "intent" else "people were asked for it"
             yield f"{one.place}: {did}, and the rules say: {one.verdict.sentence()}"
-        elif one.entry.type == "asked" and not _asking_rules(one):
+        elif one.entry.type == "asked" and not asking_rules(one):
             yield f"{one.place}: people were asked for it, and no rule asks"
         elif one.entry.type == "intent" and any(rule.tier == "wait" for rule in one.verdict.rules):
             yield f"{one.place}: it started, and a rule has it wait: {one.verdict.sentence()}"
@@ -51,10 +61,13 @@ def what_rules_ask_for_is_granted(case: Case) -> Iterator[str]:
     """Nothing starts that rules ask people for, but on the word of so many of them as each rule wants: given
     for just this, in time, by those who are asked, and by nobody who requested it."""
     for one in case.judged:
-        if one.entry.type != "intent" or not _asking_rules(one):
+        if one.entry.type != "intent" or not asking_rules(one):
             continue
         if one.body["round"] > 1:
             yield from _missing(case, one, _said_again(case.ledger, one), one.entry.at_us)
+            continue
+        besides = covered(case, one)
+        if {rule.id for rule in asking_rules(one)} <= besides:
             continue
         asked = _asked_before(case, one)
         if asked is None:
@@ -66,7 +79,7 @@ def what_rules_ask_for_is_granted(case: Case) -> Iterator[str]:
         if one.entry.at_us >= due_of(asked):
             yield f"{one.place}: it started when the time for it was over"
         words = _in_time(case, one, given, binding_of(case, one, asked))
-        yield from _missing(case, one, words, asked.entry.at_us)
+        yield from _missing(case, one, words, asked.entry.at_us, besides)
 
 
 def approvals_are_used_once(case: Case) -> Iterator[str]:
@@ -76,7 +89,10 @@ def approvals_are_used_once(case: Case) -> Iterator[str]:
     for one in case.judged:
         if one.entry.type == "intent" and one.body["round"] == 1:
             starts.setdefault((one.run.no, one.path), []).append(one)
+    plans = plan_rows(case.ledger)
     for row in case.ledger.approvals:
+        if (row.run, row.path) in plans:
+            continue
         found = starts.get((row.run, row.path), [])
         if row.used and case.force and len(found) != 1 and row.no not in voided:
             yield f"approval {row.no} of {row.run}/{row.path} is used up, and {len(found)} starts are there"
@@ -85,7 +101,7 @@ def approvals_are_used_once(case: Case) -> Iterator[str]:
             if asked is None or row.binding != binding_of(case, one, asked):
                 yield f"{one.place}: it used up approval {row.no}, which was given for something else"
     used = {row.no for row in case.ledger.approvals if row.used}
-    claims = Counter(no for entry in _entries(case.ledger, "intent") for no in _claimed(entry))
+    claims = Counter(no for entry in entries_of(case.ledger, "intent", "granted") for no in _claimed(entry))
     for no, count in claims.items():
         if count > 1 or no not in used:
             yield f"approval {no}: {count} starts rest on it, and it is {'' if no in used else 'not '}used up"
@@ -112,9 +128,11 @@ def what_people_did_not_grant_is_never_sent(case: Case) -> Iterator[str]:
     """What was refused, changed, called off or left without an answer has no start, and no request."""
     sent = {str(row["key"]) for row in (*case.town.access, *case.town.book) if row["key"] is not None}
     names = {run.no: run.id for run in case.ledger.runs}
-    started = {(entry.stream, _path(entry)) for entry in _entries(case.ledger, "intent")}
-    refused = {(entry.stream, _path(entry)) for entry in _entries(case.ledger, "refused") if _asking(entry)}
-    asked = {(entry.stream, _path(entry)) for entry in _entries(case.ledger, "asked")}
+    started = {(entry.stream, path_of(entry)) for entry in entries_of(case.ledger, "intent")}
+    refused = {
+        (entry.stream, path_of(entry)) for entry in entries_of(case.ledger, "refused") if _asking(entry)
+    }
+    asked = {(entry.stream, path_of(entry)) for entry in entries_of(case.ledger, "asked")}
     for run, path in sorted(refused & started):
         yield f"{names[run]}/{path}: people did not grant it, and it started"
     for run, path in sorted(asked - started | refused):
@@ -127,8 +145,8 @@ def no_is_said_by_people_or_time(case: Case) -> Iterator[str]:
     was over."""
     said = Counter((a.run, a.path, a.person) for a in case.ledger.answers if a.what in ("refuse", "change"))
     asked = {(one.run.no, one.path): one for one in case.judged if one.entry.type == "asked"}
-    for entry in _entries(case.ledger, "refused"):
-        body, place = entry.body or {}, (entry.stream, _path(entry))
+    for entry in entries_of(case.ledger, "refused"):
+        body, place = entry.body or {}, (entry.stream, path_of(entry))
         if not _asking(entry):
             continue
         if "by" in body:
@@ -142,7 +160,7 @@ def what_is_handed_on_is_by_those_asked(case: Case) -> Iterator[str]:
     """Whoever hands a card on is asked for it, has said so in a record of their own, and does it once; the
     keeper of the automation is told of it, and nobody else."""
     said = Counter((a.run, a.path, a.person) for a in case.ledger.answers if a.what == HANDED)
-    told = [(entry, entry.body or {}) for entry in _entries(case.ledger, "handed")]
+    told = [(entry, entry.body or {}) for entry in entries_of(case.ledger, "handed")]
     written = Counter((entry.stream, body["path"], body["by"]["person"]) for entry, body in told)
     for place in sorted(said.keys() | written.keys()):
         if said[place] != written[place]:
@@ -155,7 +173,7 @@ def what_is_handed_on_is_by_those_asked(case: Case) -> Iterator[str]:
         one, who, directory = asked[0], body["by"]["person"], case.directory
         waited_us = entry.at_us - one.entry.at_us
         whom = {
-            w for d in _demands(one) for w in _asked_of(d, one.run.automation, directory, waited_us)
+            w for d in demands_of(one) for w in asked_of(d, one.run.automation, directory, waited_us)
         } - requesters_of(case.ledger, one)
         if who not in whom or entry.at_us >= due_of(one):
             yield f"{one.place}: {who} handed it on, and was not asked"
@@ -165,15 +183,15 @@ def what_is_handed_on_is_by_those_asked(case: Case) -> Iterator[str]:
 
 def changes_follow_what_they_change(case: Case) -> Iterator[str]:
     """`3~1` stands where a person changed `3`, which is refused: with their arguments, and after it."""
-    changes = {(e.stream, (e.body or {})["changed"]["path"]): e for e in _changes(case.ledger)}
+    changes = {(e.stream, (e.body or {})["changed"]["path"]): e for e in changes_of(case.ledger)}
     seen: set[tuple[int, str]] = set()
-    for entry in _entries(case.ledger, "asked", "intent", "refused"):
-        place = (entry.stream, _path(entry))
+    for entry in entries_of(case.ledger, "asked", "intent", "refused"):
+        place = (entry.stream, path_of(entry))
         if CHANGED not in place[1] or place in seen:
             continue
         seen.add(place)
         change = changes.get(place)
-        if change is None or change.seq > entry.seq or _path(change) != before_of(place[1]):
+        if change is None or change.seq > entry.seq or path_of(change) != before_of(place[1]):
             yield f"{place}: nobody has changed {before_of(place[1])} so"
         elif (entry.body or {})["digest"] != _digest((change.body or {})["changed_args"]):
             yield f"{place}: its arguments are not those that a person gave it"
@@ -212,7 +230,11 @@ ASKED: tuple[Callable[[Case], Iterator[str]], ...] = (
 
 def due_of(asked: Judged) -> int:
     """When the answer is no, in ledger time: no later than it was when just this was asked before."""
-    within_s = min((demand.within_s for demand in _demands(asked)), default=0.0)
+    asking = zip(asking_rules(asked), demands_of(asked), strict=True)
+    # What the grant of a plan covers is not asked.
+    within_s = min(
+        (demand.within_s for rule, demand in asking if rule.id in asked.body["rules"]), default=0.0
+    )
     due = asked.entry.at_us + int(within_s * 1_000_000)
     return min(due, int(asked.body["due"])) if asked.body["again"] else due
 
@@ -228,39 +250,22 @@ def binding_of(case: Case, one: Judged, asked: Judged) -> str:
     return canonical.digest(canonical.encode(bound))[:24]
 
 
-def requesters_of(ledger: LedgerEvidence, one: Judged) -> set[str]:
-    """The agent, whoever sent the event, whoever changed the arguments, and whoever had it undone."""
-    entries = ledger.entries[one.run.no]
-    found = {one.run.agent, str((entries[0].body or {})["event"].get("sender", ""))}
-    changes = {(e.body or {})["changed"]["path"]: e for e in _changes(ledger) if e.stream == one.run.no}
-    if one.path.startswith(UNDO):
-        undone = [e.body or {} for e in entries if e.type == "unwinding" and e.seq < one.entry.seq]
-        found |= {body["by"]["person"] for body in undone[-1:]}
-    path = one.path
-    while path in changes:
-        found.add((changes[path].body or {})["changed"]["person"])
-        path = _path(changes[path])
-    return found
-
-
-def before_of(path: str) -> str:
-    """The path of what `3~2` has replaced: `3~1`, and of that: `3`."""
-    first, _, number = path.partition(CHANGED)
-    return first if number in ("", "1") else f"{first}{CHANGED}{int(number) - 1}"
-
-
-def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) -> Iterator[str]:
-    """A line for each rule of which too few people have said yes."""
+def _missing(
+    case: Case, one: Judged, words: Collection[Word], asked_us: int, besides: Collection[str] = ()
+) -> Iterator[str]:
+    """A line for each rule that no plan's grant covers and of which too few people have said yes."""
     requesters, automation = requesters_of(case.ledger, one), one.run.automation
     directory, (handed_us, by) = case.directory, _handed(case.ledger, one, asked_us)
-    keeper = _meant({KEEPER}, automation, directory) if directory.keeper_of(automation) else set()
-    for rule, demand in zip(_asking_rules(one), _demands(one), strict=True):
+    keeper = meant({KEEPER}, automation, directory) if directory.keeper_of(automation) else set()
+    for rule, demand in zip(asking_rules(one), demands_of(one), strict=True):
+        if rule.id in besides:
+            continue
         granted = {
             word.person
             for word in words
             if word.person not in requesters
             and word.person
-            in _asked_of(demand, automation, directory, word.at_us - asked_us)
+            in asked_of(demand, automation, directory, word.at_us - asked_us)
             | (
                 keeper
                 if _is_handed(demand, automation, directory, by, handed_us - asked_us)
@@ -273,37 +278,9 @@ def _missing(case: Case, one: Judged, words: Collection[Word], asked_us: int) ->
             yield f'{one.place}: "{rule.title}" wants {demand.people} to grant it, and {who} did'
 
 
-def _demands(one: Judged) -> list[Demand]:
-    demands = (rule.demand or Demand("approval") for rule in _asking_rules(one))
-    return [replace(demand, tier="approval") for demand in demands]
-
-
-def _asking_rules(one: Judged) -> list[RuleLine]:
-    """The rules that ask for people's word, also where what they want found out was found against it; not
-    those that have it wait."""
-    demanding = one.verdict.rules if one.verdict.decision == "demand" else ()
-    return [rule for rule in demanding if rule.tier == "approval" or disagreed(one, rule) is not None]
-
-
-def _asked_of(demand: Demand, automation: str, directory: Directory, waited_us: int) -> set[str]:
-    next_too = bool(demand.then) and waited_us >= demand.then_after_s * 1_000_000
-    return _meant(demand.whom, automation, directory) | (
-        _meant(demand.then, automation, directory) if next_too else set()
-    )
-
-
-def _meant(whom: Collection[str], automation: str, directory: Directory) -> set[str]:
-    """Those who are named; for the keeper, where there is none, everybody."""
-    keeper, names = directory.keepers.get(automation, directory.keepers.get("", "")), set(whom) or {KEEPER}
-    if names == {KEEPER} and not keeper:
-        return set(directory.people)
-    meant = {keeper if name == KEEPER else name for name in names}
-    return {p.name for p in directory.people.values() if meant & {p.name, *p.roles, *p.groups}}
-
-
 def _is_handed(demand: Demand, automation: str, directory: Directory, by: str, waited_us: int) -> bool:
     """Whether who handed it on could have granted this themselves."""
-    return by in _asked_of(demand, automation, directory, waited_us)
+    return by in asked_of(demand, automation, directory, waited_us)
 
 
 def _handed(ledger: LedgerEvidence, one: Judged, asked_us: int) -> tuple[int, str]:
@@ -350,27 +327,17 @@ def _waiting(ledger: LedgerEvidence) -> set[tuple[int, str]]:
     for run, entries in ledger.entries.items():
         for entry in entries:
             if entry.type == "asked":
-                found.add((run, _path(entry)))
-            elif entry.type in ("intent", "refused"):
-                found.discard((run, _path(entry)))
+                found.add((run, path_of(entry)))
+            elif entry.type in ("intent", "granted", "refused"):
+                found.discard((run, path_of(entry)))
             elif entry.type in ("cancelling", "ended"):
                 found = {place for place in found if place[0] != run}
     return found
 
 
-def _entries(ledger: LedgerEvidence, *types: str) -> list[Entry]:
-    return [
-        e for entries in ledger.entries.values() for e in entries if e.type in types and e.body is not None
-    ]
-
-
-def _changes(ledger: LedgerEvidence) -> list[Entry]:
-    return [entry for entry in _entries(ledger, "refused") if "changed" in (entry.body or {})]
-
-
 def _voided(ledger: LedgerEvidence) -> set[int]:
     """The approvals that nothing had used up when the ledger was restored: they may have been since."""
-    claims = {no: entry.seq for entry in _entries(ledger, "intent") for no in _claimed(entry)}
+    claims = {no: entry.seq for entry in entries_of(ledger, "intent", "granted") for no in _claimed(entry)}
     found: set[int] = set()
     for entry in ledger.system:
         if entry.type == "restored":
@@ -385,10 +352,6 @@ def _claimed(entry: Entry) -> list[int]:
 
 def _asking(entry: Entry) -> bool:
     return bool((entry.body or {})["was"] == "asking")
-
-
-def _path(entry: Entry) -> str:
-    return str((entry.body or {})["path"])
 
 
 def _digest(args: Any) -> str:

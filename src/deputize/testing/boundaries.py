@@ -22,6 +22,9 @@ BOUNDARIES: dict[str, str] = {
     # asking people
     "t1.in": "rules ask for people's word, what is asked of them is written, and not committed",
     "t1.after": "people are asked, and the run is still in memory",
+    "whole.before": "a plan is foreseen, or its grant is looked for, and nothing of it is written",
+    "whole.in": "people are asked for a plan, or have granted it, and that is not committed",
+    "whole.after": "that they are asked for a plan, or have granted it, is durable, and nobody was told",
     "approve.before": "a person approves, and nothing of it is written",
     "approve.in": "the approval is written, and not committed",
     "approve.after": "the approval is durable, and its action was not told",

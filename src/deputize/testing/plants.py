@@ -27,6 +27,7 @@ from deputize.testing.planting import Plant, set_in
 from deputize.testing.plants_inquiries import INQUIRIES
 from deputize.testing.plants_people import PEOPLES
 from deputize.testing.plants_restored import RESTORES
+from deputize.testing.plants_whole import WHOLES
 
 Append = Callable[[SqliteTx, int, int, Any], int]
 
@@ -269,6 +270,7 @@ PLANTS: dict[str, Plant] = (
     PEOPLES
     | INQUIRIES
     | RESTORES
+    | WHOLES
     | {
         "send_before_commit": Plant("it sends while the intent is not committed", _send_before_commit),
         "sent_while_asked": Plant("what people are asked for is sent meanwhile", _sent_while_asked),

@@ -134,6 +134,8 @@ class Books(StoreCase):
         await store.write(lambda tx: tx.append(no, 1, [entries.intent("1", leases=["charge:1"], **held)]))  # type: ignore[arg-type]
         assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (500, 0)
         assert await store.write(lambda tx: tx.counted("refunds", "customer:1", 0)) == 1
+        assert store.read(lambda view: view.used("refunds a day", 0)) == (500, 0)
+        assert store.read(lambda view: view.counted("refunds", "customer:1", 0)) == 1
         await store.write(lambda tx: tx.append(no, 2, [entries.doubt("1"), entries.card("1")]))
         assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (500, 0)
         assert store.read(lambda view: view.leases()) == [("charge:1", "run-a", "1")]
@@ -143,6 +145,9 @@ class Books(StoreCase):
         await store.write(lambda tx: tx.append(no, 4, [Draft(type, body)]))
         assert await store.write(lambda tx: tx.used("refunds a day", 0)) == (0, spent)
         assert await store.write(lambda tx: tx.counted("refunds", "customer:1", 0)) == fact
+        assert store.read(lambda view: view.used("refunds a day", 0)) == (0, spent)
+        assert store.read(lambda view: view.counted("refunds", "customer:1", 0)) == fact
+        assert store.read(lambda view: (view.used("none", 0), view.counted("none", "", 0))) == ((0, 0), 0)
         assert store.read(lambda view: view.leases()) == []
         state = {"receipt": "settled", "drift": "drifted"}.get(type, type)
         assert store.read(lambda view: view.counts())[f"actions.{state}"] == 1

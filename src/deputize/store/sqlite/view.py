@@ -259,6 +259,16 @@ class SqliteView:
         sql = "SELECT budget, window, held, spent FROM budget_use ORDER BY budget, window"
         return self.db.execute(sql).fetchall()
 
+    def used(self, budget: str, window: int) -> tuple[int, int]:
+        sql = "SELECT held, spent FROM budget_use WHERE budget=? AND window=?"
+        row = self.db.execute(sql, (budget, window)).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def counted(self, counter: str, subject: str, window: int) -> int:
+        sql = "SELECT value FROM fact WHERE counter=? AND subject=? AND window=?"
+        row = self.db.execute(sql, (counter, subject, window)).fetchone()
+        return int(row[0]) if row else 0
+
     def leases(self) -> list[tuple[str, str, str]]:
         sql = "SELECT l.resource, r.id, l.path FROM lease l JOIN run r ON r.no = l.run ORDER BY l.resource"
         return self.db.execute(sql).fetchall()
