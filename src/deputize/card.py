@@ -63,7 +63,7 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         if waiting.kind in _EVIDENCE
         else evidence_of(waiting.body),
         **(_asks(waiting.body, waiting.handed) if waiting.kind == "approval" else {}),
-        **(_plan(asked["plan"]) if "plan" in asked else {}),
+        **_plan(asked.get("plan", {})),
         **(_question(waiting.body) if waiting.kind == "question" else {}),
         "answers": choices(
             waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, ""), whole="plan" in asked
@@ -82,7 +82,10 @@ def _of(waiting: Waiting) -> str:
 
 
 def _plan(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What the card of a plan says besides: its digest, and its sentences with what is foreseen of each."""
+    """What the card of a plan says besides: its digest, and its sentences with what is foreseen of each; of
+    an action nothing."""
+    if "digest" not in plan:
+        return {}
     return {"digest": plan["digest"], "plan": told_plan(plan), "cost": "", "undo": ""}
 
 

@@ -80,7 +80,7 @@ class PlanAsk(Awaiting[None]):
         plan_digest: str,
         sentences: Sequence[str],
         imagine: Callable[[], Imagining],
-        asked: Asked,
+        whom: Whom,
     ) -> None:
         super().__init__()
         self.plan = plan
@@ -88,7 +88,7 @@ class PlanAsk(Awaiting[None]):
         self.goal = str(plan["goal"])
         self.sentences = tuple(sentences)
         self.imagine = imagine
-        self.whom, self.within_us, self.otherwise = asked.whom, asked.within_us, asked.otherwise
+        self.whom, self.within_us, self.otherwise = whom.names, whom.within_us, whom.otherwise
         said = [plan_digest, self.whom, self.within_us, self.otherwise]
         self.digest = canonical.digest(canonical.encode(said))
 
@@ -97,10 +97,10 @@ class PlanAsk(Awaiting[None]):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Whom:
     """Who is asked for a plan, for how long, and what their silence does: `expire` or `refuse`."""
 
-    whom: tuple[str, ...]
+    names: tuple[str, ...]
     within_us: int
     otherwise: Otherwise = "expire"
 

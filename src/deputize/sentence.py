@@ -14,7 +14,7 @@ VALUE_CHARS_MAX = 200
 def asked_for(body: Mapping[str, Any]) -> str:
     """What an entry asked for: its operation with its arguments in short, or a plan by its goal."""
     args, plan = body.get("args"), body.get("plan")
-    if isinstance(plan, Mapping):
+    if isinstance(plan, Mapping) and "goal" in plan:
         return f"the plan {quoted(plan['goal'])}"
     if is_thought(args):
         last = " ".join(args["messages"][-1]["text"].split())

@@ -136,6 +136,13 @@ async def test_the_page_on_thinking_makes_a_project_that_thinks(
             run = await world.send(type="desk.arrived", wish="tea", **arrived)
             card = await world.card()
             assert card.body["why"] == "Welcome whoever arrives"
+            run = await world.send(type="desk.left", name="Ada")
+            card = await world.until(lambda view: next((c for c in view.cards() if "plan" in c.body), None))
+            assert card is not None and card.body["rules"] == card.body["plan"]["covers"]["wished"]
+            await world.kernel.approving.approve(card.id, binding=card.body["binding"], person="maya")
+            assert await world.label(run) == "done(seen off)"
+            whole = [e.body.get("whole", {}).get("plan") for e in world.entries(run, "intent") if e.body]
+            assert whole == ["1", None]
 
 
 def test_the_page_on_testing_tests_the_example(tmp_path: Path) -> None:

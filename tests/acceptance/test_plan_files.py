@@ -97,6 +97,10 @@ WRONG = {
     "a number beyond all": (TIDY.replace("{item: by hand}", "{item: 9999999999999999999999}"), "JSON cannot"),
     "a name that begins with a dash": (TIDY.replace("note: text", "_note: text"), "event._note"),
     "a step twice": (TIDY.replace("id: put", "id: found"), "two steps have the id 'found'"),
+    "asked of nobody": (TIDY + "approve: []\n", "approve.by: List should have at least 1 item"),
+    "asked of whom nobody knows": (TIDY + "approve: maja\n", "approve: .* no person, role or group 'maja'"),
+    "asked within no time": (TIDY + "approve: {by: maya, within: soon}\n", "approve.within: .*write a time"),
+    "asked with an unknown key": (TIDY + "approve: {by: maya, wihtin: 1 hour}\n", "did you mean 'within'"),
     "far too long": (TIDY + "#" + "x" * 200_000, "a plan has 200,000 bytes at most"),
 }  # fmt: skip
 

@@ -30,16 +30,21 @@ def fits(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
     return checked
 
 
-def documented() -> dict[str, Any]:
-    [text] = re.findall(r"^```yaml\n(# automations/\w+\.plan\.yaml\n.*?)^```", PAGE.read_text(), re.M | re.S)
+def documented(number: int = 0) -> dict[str, Any]:
+    files = re.findall(r"^```yaml\n(# automations/\w+\.plan\.yaml\n.*?)^```", PAGE.read_text(), re.M | re.S)
     # As editors read it (YAML 1.2): `on` is a name.
-    found: dict[str, Any] = yaml.safe_load(text.replace("\non:", '\n"on":'))
+    found: dict[str, Any] = yaml.safe_load(files[number].replace("\non:", '\n"on":'))
     return found
 
 
-def test_it_accepts_the_example_of_the_page_and_one_with_everything(fits: Callable[[Any], Any]) -> None:
+def test_it_accepts_the_examples_of_the_page_and_one_with_everything(fits: Callable[[Any], Any]) -> None:
     fits(documented())
-    fits(json.loads(json.dumps(documented())) | {"$schema": "plan.schema.json", "key": "guest:{name}"})
+    fits(documented(1))
+    other = {"operation": "notes.write", "arguments": {"page": "a", "text": "b"}, "expects": {"text": "b"}}
+    plan = documented() | {"$schema": "plan.schema.json", "key": "guest:{name}", "approve": ["maya", "kim"]}
+    plan["steps"][2]["else"] = other
+    fits(json.loads(json.dumps(plan)))
+    fits(plan | {"approve": "maya"})
 
 
 WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -59,6 +64,9 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     ),
     "a type that is none": lambda plan: plan["event"].update(name="txt"),
     "a field that can have no name": lambda plan: plan["event"].update({"_name": "text"}),
+    "an approval by nobody": lambda plan: plan.update(approve=[]),
+    "an approval within no time": lambda plan: plan.update(approve={"by": "maya", "within": "soon"}),
+    "an approval with a key that is none": lambda plan: plan.update(approve={"by": "maya", "whom": "kim"}),
     "a schema that is no text": lambda plan: plan.update({"$schema": 1}),
 }
 

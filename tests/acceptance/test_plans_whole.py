@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from deputize.call import CallBroken
 from deputize.card import told_card
 from deputize.cli.here import Here
 from deputize.cli.restoring import restore_ledger
 from deputize.errors import ProjectError
 from deputize.kernel.people import NotAnswerable
+from deputize.kernel.planning import _Foreseer
 from deputize.project import load_project
 from deputize.rules import rules_from_text
 from deputize.store.erasure import erase_run
@@ -22,7 +26,7 @@ from deputize.store.protocol import CardRow, View
 from deputize.store.telling import read_telling, read_waiting
 from deputize.testing.thinker import Thinker
 from deputize.why import why_action
-from tests.support.desk import Desk
+from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.plans import ASKS, MORE, PAYS, PEOPLE, approve, due, intents, owes, project
 from tests.support.rehearsals import event, rehearsed
@@ -71,6 +75,8 @@ async def granted_under_halt(app: Running, *, others: tuple[str, ...] = ()) -> s
     await approve(app, card)
     await app.until(lambda view: [e for e in view.entries(card.run) if e.type == "granted"])
     await so(lambda: app.kernel.parts.stops.parked)
+    # It waits for nobody any more, though nothing of it has begun.
+    assert app.cards() == [] and app.run(run).state == "ready"
     return run
 
 
@@ -231,6 +237,39 @@ async def test_silence_until_the_deadline_is_a_no(
         assert ended.label == f"gave_up({kind})"
         [refused] = app.entries(run, "refused")
         assert refused.body and "waited for the approval of finance" in refused.body["reason"]
+        assert desk.writes == []
+
+
+async def test_a_grant_that_is_taken_up_too_late_is_none(tmp_path: Path, desk: Desk) -> None:
+    owes(desk, 4_000)
+    clock = ShiftedClock()
+    async with running(project(tmp_path / "p", desk), clock=clock) as app:
+        run = await due(app)
+        card = await app.card()
+        await app.gone()
+        app.hooks["whole.before"] = lambda: setattr(clock, "shift_s", 7_201)
+        await approve(app, card)
+        assert await app.label(run) == "gave_up(expired)"
+        [refused] = app.entries(run, "refused")
+        assert (
+            refused.body and "maya approved it, and it could not start in its time" in refused.body["reason"]
+        )
+        assert desk.writes == []
+
+
+async def test_what_foresees_a_plan_has_no_way_to_do_anything(tmp_path: Path, desk: Desk) -> None:
+    async with running(project(tmp_path / "p", desk)) as app:
+        run = await due(app)
+        await app.card()
+        row, loop = app.run(run), asyncio.get_running_loop()
+        standing: Any = SimpleNamespace(no=row.no)
+        foreseer = _Foreseer(app.kernel.parts, app.kernel.gate.inquiring, standing, "1", loop)
+        for name, operation in app.system.project.operations.items():
+            if operation.contract.effect == "write":
+                with pytest.raises(
+                    CallBroken, match=f"{name} is no read, and nothing is done before a plan is"
+                ):
+                    foreseer.read(operation, b"{}")
         assert desk.writes == []
 
 
@@ -408,6 +447,47 @@ async def test_what_cannot_be_foreseen_asks_for_itself(tmp_path: Path, desk: Des
         assert ["whole" in one for one in intents(app, run)] == [True, False, True, False]
 
 
+async def test_what_is_left_out_or_has_nothing_to_do_is_told(tmp_path: Path, desk: Desk) -> None:
+    plan = PAYS.replace("  - id: others\n", (
+        "  - id: never\n    when: context.event.item == \"b\"\n    operation: desk.put\n"
+        "    arguments: {item: x}\n"
+        "  - id: neither\n    when: context.step has never && context.step.told.key != \"\"\n"
+        "    operation: desk.put\n    arguments: {item: $step.never.item}\n"
+        "  - id: instead\n    when: context.event.item == \"b\"\n    operation: desk.put\n"
+        "    arguments: {item: x}\n"
+        "    else: {operation: desk.give, arguments: {account: e, amount: {minor: 6000, currency: EUR}}}\n"
+        "  - id: others\n"
+    ))  # fmt: skip
+    owes(desk, 8_000)
+    async with running(project(tmp_path / "p", desk, plan=plan)) as app:
+        run = await due(app)
+        card = await app.card()
+        told = told_card(app.read(lambda view: read_waiting(view, card)), {})["plan"]
+        foreseen = [line for line in told if line.startswith("   foreseen:")]
+        assert foreseen[3] == "   foreseen: it would be left out"
+        assert foreseen[4] == "   foreseen: what it asks for depends on the answer to never"
+        assert foreseen[5].startswith('   foreseen: desk.give with account "e"')
+        assert foreseen[6] == "   foreseen: there is nothing in its list"
+        await approve(app, card)
+        assert await app.label(run) == "done(paid)"
+        assert ["whole" in one for one in intents(app, run)] == [True, False, True]
+
+
+async def test_a_plan_that_is_long_is_told_and_granted_all_the_same(tmp_path: Path, desk: Desk) -> None:
+    owes(desk, 8_000)
+    plan = PAYS.replace("    each: $event.others\n", "    each: $event.others\n    most: 20\n")
+    others = tuple(f"{n}-{'x' * 5_000}" for n in range(20))
+    async with running(project(tmp_path / "p", desk, plan=plan)) as app:
+        run = await due(app, others=others)
+        card = await app.card()
+        told = told_card(app.read(lambda view: read_waiting(view, card)), {})
+        assert len(told["digest"]) == 64 and len(told["plan"]) == 5 + 3 + 20
+        assert all(len(line) < 700 for line in told["plan"])
+        await approve(app, card)
+        assert await app.label(run) == "done(paid)"
+        assert len([one for one in intents(app, run) if "whole" in one]) == 21
+
+
 async def test_a_plan_that_would_be_stopped_says_so(tmp_path: Path, desk: Desk) -> None:
     owes(desk, 8_000)
     async with running(project(tmp_path / "p", desk, rules=ASKS + NEVER)) as app:
@@ -427,6 +507,21 @@ async def test_what_is_halted_while_it_is_foreseen_is_foreseen_later(tmp_path: P
         await so(lambda: app.kernel.parts.stops.parked)
         assert app.cards() == [] and desk.seen == []
         await go_on(app)
+        await approve(app, await app.card())
+        assert await app.label(run) == "done(paid)"
+
+
+async def test_a_process_that_stops_while_it_foresees_leaves_nothing_behind(
+    tmp_path: Path, desk: Desk
+) -> None:
+    owes(desk, 8_000)
+    root = project(tmp_path / "p", desk)
+    desk.faults.append(fault("hang"))
+    async with running(root) as app:
+        run = await due(app)
+        await so(lambda: desk.in_flight)
+    await so(lambda: not any(thread.name.startswith("foreseeing") for thread in threading.enumerate()))
+    async with running(root) as app:
         await approve(app, await app.card())
         assert await app.label(run) == "done(paid)"
 
@@ -543,8 +638,10 @@ def test_a_rehearsal_takes_the_plan_as_granted_and_asks_nobody(tmp_path: Path, d
     connector.write_text(connector.read_text() + LOCAL)
     data = {"item": "a", "others": []}
     [told] = rehearsed(root, event(type="desk.due", **data), automation="pays")["told"]
-    first, *_ = told["actions"]
+    first, *others = told["actions"]
     assert (first["operation"], first["would"], first["asks"]) == ("plan", "answered", ["finance"])
+    # What the plan's grant stands for waits for nobody.
+    assert [one["asks"] for one in others] == [[], [], []]
     assert first["as"] == "as if approved" and told["end"] == "done(paid)"
     [told] = rehearsed(root, event(type="desk.due", **data), automation="pays", as_refused=True)["told"]
     assert told["end"] == "gave_up(refused)"

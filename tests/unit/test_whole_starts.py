@@ -21,8 +21,7 @@ from deputize.kernel.result import Result
 from deputize.kernel.start import Begun, Inquire
 from deputize.kernel.whole import Foreseen, ask_whole, grant_whole
 from deputize.ledger import Draft
-from deputize.planned import Asked as Asks
-from deputize.planned import Imagining, Part, PlanAsk
+from deputize.planned import Imagining, Part, PlanAsk, Whom
 from deputize.plans.carrying import Carrying, sentences
 from deputize.plans.plan import Plan
 from deputize.rule import RuleLine, Verdict
@@ -74,11 +73,7 @@ def asked_for(data: st.DataObject, till_desk: Desk, run: LiveRun, rules: Rules) 
     """People are asked for a plan, some of them say yes, and time passes."""
     plan = plan_of(data.draw(st.lists(MINORS, min_size=2, max_size=2)))
     carrying = Carrying(plan, {}, till.operations, "till.ask", {}, run.id, ())
-    whom = data.draw(st.sampled_from([("finance",), ("cem",)]))
-    asks = Asks(whom, WITHIN_US)
-    ask = PlanAsk(
-        plan.model_dump(mode="json", by_alias=True), plan.digest, sentences(plan), lambda: None, asks
-    )  # type: ignore[arg-type,return-value]
+    ask = asking(plan, *data.draw(st.sampled_from([("finance",), ("cem",)])))
     force = in_force(rules.whole)
     foreseen: dict[str, list[RuleLine]] = {}
     for step in plan.steps:
@@ -110,7 +105,7 @@ def asked_for(data: st.DataObject, till_desk: Desk, run: LiveRun, rules: Rules) 
 
 def asking(plan: Plan, *whom: str) -> PlanAsk:
     whole = plan.model_dump(mode="json", by_alias=True)
-    return PlanAsk(whole, plan.digest, sentences(plan), imagined, Asks(whom, WITHIN_US))
+    return PlanAsk(whole, plan.digest, sentences(plan), imagined, Whom(whom, WITHIN_US))
 
 
 SAID = ("as it is", "of another plan", "at another step", "for another item", "asked for elsewhere")

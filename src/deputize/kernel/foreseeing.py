@@ -156,7 +156,11 @@ class Foresight:
             return _Meeting()
         titles = tuple(rule.title for rule in verdict.rules)
         findings, checks = self._finding_out.find(request, verdict, recalled, when)
+        people = tuple(rule for rule in verdict.rules if is_for_people(rule))
         rules = of_people(verdict, findings).rules
+        if request.action.part is not None and not (recalled is not None and recalled.did.asked):
+            # The plan that it is a part of was taken for granted, with the rules that ask about its actions.
+            rules = tuple(rule for rule in rules if rule not in people)
         if not rules:
             return _Meeting(titles, checks)
         if not self._force.directory.people:
@@ -164,7 +168,6 @@ class Foresight:
             return _Meeting(titles, checks, no=_refused(reason, when.at_us))
         asks = tuple(dict.fromkeys(map(_whom, demands_of(rules))))
         said, no = self._people(recalled, when)
-        people = tuple(rule for rule in verdict.rules if is_for_people(rule))
         return _Meeting(titles, checks, asks, said, no, people)
 
     def _people(self, recalled: Recalled | None, when: When) -> tuple[str, _Foreseen | None]:

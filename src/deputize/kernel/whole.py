@@ -94,7 +94,7 @@ def ask_whole(
         "agent": agent,
         "why": "",
         "expects": {},
-        "rules": sorted({rule for _, rule, _ in demands} - {PLAN}),
+        "rules": sorted({id for id, _ in wanted}),
         "ruleset": force.rules.digest[:16],
         "facts": {},
         "demands": [asdict(one) | {"rule": rule, "title": title} for one, rule, title in demands],

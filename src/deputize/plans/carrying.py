@@ -135,6 +135,8 @@ class Carrying:
         try:
             for planned in self.plan.steps:
                 step, scope = self.chosen(planned, answers), {"event": self.event, "step": answers}
+                if step is None and (planned.otherwise or planned.id == id):
+                    return False
                 if step is None:
                     continue
                 items = self.items(step, scope)
@@ -142,6 +144,8 @@ class Carrying:
                     wanted = resolved(step.arguments, scope | {"each": items[item]})
                     same = step.operation == operation
                     return same and self.operations[operation].canonical_json(wanted) == args
+                if step.end:
+                    return False
                 came = [results[step.id, number] for number in range(len(items))]
                 answers[step.id] = came if step.each else came[0]
         except (Unresolved, BadCondition, ContractError, CodeError, LookupError):

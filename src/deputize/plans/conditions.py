@@ -56,11 +56,13 @@ class Condition:
         self._event = shape_of(event)
         # Of what is no record, and of a list of answers, it can see nothing.
         self._steps = {n: shape_of(schema) for n, schema in steps.items() if "properties" in schema}
-        self._schema = cedarpy.Schema.from_json_str(_schema(self._event, self._steps, perhaps))
-        wrong = cedarpy.validate_policies(policy, self._schema).errors
+        strict = cedarpy.Schema.from_json_str(_schema(self._event, self._steps, perhaps))
+        wrong = cedarpy.validate_policies(policy, strict).errors
         if wrong:
             raise BadCondition(f"when: {wrong[0].error}")
         self._policies = cedarpy.PolicySet.from_str(policy)
+        # Where a plan is only foreseen, steps may be missing that it does not look at.
+        self._schema = cedarpy.Schema.from_json_str(_schema(self._event, self._steps, self._steps))
 
     def holds(self, event: Any, steps: Mapping[str, Any]) -> bool:
         """Whether it holds for what is known. Raises `BadCondition` where that cannot be told."""

@@ -35,6 +35,7 @@ from deputize.suggest import did_you_mean
 
 ENDINGS = (".plan.yaml", ".plan.yml", ".plan.json")
 BYTES_MAX = 200_000
+DURATION = "^[0-9]{1,6} ?(second|minute|hour|day)s?$"
 Name = Annotated[str, Field(min_length=1, max_length=60)]
 TYPES: Mapping[str, Any] = {"text": str, "whole number": int, "yes/no": bool, "money": Money}
 LIST_OF = "list of "
@@ -50,7 +51,7 @@ class Approve(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     by: Annotated[list[Name], Field(min_length=1)]
-    within: Annotated[str, Field(pattern=r"^[0-9]{1,6} ?(second|minute|hour|day)s?$")] = "3 days"
+    within: Annotated[str, Field(json_schema_extra={"pattern": DURATION})] = "3 days"
     otherwise: Otherwise = "expire"
 
     @field_validator("by", mode="before")

@@ -63,30 +63,36 @@ class _Known:
     def uses(self, step: PlanStep, sure: bool, said: str) -> Imagining:
         """Its uses of its operation, one for each item."""
         needs = self._needs(step)
-        before = self.origins.get(step.id, set())
-        origins = self.carrying.comes(step, self.origins)
-        self.origins[step.id] |= before
         if needs:
             self.untold.add(step.id)
             yield Imagined(step.id, None, f"what it asks for depends on the answer to {listed(needs)}", sure)
             return
+        before = self.origins.get(step.id, set())
+        origins = self.carrying.comes(step, self.origins)
+        self.origins[step.id] |= before
         scope = {"event": self.carrying.event, "step": self.answers}
         came: list[Any] = []
         try:
-            for item in self.carrying.items(step, scope):
+            items = self.carrying.items(step, scope)
+            if not items:
+                yield Imagined(step.id, None, "there is nothing in its list", sure)
+            for item in items:
                 action = self.carrying.action(step, scope | {"each": item}, origins)
                 got = yield Imagined(step.id, action, said, sure)
                 came += [canonical.decode(got)] if got is not None else []
-                if got is None or not sure:
+                if got is None:
                     self.untold.add(step.id)
         except (Unresolved, ContractError, CodeError) as error:
             self.untold.add(step.id)
             self.stopped = self.stopped or sure
             yield Imagined(step.id, None, f"the plan would stop here: {error}", sure)
+        if not sure:
+            self.untold.add(step.id)
         if step.id not in self.untold:
             self.answers[step.id] = came if step.each else came[0]
 
     def _needs(self, step: PlanStep) -> list[str]:
+        """The steps whose answers it refers to and that are not foreseen."""
         values: Iterable[Any] = (*step.arguments.values(), *step.expects.values(), step.each)
         roots = {one.path[0] for value in values for one in references_in(value) if one.root == "step"}
-        return sorted(roots & self.untold)
+        return sorted(roots - self.answers.keys())

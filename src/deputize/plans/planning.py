@@ -14,7 +14,7 @@ from deputize.approval import Otherwise
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
 from deputize.errors import CodeError
 from deputize.operation import Operation
-from deputize.planned import Asked, PlanAsk
+from deputize.planned import PlanAsk, Whom
 from deputize.plans.carrying import Carrying, PlanEnd, PlanStopped, sentences
 from deputize.plans.checking import World, check
 from deputize.plans.conditions import Condition
@@ -77,7 +77,7 @@ class Planned:
         asked = asked_of(where, "carry_out", ask, within, otherwise)
         return Script("carry_out", lambda: self._steps(running("carry_out", where), asked))
 
-    def _steps(self, step: Step, asked: Asked | None) -> Steps[PlanEnd]:
+    def _steps(self, step: Step, asked: Whom | None) -> Steps[PlanEnd]:
         automation = step.automation
         # With its defaults, as its schema says that it is.
         event = step.event.data_as(automation.on).model_dump(mode="json")
@@ -101,7 +101,7 @@ class Planned:
 
 def asked_of(
     where: str, word: str, ask: str | Sequence[str], within: timedelta, otherwise: Otherwise
-) -> Asked | None:
+) -> Whom | None:
     """Who is to be asked for a plan; None for nobody. Raises `CodeError` where that is no way to ask."""
     names: tuple[object, ...] = (ask,) if isinstance(ask, str) else tuple(ask)
     if not names:
@@ -110,7 +110,7 @@ def asked_of(
         raise CodeError(f"{where}: {word}(): ask takes a person, a role or a group, and got {ask!r:.100}")
     if otherwise not in get_args(Otherwise):
         raise CodeError(f"{where}: {word}(): otherwise is 'expire' or 'refuse', and is {otherwise!r:.100}")
-    return Asked(tuple(map(str, names)), span_us(within), otherwise)
+    return Whom(tuple(map(str, names)), span_us(within), otherwise)
 
 
 def plan(
