@@ -597,6 +597,42 @@ async def test_a_plan_that_is_written_anew_is_asked_for_anew(
         assert await app.label(run) == "done(second)"
 
 
+OWN = """
+from deputize import Plan, carry_out
+PLAN = Plan.from_yaml("goal: Put it\\nsteps: [{{id: a, operation: desk.put, arguments: {{item: one}}}}]")
+@automation(on=Ask, agent=worker)
+async def own(event: Event[Ask]) -> Outcome:
+    return done((await carry_out(PLAN, {how})).label)
+"""
+
+
+async def test_code_asks_for_a_plan_of_its_own(tmp_path: Path, desk: Desk) -> None:
+    async with running(project(tmp_path / "p", desk, plan="", code=OWN.format(how='ask="finance"'))) as app:
+        run = await app.send()
+        card = await app.card()
+        assert desk.writes == [] and card.title == "A plan waits for a person: Put it"
+        await approve(app, card)
+        assert await app.label(run) == "done(done)"
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("ask=[7]", "carry_out(): ask takes a person, a role or a group, and got [7]"),
+        ('ask="finance", otherwise="wait"', "otherwise is 'expire' or 'refuse', and is 'wait'"),
+        ('ask="finanse"', "carry_out(): deputize.toml has no person, role or group 'finanse'; did you mean"),
+    ],
+    ids=["nobody", "no silence", "nobody here"],
+)
+async def test_a_way_to_ask_that_is_none_ends_the_run(
+    tmp_path: Path, desk: Desk, how: str, reason: str
+) -> None:
+    async with running(project(tmp_path / "p", desk, plan="", code=OWN.format(how=how))) as app:
+        [ended] = await app.ended(await app.send())
+        assert ended.label == "failed" and reason in ended.reason
+        assert desk.seen == [] and app.cards() == []
+
+
 # -- what happens besides --------------------------------------------------------------------------------
 
 

@@ -163,20 +163,27 @@ def pursue(
     return Script("pursue", begin)
 
 
-def carry_out(plan: Plan) -> Awaiting[PlanEnd]:
+def carry_out(
+    plan: Plan,
+    *,
+    ask: str | Sequence[str] = (),
+    within: timedelta = WITHIN,
+    otherwise: Otherwise = "expire",
+) -> Awaiting[PlanEnd]:
     """Carry out a plan of your own, checked whole before any of it is done. Its literals come from nowhere
-    outside.
+    outside. With `ask` people are asked for it first: see `Planned.carry_out`.
 
     Raises `PlanStopped` (a `GaveUp`) where it cannot go on, `CodeError` where it can never be carried out.
     """
     where = caller_line()
+    asked = asked_of(where, "carry_out", ask, within, otherwise)
 
     def begin() -> Steps[PlanEnd]:
         step = running("carry_out", where)
         checked = check(plan, world_of(step, None, where))
         if checked.problems:
             raise CodeError(f"{where}: the plan cannot be carried out: {'; '.join(checked.problems)}")
-        return (yield from Planned(plan, checked.conditions, ())._steps(step))
+        return (yield from Planned(plan, checked.conditions, ())._steps(step, asked))
 
     return Script("carry_out", begin)
 

@@ -1,23 +1,22 @@
-"""A plan that is carried out twice: people are asked each time."""
+"""Two plans of one run: people are asked for each."""
 
 from agents import desk
 
-from deputize import Event, EventData, Outcome, Plan, automation, done
-from deputize.plans.planning import Planned
+from deputize import Event, EventData, Outcome, Plan, automation, carry_out, done
 
 
 class Twice(EventData, type="crash.twice"):
     charge: str
 
 
-def refund_of(minor: int) -> Planned:
+def refund_of(minor: int) -> Plan:
     arguments = {"charge": "$event.charge", "amount": {"minor": minor, "currency": "EUR"}}
     steps = [{"id": "back", "operation": "payments.refund", "arguments": arguments}]
-    return Planned(Plan.model_validate({"goal": f"Give {minor} back", "steps": steps}), {}, ())
+    return Plan.model_validate({"goal": f"Give {minor} back", "steps": steps})
 
 
 @automation(on=Twice, agent=desk)
 async def twice(event: Event[Twice]) -> Outcome:
-    await refund_of(2_500).carry_out(ask="finance")
-    await refund_of(3_000).carry_out(ask="finance")
+    await carry_out(refund_of(2_500), ask="finance")
+    await carry_out(refund_of(3_000), ask="finance")
     return done("twice")
