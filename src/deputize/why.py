@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deputize.caching import is_question
-from deputize.card import asked_whom, choices, handed_to, raw_answer
+from deputize.card import choices
 from deputize.clock import iso
 from deputize.conversation import conversation
 from deputize.finding import told
+from deputize.happened import Body, happened, person_of, refused
 from deputize.ledger import Entry
 from deputize.money import Money
 from deputize.planned import PLAN, granted_by
@@ -21,19 +22,15 @@ from deputize.sentence import (
     because,
     for_event,
     in_words,
-    is_answer,
     listed,
     pairs,
     quoted,
     reason_of,
-    thought,
 )
 from deputize.taking import COST
 from deputize.telling import RuleText as RuleText
 from deputize.telling import RuleTexts as RuleTexts
 from deputize.telling import Telling as Telling
-
-Body = Mapping[str, Any]
 
 
 def why_action(telling: Telling, path: str) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
         *_judged(telling, started, started.body or {}, own),
         *_found(started.body or {}),
         *_taken(telling, started.body or {}),
-        *(line for entry in own if (line := _happened(telling, entry, f"{telling.when(entry.at_us)}:"))),
+        *(line for entry in own if (line := happened(telling, entry, f"{telling.when(entry.at_us)}:"))),
         *_compared(own),
         *_cost(telling, own),
         *conversation(asked.body, own),
@@ -167,57 +164,6 @@ def _taken(telling: Telling, body: Body) -> list[str]:
         held = [telling.held(key, amount, "of the budget") for key, _, amount in body["holds"]]
         sentences.append(f"Set aside for it before it was sent: {listed(held)}.")
     return sentences
-
-
-def _happened(telling: Telling, entry: Entry, at: str) -> str:
-    """One thing that happened to an action; empty for what is told elsewhere."""
-    body = entry.body or {}
-    match entry.type:
-        case "asked":
-            asks = listed([f"{quoted(d['title'])} asks {asked_whom(d)}" for d in body["demands"]])
-            return f"{at} it waited for people: {asks}."
-        case "rehearsed":
-            return f"{at} it was rehearsed, without effect: {listed(told(body))}."
-        case "handed":
-            return f"{at} {handed_to(body)}."
-        case "granted":
-            return f"{at} {listed([one['person'] for one in body['approvals']])} approved the plan whole."
-        case "intent" if body["round"] == 1:
-            by = [one["person"] for one in body.get("approvals", ())]
-            approved = f"approved by {listed(by)}, " if by else ""
-            approved += f"approved with the whole plan by {granted_by(body)}, " if "whole" in body else ""
-            sent = "then" if body.get("first_sent", at) else "not"
-            return f"{at} it was {approved}recorded, and {sent} sent."
-        case "intent":
-            return f"{at} it was sent again as a new request, because {reason_of(body.get('because', ''))}."
-        case "attempt":
-            return f"{at} attempt {body['n']} was made, because {reason_of(body['because'])}."
-        case "doubt":
-            return f"{at} nobody knew whether it had happened: {reason_of(body['evidence'])}."
-        case "card":
-            return f"{at} it was put in the inbox for a person."
-        case "receipt" if "from" in body:
-            before = f"{body['from']['action']} was answered at {telling.when(body['from']['at'])}"
-            return f"{at} it was answered from what {before}: {thought(body['result'])}. It cost nothing."
-        case "receipt" if is_answer(body.get("result")):
-            return f"{at} the model answered: {thought(body['result'])}."
-        case "read" | "receipt":
-            return f"{at} {_known_by(body.get('by', 'answer'))}: {in_words(body.get('result'))}."
-        case "drift":
-            # The reason begins with the operation and "was answered, but not as its contract says".
-            reason = reason_of(body["reason"].partition("not as its contract says: ")[2] or body["reason"])
-            answer = f"; {raw_answer(body)}" if "raw" in body else ""
-            return f"{at} the service answered in a form that is not in its contract: {reason}{answer}."
-        case "declined":
-            return f"{at} the service said no: {reason_of(body['reason'])}. Nothing was done."
-        case "refused" if "changed" in body:
-            instead = f"with {pairs(body['changed_args'])} as {body['changed']['path']}"
-            return f"{at} {_person(body)} changed its arguments; it went on {instead}."
-        case "refused":
-            return f"{at} it was {_refused(body)}. Nothing was done."
-        case "abandoned":
-            return f"{at} {_person(body)} gave it up; what was set aside for it counts as spent."
-    return ""
 
 
 def _compared(own: Sequence[Entry]) -> list[str]:
@@ -360,43 +306,24 @@ def _told(telling: Telling, entry: Entry) -> str:
             left = f"; {body['title'].partition('; ')[2]}" if body["left"] else ""
             return f"{at} {len(body['undone'])} of its actions were undone{left}."
         case "noted":
-            return f"{at} {_person(body)} has read that."
+            return f"{at} {person_of(body)} has read that."
         case "intent" if "asked" in body:
-            return _happened(telling, entry, at)
+            return happened(telling, entry, at)
         case "asked" if not body["again"]:
-            waits = _happened(telling, entry, "").strip()
+            waits = happened(telling, entry, "").strip()
             return f"{at} it asked for {asked_for(body)}{because(body)}; {waits}"
         case "intent" | "read" if body.get("round", 1) == 1:
             got = f" and got {in_words(body['result'])}" if entry.type == "read" else ""
             return f"{at} it asked for {asked_for(body)}{because(body)}{got}."
         case "refused" if body.get("was") == "new":
-            return f"{at} {asked_for(body)} was {_refused(body)}."
-    return _happened(telling, entry, at)
+            return f"{at} {asked_for(body)} was {refused(body)}."
+    return happened(telling, entry, at)
 
 
 # -- words ----------------------------------------------------------------------------------------------
 
 _SPENDS = frozenset({"receipt", "drift", "abandoned"})
 _RETURNS = frozenset({"declined", "refused"})
-
-
-def _refused(body: Body) -> str:
-    reason = reason_of(body["reason"])
-    return reason if reason.startswith("refused by ") else f"refused: {reason}"
-
-
-def _known_by(by: Any) -> str:
-    if by == "look-up":
-        return "the service, when asked, said that it was done"
-    if isinstance(by, Mapping):
-        return f"{_person({'by': by})} said that it had happened"
-    return "the service answered"
-
-
-def _person(body: Body) -> str:
-    by = body.get("by") or {}
-    reason = f" ({by['reason']})" if by.get("reason") else ""
-    return f"{by.get('person') or 'a person'}{reason}"
 
 
 def _measured(rule: RuleText, amount: int, body: Body) -> str:

@@ -107,7 +107,7 @@ class Gate:
     # -- reads without a price: judged, sent, recorded with the next commit -------------------------
 
     async def _read(self, request: Request) -> Result | None:
-        if not await self._is_kept(request.run):
+        if not await request.run.is_kept():
             return None
         turn = turn_for(self.parts, request)
         try:
@@ -119,14 +119,6 @@ class Gate:
             return await self._send_read(judged, turn)
         finally:
             turn.leave()
-
-    async def _is_kept(self, run: LiveRun) -> bool:
-        """A write waits for its own commit; a read has none, and waits for that of its run's event."""
-        if run.kept is not None:
-            kept = run.kept
-            await asyncio.wait([kept])
-            return kept.exception() is None
-        return True
 
     async def _judge_read(self, request: Request) -> Request | Result:
         """The request with the rules that permit it, or its refusal."""
@@ -170,7 +162,7 @@ class Gate:
         """What the service says would come of an action; None where the run does not go on for now."""
         turn = turn_for(self.parts, request, bounded=False)
         try:
-            if not await self._is_kept(request.run):
+            if not await request.run.is_kept():
                 return None
             got: bytes | CallFailed | None = None
             if await self._may_go_on(request.run, turn):

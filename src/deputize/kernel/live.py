@@ -86,6 +86,14 @@ class LiveRun:
     discarded: bool = False
     """Appends failed, or it was evicted: what is still under way for it is not delivered."""
 
+    async def is_kept(self) -> bool:
+        """A write waits for its own commit; a read has none, and waits for that of its run's event."""
+        kept = self.kept
+        if kept is None:
+            return True
+        await asyncio.wait([kept])
+        return kept.exception() is None
+
     def is_over(self) -> bool:
         """Whether nothing new of it may start: it is being cancelled, or has left memory."""
         return bool(self.cancel) or self.discarded
