@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from deputize.budget import Budget
 from deputize.ledger import Entry
+from deputize.money import Money
 from deputize.rule import CONFIRM, OVER
 from deputize.sentence import quoted
 from deputize.standing import WaitsFor, moment
@@ -20,6 +21,14 @@ class RuleText:
 
     title: str
     measure: str = ""
+
+    def measured(self, amount: int, body: Mapping[str, Any]) -> str:
+        """What it counts, in words, of an action as an entry has it."""
+        args = body.get("args")
+        value = args.get(self.measure) if isinstance(args, Mapping) else None
+        if isinstance(value, Mapping) and "currency" in value:
+            return str(Money(amount, str(value["currency"])))
+        return f"{amount:,}"
 
 
 _OWN = {

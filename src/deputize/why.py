@@ -5,7 +5,7 @@ Pure: ledger entries in, sentences and the facts behind them out. `store/telling
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from deputize.caching import is_question
@@ -15,7 +15,6 @@ from deputize.conversation import conversation
 from deputize.finding import told
 from deputize.happened import Body, happened, person_of, refused
 from deputize.ledger import Entry
-from deputize.money import Money
 from deputize.planned import PLAN, granted_by
 from deputize.sentence import (
     asked_for,
@@ -142,9 +141,9 @@ def _judged(telling: Telling, entry: Entry, body: Body, own: Sequence[Entry]) ->
         rule = telling.rule(counter, ruleset, entry.seq)
         subject, weight = counted.get(counter, ("", 0))
         whose = f" for {subject}" if subject else ""
-        adds = f", and this adds {_measured(rule, weight, body)}" if weight else ""
+        adds = f", and this adds {rule.measured(weight, body)}" if weight else ""
         sentences.append(
-            f"{quoted(rule.title)} had counted {_measured(rule, before, body)}{whose} until then{adds}."
+            f"{quoted(rule.title)} had counted {rule.measured(before, body)}{whose} until then{adds}."
         )
     return sentences
 
@@ -324,11 +323,3 @@ def _told(telling: Telling, entry: Entry) -> str:
 
 _SPENDS = frozenset({"receipt", "drift", "abandoned"})
 _RETURNS = frozenset({"declined", "refused"})
-
-
-def _measured(rule: RuleText, amount: int, body: Body) -> str:
-    args = body.get("args")
-    value = args.get(rule.measure) if isinstance(args, Mapping) else None
-    if isinstance(value, Mapping) and "currency" in value:
-        return str(Money(amount, str(value["currency"])))
-    return f"{amount:,}"

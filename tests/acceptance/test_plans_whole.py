@@ -421,6 +421,49 @@ async def test_an_action_whose_arguments_a_person_changed_takes_what_follows_out
         assert ["whole" in one for one in intents(app, run)] == [False, False, False]
 
 
+CHECKED = """
+from deputize import Intent, Verification, agree, disagree
+
+@connector.operation(effect="read")
+async def looked_at(call: Call, intent: Intent) -> Verification:
+    ASKED.append(intent.args["account"])
+    return disagree("nobody knows them") if intent.args["account"] == "x" else agree()
+
+ASKED = []
+"""
+VERIFIED = """
+[[rule]]
+title = "Whom we pay is looked at"
+operation = "desk.give"
+verify_with = "desk.looked_at"
+ask = "ines"
+"""
+
+
+async def test_what_a_verifier_finds_when_an_action_starts_is_no_part_of_the_grant(
+    tmp_path: Path, desk: Desk
+) -> None:
+    owes(desk, 8_000)
+    root = project(tmp_path / "p", desk, rules=ASKS + VERIFIED)
+    connector = root / "connectors" / "desk.py"
+    connector.write_text(connector.read_text() + CHECKED)
+    async with running(root) as app:
+        asked = next(vars(m)["ASKED"] for m in app.system.project.modules if m.__name__ == "connectors.desk")
+        run = await due(app, others=("y",))
+        card = await app.card()
+        # Its word counts when the action starts, and it is asked then.
+        assert asked == [] and card.body["rules"] == ["more-than-50-euros-waits-for-a-person"]
+        await approve(app, card)
+        another = await card_at(app, "3")
+        assert [demand["title"] for demand in another.body["demands"]] == ["Whom we pay is looked at"]
+        assert asked == ["x"] and desk.writes == []
+        await approve(app, another, "ines")
+        assert await app.label(run) == "done(paid)"
+        give, _, other = intents(app, run)
+        assert [one["person"] for one in give["approvals"]] == ["ines"] and give["whole"]["plan"] == "1"
+        assert "approvals" not in other and other["whole"]["plan"] == "1" and asked == ["x", "y"]
+
+
 # -- what cannot be foreseen -----------------------------------------------------------------------------
 
 
@@ -486,6 +529,23 @@ async def test_a_plan_that_is_long_is_told_and_granted_all_the_same(tmp_path: Pa
         await approve(app, card)
         assert await app.label(run) == "done(paid)"
         assert len([one for one in intents(app, run) if "whole" in one]) == 21
+
+
+async def test_no_more_of_a_plan_is_foreseen_than_people_can_read(tmp_path: Path, desk: Desk) -> None:
+    head, _, _ = PAYS.partition("  - id: debt")
+    steps = "".join(
+        f"  - id: s{n}\n    each: $event.others\n    most: 50\n    operation: desk.give\n"
+        "    arguments: {account: $each, amount: {minor: 6000, currency: EUR}}\n"
+        for n in range(5)
+    )
+    async with running(project(tmp_path / "p", desk, plan=head + steps)) as app:
+        run = await due(app, others=tuple(map(str, range(50))))
+        card = await app.card()
+        plan = app.entries(run, "asked")[0].body["plan"]  # type: ignore[index]
+        assert len(plan["foreseen"]) == 201 and plan["covers"].keys() == {"s0", "s1", "s2", "s3"}
+        assert plan["foreseen"][-1] == {"step": "s4", "said": "no more than 200 actions are foreseen"}
+        await refuse(app, card)
+        assert await app.label(run) == "gave_up(refused)"
 
 
 async def test_a_plan_that_would_be_stopped_says_so(tmp_path: Path, desk: Desk) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from deputize.action import Action
@@ -21,7 +21,7 @@ from deputize.kernel.inquiring import Inquiring
 from deputize.kernel.judging import Request, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
-from deputize.kernel.repeating import back_off_s, may_repeat
+from deputize.kernel.repeating import NotYet, back_off_s, may_repeat
 from deputize.kernel.result import Known, Result
 from deputize.kernel.reusing import Reused, looked_at
 from deputize.kernel.settling import Failure, Settling
@@ -46,14 +46,6 @@ from deputize.standing import Stand
 from deputize.store.protocol import Tx
 
 LEASE_WAIT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """Proved not done, with attempts left: the same key again after a while."""
-
-    because: str
-    wait_s: float
 
 
 class Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from deputize.call import CallFailed
@@ -13,6 +14,14 @@ from deputize.operation import Operation
 
 BACKOFF_S_MAX = 30.0
 RETRY_AFTER_S_MAX = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Proved not done, with attempts left: the same key again after a while."""
+
+    because: str
+    wait_s: float
 
 
 def may_repeat(operation: Operation[..., Any], begun: Begun, time: LedgerTime) -> bool:
