@@ -140,7 +140,7 @@ def _figures(frame: Frame) -> RenderableType:
     if frame.approvals:
         lines["Approvals"] = show_approvals(frame.approvals, frame.approvals_waited_min)
     if frame.mails.total:
-        lines[f"Mails, by {READERS[frame.reader]}"] = _mails(frame.mails)
+        lines["Mails"] = f"{_mails(frame.mails)}; read by {READERS[frame.reader]}"
     if frame.cards_answered:
         lines["Inbox"] = f"{frame.cards_answered} cards answered by a person (played by this demo)"
     if frame.starts > 1:
