@@ -66,6 +66,7 @@ async def test_it_runs_like_any_automation(tmp_path: Path, desk: Desk) -> None:
             ["desk.untidy"],
             ["desk.untidy"],
         ]
+        assert [b["origins_of"]["item"] for b in bodies] == [b["origins"] for b in bodies]
         twice = await world.send(type="desk.untidy", item="a", colours=[], note="twice")
         assert await world.label(twice) == "done(tidied)"
         [*_, last] = [e.body for e in world.entries(twice, "intent") if e.body]

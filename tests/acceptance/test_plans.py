@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deputize import Plan
 from deputize.testing.thinker import Thinker
 from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
@@ -312,3 +313,50 @@ async def test_a_list_is_gone_through_and_no_further_than_was_meant(
         many = await world.send(type="test.many", items=["a", "b", "c", "d"])
         assert await ended(world, many) == ("gave_up", "stopped")
         assert "$event.items has 4 items, and at most 3 were meant" in details(world, many)["reason"]
+
+
+OWN = """
+@automation(on=Word, agent=worker)
+async def plans(event: Event[Word]) -> Outcome:
+    return done((await carry_out(Plan.from_yaml(event.data.text))).label)
+"""
+MINE = """
+goal: g
+steps:
+  - {id: a, operation: desk.put, arguments: {item: x}}
+  - {id: b, operation: desk.put, arguments: {item: %s}}
+end: well
+"""
+
+
+async def test_a_plan_of_ones_own_is_checked_whole_before_any_of_it_is_done(
+    tmp_path: Path, desk: Desk, thinker: Thinker
+) -> None:
+    async with planning(tmp_path, desk, thinker, code=OWN) as world:
+        run = await world.send(type="test.word", text=MINE % "$step.c.item")
+        assert (await ended(world, run))[0] == "failed"
+        [entry] = world.entries(run, "ended")
+        assert (
+            entry.body and "step b: item: $step.c.item: there is no earlier step 'c'" in entry.body["reason"]
+        )
+        assert desk.effects == {}
+        run = await world.send(type="test.word", text=MINE % "$step.a.item")
+        assert await ended(world, run) == ("done", "well")
+    assert [one["item"] for one in desk.effects.values()] == ["x", "x"]
+    assert thinker.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "valid dictionary"),
+        ("goal: g", "steps"),
+        ("goal: [", "it is no YAML"),
+        ("{" * 5_000, "it is no YAML"),
+        ("goal: g\nsteps: [{id: a, operation: o, argments: {}}]", "argments"),
+        ("goal: !!python/object/apply:os.getcwd []\nsteps: []", "it is no YAML"),
+    ],
+)
+def test_what_is_no_plan_is_said(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Plan.from_yaml(text)

@@ -13,7 +13,7 @@ from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.lowering import confirmed
 from deputize.kernel.nearing import tell_of_near
 from deputize.kernel.reserving import holds_of
-from deputize.kernel.settling import settled_part
+from deputize.kernel.settling import let_go, settled_part
 from deputize.kernel.start import Begun, RefusedStart, begin, intent_body
 from deputize.ledger import Draft
 from deputize.rule import Verdict
@@ -72,17 +72,7 @@ def start_again(
     )
     body = intent_body(
         again, tx.place(again.args), action, request, verdict, facts, force.rules.digest, at
-    ) | {
-        "because": because,
-        "released": {
-            "leased": bool(before.leases),
-            "holds": before.holds,
-            "counted": before.counted,
-            "under_way": before.under_way,
-            "spend": spend,
-            **lost,
-        },
-    }
+    ) | {"because": because, "released": let_go(before) | {"spend": spend} | lost}
     tell_of_near(tx, again.id, reserved.near, force.calendar)
     return again, Draft("intent", body)
 

@@ -252,9 +252,12 @@ def has_ended(view: View, run_no: int, path: str) -> bool:
 
 def settled_part(begun: Begun, was: str) -> dict[str, Any]:
     """What every settling entry says of what it lets go."""
+    return {"path": begun.path, "was": was} | let_go(begun)
+
+
+def let_go(begun: Begun) -> dict[str, Any]:
+    """What an action had taken."""
     return {
-        "path": begun.path,
-        "was": was,
         "leased": bool(begun.leases),
         "holds": begun.holds,
         "counted": begun.counted,
