@@ -187,43 +187,56 @@ def raw_answer(body: Mapping[str, Any]) -> str:
 def choices(
     card: str, kind: str, run_ended: bool, schema: str = "", *, whole: bool = False
 ) -> list[dict[str, str]]:
-    """Every way to answer a card, which may be that of a `whole` plan: `{"command", "causes"}` each."""
+    """Every way to answer a card, which may be that of a `whole` plan: `{"kind", "command", "causes"}`
+    each, where the kind is what the API calls it (`undo` is an act on the run)."""
     resolve = f"deputize resolve {card}"
     happened = f"{resolve} happened --result {shlex.quote(result_form(schema))}"
     if kind == "stuck":
         goes_on = (
             "the run ends here; what it has done stays done (with code that matches it goes on by itself)"
         )
-        return [_choice(f"{resolve} abandon", goes_on)]
+        return [_choice("abandon", f"{resolve} abandon", goes_on)]
     if kind == "unwind":
         run = card.partition("/")[0]
         return [
-            _choice(f"deputize resolve {card} noted", "you have read it; what is left stays as it is"),
-            _choice(f"deputize undo {run}", "it is tried once more for what is left and can be undone"),
+            _choice("noted", f"{resolve} noted", "you have read it; what is left stays as it is"),
+            _choice(
+                "undo", f"deputize undo {run}", "it is tried once more for what is left and can be undone"
+            ),
         ]
     if kind == "lowered":
         goes_on = "its writes start without being confirmed again, and its failures are counted anew"
-        return [_choice(f"{resolve} lift", goes_on)]
+        return [_choice("lift", f"{resolve} lift", goes_on)]
     if kind == "budget":
         goes_on = "you have read it; for more, set another limit in deputize.toml and start the process anew"
-        return [_choice(f"{resolve} noted", goes_on)]
+        return [_choice("noted", f"{resolve} noted", goes_on)]
     if kind == "question":
         return [
-            _choice(f"deputize answer {card} '…'", "the first answer counts, and the run goes on with it")
+            _choice(
+                "answer",
+                f"deputize answer {card} '…'",
+                "the first answer counts, and the run goes on with it",
+            )
         ]
     if kind == "approval":
         starts = "it is carried out; each action is judged once more as it starts, and what was not foreseen "
         starts = f"{starts}asks anew" if whole else "it is judged once more, and starts"
         change = _choice(
+            "change",
             f"deputize change {card} --args '{{…}}'",
             "it is asked for with these arguments in its place, and judged anew; who changes them cannot "
             "approve them",
         )
         return [
-            _choice(f"deputize approve {card}", starts),
-            _choice(f'deputize refuse {card} --reason "…"', "it is not done, and the automation is told why"),
+            _choice("approve", f"deputize approve {card}", starts),
+            _choice(
+                "refuse",
+                f'deputize refuse {card} --reason "…"',
+                "it is not done, and the automation is told why",
+            ),
             *([] if whole else [change]),
             _choice(
+                "ask_keeper",
                 f'deputize ask-keeper {card} --reason "…"',
                 "the keeper of the automation is asked, too; it waits no longer for that",
             ),
@@ -232,23 +245,30 @@ def choices(
     ends = "" if run_ended else ", and the run ends"
     if kind == "drift":
         return [
-            _choice(happened, f"it is settled with this result{on}"),
-            _choice(f"{resolve} abandon", f"it stays done, as the service says, and without a result{ends}"),
+            _choice("happened", happened, f"it is settled with this result{on}"),
+            _choice(
+                "abandon",
+                f"{resolve} abandon",
+                f"it stays done, as the service says, and without a result{ends}",
+            ),
         ]
     again = "it is sent once more, as a new request: should the first one have happened, it happens twice"
     return [
-        _choice(happened, f"it is settled with this result; what was set aside is spent{on}"),
+        _choice("happened", happened, f"it is settled with this result; what was set aside is spent{on}"),
         _choice(
+            "did_not",
             f"{resolve} did-not",
             f"it is refused; what was set aside is given back{'' if run_ended else ', and the run is told'}",
         ),
-        *([] if run_ended else [_choice(f"{resolve} did-not --again", again)]),
-        _choice(f"{resolve} abandon", f"nobody will know; what was set aside counts as spent{ends}"),
+        *([] if run_ended else [_choice("do_again", f"{resolve} did-not --again", again)]),
+        _choice(
+            "abandon", f"{resolve} abandon", f"nobody will know; what was set aside counts as spent{ends}"
+        ),
     ]
 
 
-def _choice(command: str, causes: str) -> dict[str, str]:
-    return {"command": command, "causes": causes}
+def _choice(kind: str, command: str, causes: str) -> dict[str, str]:
+    return {"kind": kind, "command": command, "causes": causes}
 
 
 def result_form(schema: str) -> str:

@@ -18,7 +18,7 @@ NOUNS = {
     "card", "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold",
     "happened", "headers", "health", "ledger", "loopback", "money", "notebook", "operation", "origins",
     "person", "planned", "pricing", "question", "rehearsal", "rule", "script", "sentence", "signature",
-    "sources", "standing", "suggest", "taking", "telling", "thinking", "thought", "token", "undo",
+    "sources", "standing", "suggest", "taking", "telling", "thinking", "thought", "today", "token", "undo",
     "verification", "waits", "why", "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "town": {"errors", "clock", "nouns", "child"},
 }
-"""Who may import what; `system`, `project`, `config`, `api`, `cli`, `demo` and `testing` stand above."""
+"""Who may import what; `system`, `project`, `config`, `api`, `cli`, `console`, `demo` and `testing` stand above."""
 
 READS_ENVIRONMENT = {"config.py", "testing/crash.py", "testing/life.py"}
 PERFORMS = {"kernel/gate.py", "kernel/doubts.py"}
@@ -114,6 +114,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
         "cli",
         "code",
         "config",
+        "console",
         "demo",
         "latency",
         "longlived",

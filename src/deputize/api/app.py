@@ -17,6 +17,7 @@ from deputize.api import (
     people,
     runs,
     stops,
+    today,
     webhooks,
     why,
 )
@@ -38,6 +39,7 @@ _ROUTES = (
     people,
     books,
     figures,
+    today,
     ledger,
     moving,
 )

@@ -59,7 +59,11 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
     undo everything, and for a budget that is nearly used up, `noted`; for an automation whose writes are
     confirmed as it failed too often, `lift`.
     """
-    body = await read_decision(request)
+    return answer(system, await answered(system, card, await read_decision(request), person))
+
+
+async def answered(system: System, card: str, body: dict[str, Any], person: str) -> dict[str, Any]:
+    """Take in a person's answer to a card: `{"card", "kind", "said"}`. Raises `Problem`, `NotAnswerable`."""
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
     kinds = (*get_args(AnswerKind), *get_args(Word))
     if kind not in kinds:
@@ -75,7 +79,7 @@ async def answer_card(request: Request, system: Here, person: Decider, card: str
         await system.kernel.people.answer(
             name, cast("AnswerKind", kind), result=body.get("result"), reason=reason, person=person
         )
-    return answer(system, {"card": name, "kind": kind, "said": said})
+    return {"card": name, "kind": kind, "said": said}
 
 
 async def _say(system: System, card: str, word: Word, body: dict[str, Any], reason: str, person: str) -> str:

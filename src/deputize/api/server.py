@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from deputize import longlived
 from deputize.api.app import build_app
@@ -29,6 +30,12 @@ SHUTDOWN_S_MAX = 10
 KEEP_ALIVE_S = 75
 EXIT_AT_ONCE = 130
 
+Pages = Callable[[FastAPI, System], None]
+
+
+def _no_pages(app: FastAPI, system: System) -> None:
+    """An API alone."""
+
 
 async def serve(
     system: System,
@@ -36,28 +43,35 @@ async def serve(
     ready: Callable[[str], None],
     stop: asyncio.Event | None = None,
     listener: socket.socket | None = None,
+    pages: Pages = _no_pages,
 ) -> None:
     """Start the system, serve it, and stop it on SIGTERM or SIGINT (or when `stop` is set).
 
     `ready` is told the base address once recovery is over. `listener` is the address where it is
-    taken already (see `listen`). The system is stopped, and the address let go, in every case.
+    taken already (see `listen`). `pages` puts what people see into the app. The system is stopped, and
+    the address let go, in every case.
     Raises `ProjectError` as `listen` and `operator_key` do.
     """
     try:
         with listener or listen(system.project.settings) as address:
-            await _serve(system, ready, stop, address)
+            await _serve(system, ready, stop, address, pages)
     finally:
         await system.stop()
 
 
 async def _serve(
-    system: System, ready: Callable[[str], None], stop: asyncio.Event | None, listener: socket.socket
+    system: System,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None,
+    listener: socket.socket,
+    pages: Pages,
 ) -> None:
     settings = system.project.settings
     token = system.secrets.resolve(settings.token).reveal() if settings.token is not None else None
     stopping = stop or asyncio.Event()
     readiness = Readiness(stopping=stopping)
     app = build_app(system, readiness, operator=operator_key(settings.data), token=token)
+    pages(app, system)
     server = _Server(_config(app), stopping)
     system.sources.on_trouble = lambda name, what: complain(
         system, "a source has trouble", source=name, reason=what

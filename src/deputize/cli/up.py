@@ -92,6 +92,7 @@ def _address(settings: Settings) -> socket:
 async def _serve(system: System, here: Here, listener: socket) -> None:
     # Imported here and not above: the ledger is taken, or refused, before the server is read in.
     from deputize.api.server import serve
+    from deputize.console.app import add_pages
 
     project = system.project
     automations, rules = len(project.automations), len(project.rules.explain())
@@ -113,7 +114,7 @@ async def _serve(system: System, here: Here, listener: socket) -> None:
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
 
-    await serve(system, ready=ready, listener=listener)
+    await serve(system, ready=ready, listener=listener, pages=add_pages)
 
 
 def _count(n: int, what: str) -> str:

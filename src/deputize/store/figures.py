@@ -28,6 +28,11 @@ class Figures(Protocol):
         Of the days that began at `since` (ledger time) or later; 0 for all there were."""
         ...
 
+    def daily(self, since: int, prefix: str) -> list[tuple[str, str, int, int, int]]:
+        """The same day by day, of names that begin with `prefix`: name, what, the beginning of the day
+        (ledger time), how often, and how long in all; oldest first."""
+        ...
+
     def remembered(self) -> dict[str, dict[str, int]]:
         """What is remembered of each name of `rates`, by word."""
         ...

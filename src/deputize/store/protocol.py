@@ -120,6 +120,23 @@ class View(Figures, Protocol):
         """The inbox."""
         ...
 
+    def open_cards(self) -> int:
+        """How many cards wait for people."""
+        ...
+
+    def card(self, seq: int) -> CardRow | None:
+        """A card by the entry that made it, open or not."""
+        ...
+
+    def card_of(self, run: int, path: str) -> CardRow | None:
+        """The open card of a place."""
+        ...
+
+    def cards_beside(self, seq: int) -> tuple[int, int, int]:
+        """The open cards before and after a place in the inbox (0 where there is none), and how many come
+        before it."""
+        ...
+
     def has_card(self, run: int, path: str) -> bool:
         """Whether a card for this place is open."""
         ...

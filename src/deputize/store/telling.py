@@ -13,12 +13,13 @@ from deputize.budget import Budget
 from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.finding import is_child
-from deputize.health import told_health
+from deputize.health import AUTOMATION, since_of, told_health
 from deputize.ledger import SYSTEM, Entry
 from deputize.standing import Stand
 from deputize.store.protocol import CardRow, RunRow, View
 from deputize.store.rates import BUDGET, NEARED, WINDOW
 from deputize.store.standing import Standings
+from deputize.today import DAYS, told_today
 from deputize.why import RuleText, RuleTexts, Telling
 
 ANSWERS_SHOWN = 5
@@ -47,6 +48,13 @@ def read_health(view: View, since: int) -> dict[str, Any]:
     """How work goes, since the beginning of a day (ledger time) or since ever (0). See `deputize.health`."""
     cards = {name: one.open for name, one in view.added().items()}
     return told_health(view.rates(since), view.remembered(), cards, since)
+
+
+def read_today(view: View, now_us: int) -> dict[str, Any]:
+    """What happened since yesterday. See `deputize.today`."""
+    since = since_of(DAYS, now_us)
+    cards = {name: one.open for name, one in view.added().items()}
+    return told_today(view.daily(since, AUTOMATION), view.counts(), cards, now_us)
 
 
 def read_neared(view: View) -> dict[str, tuple[int, int]]:

@@ -174,6 +174,25 @@ class SqliteView:
         rows = self.db.execute(sql, (after, state, limit)).fetchall()
         return [_card_row(row) for row in rows]
 
+    def open_cards(self) -> int:
+        sql = "SELECT count(*) FROM inbox INDEXED BY inbox_open WHERE state='open'"
+        return int(self.db.execute(sql).fetchone()[0])
+
+    def card(self, seq: int) -> CardRow | None:
+        row = self.db.execute(_CARD + " WHERE i.seq=?", (seq,)).fetchone()
+        return _card_row(row) if row else None
+
+    def card_of(self, run: int, path: str) -> CardRow | None:
+        sql = _CARD + " WHERE i.run=? AND i.path=? AND i.state='open' ORDER BY i.seq DESC LIMIT 1"
+        row = self.db.execute(sql, (run, path)).fetchone()
+        return _card_row(row) if row else None
+
+    def cards_beside(self, seq: int) -> tuple[int, int, int]:
+        of = "FROM inbox INDEXED BY inbox_open WHERE state='open' AND seq"
+        before, n = self.db.execute(f"SELECT COALESCE(max(seq), 0), count(*) {of} < ?", (seq,)).fetchone()
+        (after,) = self.db.execute(f"SELECT COALESCE(min(seq), 0) {of} > ?", (seq,)).fetchone()
+        return before, after, n
+
     def has_card(self, run: int, path: str) -> bool:
         sql = "SELECT 1 FROM inbox WHERE run=? AND path=? AND state='open' LIMIT 1"
         return self.db.execute(sql, (run, path)).fetchone() is not None
@@ -231,6 +250,14 @@ class SqliteView:
             return []
         sql = "SELECT name, subject, sum(amount), sum(spent) FROM rate WHERE what='rate' AND window>=?"
         return self.db.execute(f"{sql} GROUP BY name, subject", (since,)).fetchall()
+
+    def daily(self, since: int, prefix: str) -> list[tuple[str, str, int, int, int]]:
+        if not self._has_rates():
+            return []
+        # By a range of names, which the primary key of the sums knows; GLOB would go through all of them.
+        sql = "SELECT name, subject, window, amount, spent FROM rate WHERE what='rate' AND name>=? AND name<?"
+        bounds = (prefix, prefix + "\U0010ffff", since)
+        return self.db.execute(f"{sql} AND window>=? ORDER BY window, name, subject", bounds).fetchall()
 
     def remembered(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

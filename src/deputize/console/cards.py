@@ -1,0 +1,215 @@
+"""One card: what waits for a person, whole, and every way to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from deputize import canonical
+from deputize.api.here import find_run, result_schemas
+from deputize.api.inbox import answered
+from deputize.api.problem import Problem, of_error
+from deputize.api.show import show_card
+from deputize.card import Waiting
+from deputize.clock import iso
+from deputize.console.fields import Field, fields_for, fields_of, read_fields, read_value
+from deputize.console.page import Page, get, post
+from deputize.errors import DeputizeError
+from deputize.ledger import SYSTEM
+from deputize.store.protocol import CardRow, View
+from deputize.store.telling import read_telling, read_waiting
+from deputize.why import why_action
+
+KINDS = {
+    "approval": "Waits for approval",
+    "question": "Question",
+    "doubt": "Not sure it happened",
+    "drift": "Answered, but not as agreed",
+    "stuck": "Stuck",
+    "unwind": "Undo came to its end",
+    "lowered": "Failed too often",
+    "budget": "Nearly used up",
+}
+"""What each kind of card is called to people."""
+
+DID = {
+    "approve": "Approved",
+    "refuse": "Refused",
+    "change": "Changed, and judged anew",
+    "ask_keeper": "The keeper is asked, too",
+    "answer": "Answered",
+    "happened": "Settled: it happened",
+    "did_not": "Settled: it did not happen",
+    "do_again": "Done again",
+    "abandon": "Given up",
+    "noted": "Noted",
+    "lift": "Its writes start again without being confirmed",
+}
+"""What is said once a card was answered so."""
+
+REASON_CHARS_MAX = 2_000
+BESIDE_SHOWN = 30
+VALUE_CHARS_SHOWN = 600
+
+
+def lines_of(cards: Sequence[CardRow]) -> list[dict[str, Any]]:
+    """Cards as lines of a list."""
+    return [
+        {
+            "seq": card.seq,
+            "id": card.id,
+            "kind": card.kind,
+            "called": KINDS.get(card.kind, card.kind),
+            "title": card.title,
+            "at": iso(card.at),
+            "due": iso(card.body["due"]) if card.body.get("due") else None,
+        }
+        for card in cards
+    ]
+
+
+async def show(page: Page) -> Response:
+    """A card by its place in the inbox."""
+    return _shown(page, page.request.path_params["seq"])
+
+
+async def find(page: Page) -> Response:
+    """A card by its id (`run/path`): to its place, or to its run once it is answered."""
+    run_id, _, path = page.request.path_params["id"].partition("/")
+    no = SYSTEM if run_id == "system" else find_run(page.system, run_id).no
+    card = page.system.store.read(lambda view: view.card_of(no, path))
+    if card is not None:
+        return page.go(f"/inbox/{card.seq}")
+    if no == SYSTEM:
+        raise Problem(404, f"no card {run_id}/{path} waits for anybody; the inbox lists those that do")
+    return page.go(f"/runs/{find_run(page.system, run_id).id}#{path}")
+
+
+async def say(page: Page) -> Response:
+    """A person's answer; then on to the next card."""
+    seq, kind = page.request.path_params["seq"], page.request.path_params["kind"]
+    card, waiting = page.system.store.read(lambda view: _read(view, seq))
+    try:
+        if page.speaker.person is None:
+            raise Problem(403, "only a person may answer: log in first")
+        body = _body(page.system.project.operations, card, waiting, kind, page.form)
+        await answered(page.system, card.id, body, page.speaker.name)
+    except (Problem, DeputizeError) as error:
+        problem = error if isinstance(error, Problem) else of_error(error)
+        return _shown(page, seq, problem)
+    _, after, _ = page.system.store.read(lambda view: view.cards_beside(seq))
+    return page.go(f"{f'/inbox/{after}' if after else '/inbox'}?did={kind}&of={seq}")
+
+
+def _read(view: View, seq: int) -> tuple[CardRow, Waiting]:
+    card = view.card(seq)
+    if card is None:
+        raise Problem(404, f"there is no card {seq}; the inbox lists those that wait")
+    return card, read_waiting(view, card)
+
+
+def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
+    system = page.system
+
+    def read(view: View) -> tuple[Any, ...]:
+        card, waiting = _read(view, seq)
+        before, after, place = view.cards_beside(seq)
+        granted = [one.person for one in view.approvals(card.run, card.path)]
+        beside = view.cards(after=max(0, seq - 1), limit=BESIDE_SHOWN)
+        return card, waiting, (before, after, place), granted, beside
+
+    card, waiting, (before, after, place), granted, beside = system.store.read(read)
+    schemas = result_schemas(system)
+    told = show_card(card, waiting, schemas)
+    asked = waiting.asked or {}
+    args = asked.get("args", {})
+    args = args if isinstance(args, Mapping) else {}
+    whole = page.query("whole") == "1"
+    cut = [name for name, value in args.items() if len(canonical.encode(value)) > VALUE_CHARS_SHOWN]
+    return page.shown(
+        "card.html",
+        problem.status if problem is not None else 200,
+        card=told,
+        called=KINDS.get(card.kind, card.kind),
+        operation=str(asked.get("op", "")),
+        why=str(asked.get("why", "")),
+        args=args,
+        cut=[] if whole else cut,
+        whole=whole,
+        answers={one["kind"]: one["causes"] for one in told["answers"]},
+        change=fields_of(args, "args"),
+        result=_result_fields(schemas, asked),
+        question=_answer_field(card),
+        granted=granted,
+        came=[] if card.state == "open" else _came(page, card),
+        beside=lines_of(beside),
+        before=before,
+        after=after,
+        place=place + 1,
+        problem=problem,
+        form=page.form,
+        did=DID.get(page.query("did"), ""),
+        of=page.query("of") if page.query("of").isdecimal() else "",
+    )
+
+
+def _came(page: Page, card: CardRow) -> list[str]:
+    """What came of an answered card, in sentences."""
+    system, run = page.system, page.system.store.read(lambda view: view.run_no(card.run))
+    if run is None or not card.path:
+        return []
+    budgets = {budget.key: budget for budget in system.kernel.parts.force.budgets}
+    zone = system.project.settings.zone
+    telling = system.store.read(lambda view: read_telling(view, run, zone, budgets))
+    return [str(line) for line in why_action(telling, card.path)["sentences"]]
+
+
+def _body(
+    operations: Mapping[str, Any], card: CardRow, waiting: Waiting, kind: str, form: Mapping[str, str]
+) -> dict[str, Any]:
+    """A form as the API's answer. Raises `Problem` 422."""
+    reason = form.get("reason", "").strip()
+    if len(reason) > REASON_CHARS_MAX:
+        long = f"a reason may have {REASON_CHARS_MAX:,} characters, and this has {len(reason):,}: shorten it"
+        raise Problem(422, long, field="reason")
+    body: dict[str, Any] = {"kind": kind, "reason": reason, "binding": form.get("binding", "")}
+    asked = waiting.asked or {}
+    if kind == "approve" and "seen" not in form:
+        raise Problem(409, "not all of it was shown: show it whole, and approve it then")
+    if kind == "change":
+        body["args"] = read_fields(fields_of(asked.get("args", {}), "args"), form)
+    if kind == "happened":
+        operation = operations.get(str(asked.get("op", "")))
+        schemas = {} if operation is None else {operation.contract.name: operation.contract.output_schema}
+        fields = _result_fields(schemas, asked)
+        read = read_fields(fields, form)
+        body["result"] = read["result"] if [field.name for field in fields] == ["result"] else read
+    field = _answer_field(card)
+    if kind == "answer" and field is not None:
+        body["answer"] = read_value(field, form.get("answer", ""))
+    return body
+
+
+def _result_fields(schemas: Mapping[str, str], asked: Mapping[str, Any]) -> list[Field]:
+    """Fields for what an operation returns."""
+    schema = schemas.get(str(asked.get("op", "")))
+    return fields_for(canonical.decode(schema.encode()) if schema else {}, "result")
+
+
+def _answer_field(card: CardRow) -> Field | None:
+    """The field for the answer to a question; None for what is none."""
+    if card.kind != "question":
+        return None
+    choices = tuple(card.body["choices"])
+    kind = {"whole number": "number", "money": "money", "yes or no": "yes or no"}
+    found = kind.get(str(card.body["kind_of_answer"]), "text")
+    return Field("answer", "Answer", found, choices=choices)  # type: ignore[arg-type]
+
+
+ROUTES = [
+    get("/inbox/{seq:int}", show),
+    post("/inbox/{seq:int}/{kind}", say),
+    get("/cards/{id:path}", find),
+]
