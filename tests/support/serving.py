@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 
 from deputize.api.server import serve
+from deputize.console.app import add_pages
 from deputize.system import System
 from tests.support.running import WAIT_S, Running
 
@@ -67,7 +68,7 @@ async def serving(
     app, stop = Running(), asyncio.Event()
     app.system = System.open(root, boundary=app.boundary, seed=1, **options)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(app.system, ready=url.set_result, stop=stop))
+    task = asyncio.create_task(serve(app.system, ready=url.set_result, stop=stop, pages=add_pages))
     await asyncio.wait([url, task], return_when=asyncio.FIRST_COMPLETED, timeout=WAIT_S)
     if not url.done():
         await task

@@ -70,6 +70,12 @@ def lines_of(cards: Sequence[CardRow]) -> list[dict[str, Any]]:
     ]
 
 
+def said_of(page: Page) -> dict[str, str]:
+    """What the person has just done, to which card, in the words of the page that comes after it."""
+    of = page.query("of")
+    return {"did": DID.get(page.query("did"), ""), "of": of if of.isdecimal() else ""}
+
+
 async def show(page: Page) -> Response:
     """A card by its place in the inbox."""
     return _shown(page, page.request.path_params["seq"])
@@ -150,8 +156,7 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
         place=place + 1,
         problem=problem,
         form=page.form,
-        did=DID.get(page.query("did"), ""),
-        of=page.query("of") if page.query("of").isdecimal() else "",
+        **said_of(page),
     )
 
 

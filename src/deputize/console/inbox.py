@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from deputize.console.cards import lines_of
+from deputize.console.cards import lines_of, said_of
 from deputize.console.page import Page, get
 
 CARDS_A_PAGE = 40
@@ -22,6 +22,7 @@ async def inbox(page: Page) -> Response:
         after=after,
         following=cards[-1].seq if more else None,
         unfinished=unfinished,
+        **said_of(page),
     )
 
 

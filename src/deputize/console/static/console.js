@@ -37,6 +37,11 @@
   document.addEventListener("htmx:sse:error", () => lost(true));
   document.addEventListener("htmx:sse:after:connection", () => lost(false));
 
+  // A browser may bring a page back as it was left, and not as things stand.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+
   // What was put in place of the page is read from its beginning.
   document.addEventListener("htmx:after:swap", (event) => {
     if (event.target?.id === "main" || event.detail?.ctx?.target === "#main") document.getElementById("main")?.focus();
