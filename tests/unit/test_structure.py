@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "town": {"errors", "clock", "nouns", "child"},
 }
-"""Who may import what; `system`, `project`, `config`, `api`, `cli`, `console`, `demo` and `testing` stand above."""
+"""Who may import what; `system`, `project`, `config`, `api`, `cli`, `console`, `demo` and `testing` stand
+above."""
 
 READS_ENVIRONMENT = {"config.py", "testing/crash.py", "testing/life.py"}
 PERFORMS = {"kernel/gate.py", "kernel/doubts.py"}
