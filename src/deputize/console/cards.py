@@ -62,12 +62,23 @@ def lines_of(cards: Sequence[CardRow]) -> list[dict[str, Any]]:
             "id": card.id,
             "kind": card.kind,
             "called": KINDS.get(card.kind, card.kind),
-            "title": card.title,
+            "title": headline(card),
             "at": iso(card.at),
             "due": iso(card.body["due"]) if card.body.get("due") else None,
         }
         for card in cards
     ]
+
+
+def headline(card: CardRow) -> str:
+    """What a card is about in a few words: of an approval the rule that asks, of a doubt what it is in doubt
+    of. The rest of its title is said below it."""
+    before, colon, after = card.title.partition(": ")
+    if card.kind == "approval" and colon:
+        return after
+    if card.kind == "doubt" and colon:
+        return before
+    return card.title
 
 
 def said_of(page: Page) -> dict[str, str]:
@@ -139,6 +150,7 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
         problem.status if problem is not None else 200,
         card=told,
         called=KINDS.get(card.kind, card.kind),
+        headline=headline(card),
         operation=str(asked.get("op", "")),
         why=str(asked.get("why", "")),
         args=args,
