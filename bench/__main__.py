@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.authority import authority
+from bench.console import console
 from bench.contenders import ReadingFailed
 from bench.planning import planning
 from bench.report import Flat, flatten, missed, show
@@ -15,24 +16,30 @@ from bench.rounds import run_rounds, scaled
 from bench.spine import spine
 from bench.thinking import thinking
 
-SECTIONS = {"spine": spine, "authority": authority, "thinking": thinking, "planning": planning}
+SECTIONS = {
+    "spine": spine,
+    "authority": authority,
+    "thinking": thinking,
+    "planning": planning,
+    "console": console,
+}
 
 
 def main() -> int:
     """Run the sections asked for. Returns 0; 2 if a reading failed; by `--assert`, 1 if a must is missed."""
     given = _arguments().parse_args()
-    console = Console()
+    screen = Console()
     flat: Flat = {}
     short: list[str] = []
     for name in [given.only] if given.only else SECTIONS:
         section = scaled(SECTIONS[name](), given.scale)
         try:
-            with console.status(f"{name} …") as status:
+            with screen.status(f"{name} …") as status:
                 results = run_rounds(section, given.rounds, status.update)
         except ReadingFailed as error:
             print(error, file=sys.stderr)
             return 2
-        show(results, console)
+        show(results, screen)
         flat |= flatten(results)
         # A promise that nothing measured is not kept.
         short += missed(results) if section.figures else [f"{name}: no figure of it can be measured yet"]

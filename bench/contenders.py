@@ -53,6 +53,7 @@ class Reading:
 
 OURS = Contender("ours", Path(sys.executable), "bench.ours")
 DECIDING = Contender("ours", Path(sys.executable), "bench.deciding")
+LOOKING = Contender("ours", Path(sys.executable), "bench.looking", timeout_s=1_800)
 PLANNING = Contender("ours", Path(sys.executable), "bench.planning_ours", timeout_s=7_200)
 REHEARSING = Contender("ours", Path(sys.executable), "bench.rehearsing")
 THINKING = Contender("ours", Path(sys.executable), "bench.thinking_ours")

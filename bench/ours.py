@@ -265,11 +265,12 @@ async def _fill(system: System, entries: int) -> None:
     rounds = entries // 8
     for first in range(0, rounds, FILL_TOGETHER):
         last = min(first + FILL_TOGETHER, rounds)
-        futures = [system.store.write(lambda tx, n=n: _fill_run(tx, n)) for n in range(first, last)]  # type: ignore[misc]
+        futures = [system.store.write(lambda tx, n=n: fill_run(tx, n)) for n in range(first, last)]  # type: ignore[misc]
         await asyncio.gather(*futures)
 
 
-def _fill_run(tx: Tx, number: int) -> None:
+def fill_run(tx: Tx, number: int, steps: int = 3) -> None:
+    """One run as it is written, with so many writes."""
     occurrence = asked(number, "f")
     seq = tx.keep_event(occurrence, "answered")
     event = {
@@ -291,7 +292,7 @@ def _fill_run(tx: Tx, number: int) -> None:
     run_id = canonical.name("filled", number)
     no, _ = tx.begin_run(run_id, began)
     drafts = []
-    for step in (1, 2, 3):
+    for step in range(1, steps + 1):
         path = str(step)
         drafts.append(Draft("intent", _intent(run_id, path, tx.at_us)))
         part = {"path": path, "was": "open", "leased": True, "holds": [], "counted": []}

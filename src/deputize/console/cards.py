@@ -168,7 +168,7 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
         place=place + 1,
         problem=problem,
         form=page.form,
-        **said_of(page),
+        said=said_of(page),
     )
 
 

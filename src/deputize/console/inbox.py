@@ -22,7 +22,7 @@ async def inbox(page: Page) -> Response:
         after=after,
         following=cards[-1].seq if more else None,
         unfinished=unfinished,
-        **said_of(page),
+        said=said_of(page),
     )
 
 
