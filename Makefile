@@ -6,7 +6,7 @@ MODEL ?=
 ONLY ?=
 JSON ?=
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench pictures lock clean
 
 # MODEL=stand-in takes a stand-in for the model that reads the mails, and does not install one.
 demo: .venv/run.stamp $(if $(filter stand-in,$(MODEL)),,.venv/local.stamp)
@@ -22,6 +22,10 @@ check: .venv/dev.stamp
 
 bench: .venv/dev.stamp .venv-bench/stamp
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+# Of every page of the console, light and dark, on a desk and on a phone; Chromium must be installed.
+pictures: .venv/dev.stamp
+	$(BIN)/python -m tests.browser.pictures $(ARGS)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Deputize needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

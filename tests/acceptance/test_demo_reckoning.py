@@ -207,7 +207,16 @@ def test_a_server_that_lives_and_never_answers_ends_an_unattended_demo(tmp_path:
     home = Home(tmp_path)
     home.project.mkdir()
     stage = Stage(
-        home, mute, mute, Steps(), lambda _: None, days=1, per_second=1.0, ends=True, reader="local"
+        home,
+        mute,
+        mute,
+        Steps(),
+        lambda _: None,
+        days=1,
+        per_second=1.0,
+        ends=True,
+        reader="local",
+        yourself=False,
     )
     turns = next(turn for turn in range(20) if stage.turn())
     stage.close()

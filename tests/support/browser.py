@@ -59,11 +59,16 @@ class Looking:
             self.complaints.append(message.text)
 
 
+def chromium() -> str:
+    """Where Debian's Chromium is; empty where it is not installed."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or ""
+
+
 @asynccontextmanager
 async def looking(served: Served) -> AsyncIterator[Looking]:
     """A browser beside a served project. What its pages complain of fails the test."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
+    path = chromium()
+    if not path:
         if os.environ.get("CI"):
             pytest.fail("Chromium is not here, and .ci/run installs it")
         pytest.skip("Chromium is not installed: apt install chromium")

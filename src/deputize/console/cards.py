@@ -16,6 +16,7 @@ from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.console.fields import Field, fields_for, fields_of, read_fields, read_value
 from deputize.console.page import Page, get, post
+from deputize.console.rendering import words
 from deputize.errors import DeputizeError
 from deputize.ledger import SYSTEM
 from deputize.store.protocol import CardRow, View
@@ -52,6 +53,8 @@ DID = {
 REASON_CHARS_MAX = 2_000
 BESIDE_SHOWN = 30
 VALUE_CHARS_SHOWN = 600
+NAME_CHARS_MAX = 40
+SUBJECTS_SHOWN = 3
 
 
 def lines_of(cards: Sequence[CardRow]) -> list[dict[str, Any]]:
@@ -63,6 +66,7 @@ def lines_of(cards: Sequence[CardRow]) -> list[dict[str, Any]]:
             "kind": card.kind,
             "called": KINDS.get(card.kind, card.kind),
             "title": headline(card),
+            "subject": subject(card),
             "at": iso(card.at),
             "due": iso(card.body["due"]) if card.body.get("due") else None,
         }
@@ -76,9 +80,19 @@ def headline(card: CardRow) -> str:
     before, colon, after = card.title.partition(": ")
     if card.kind == "approval" and colon:
         return after
-    if card.kind == "doubt" and colon:
+    if card.kind in ("doubt", "drift") and colon:
         return before
     return card.title
+
+
+def subject(card: CardRow) -> str:
+    """What is special about a card among others of its kind: the money in its arguments, then the names."""
+    args = card.body.get("args")
+    if not isinstance(args, Mapping):
+        return ""
+    money = [words(value) for value in args.values() if isinstance(value, Mapping) and "minor" in value]
+    names = [value for value in args.values() if isinstance(value, str) and 0 < len(value) <= NAME_CHARS_MAX]
+    return " · ".join([*money, *names][:SUBJECTS_SHOWN])
 
 
 def said_of(page: Page) -> dict[str, str]:

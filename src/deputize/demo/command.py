@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reader=asked.model,
         fresh=asked.fresh,
         exit_when_idle=asked.exit_when_idle,
+        yourself=asked.yourself,
         report=asked.json,
     )
     try:
@@ -44,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--dir", type=Path, default=Path(".demo"), help="where it keeps its state (default: .demo)")
     add("--fresh", action="store_true", help="forget what was, and start over")
     add("--exit-when-idle", action="store_true", help="end once all is answered, instead of going on")
+    add(
+        "--yourself",
+        action="store_true",
+        help="nobody answers the cards but you; with --fresh, they wait for days",
+    )
     add("--json", type=Path, metavar="FILE", help="write the figures of the end to FILE")
     add("--days", type=_days, help="how many of the shop's days at a time (default: 3)")
     add("--per-second", type=_rate, default=6.0, help="events that are sent in a second (default: 6)")

@@ -91,14 +91,19 @@ def open_home(root: Path, *, fresh: bool) -> Iterator[Home]:
         yield home
 
 
-def begin(home: Home, days: int | None, seed: int | None, reader: str | None) -> Begun:
-    """Begin here, or go on with what was begun. Raises `DemoError` for other wishes than those of then."""
+def begin(
+    home: Home, days: int | None, seed: int | None, reader: str | None, *, hurried: bool = True
+) -> Begun:
+    """Begin here, or go on with what was begun; `hurried`, what waits for people waits for seconds only.
+
+    Raises `DemoError` for other wishes than those of then.
+    """
     begun = _begun(home, days, seed, reader)
     if not home.project.is_dir():
         draft = home.root / "project.new"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(example(), draft, ignore=LEFT_OUT)
-        for rules in ("refunds.toml", "mails.toml"):
+        for rules in ("refunds.toml", "mails.toml") if hurried else ():
             _hurry(draft / "rules" / rules)
         if begun.reader == LOCAL:
             _read_here(draft / "deputize.toml")

@@ -36,6 +36,7 @@ class Wishes:
     reader: str | None
     fresh: bool
     exit_when_idle: bool
+    yourself: bool
     report: Path | None
 
 
@@ -44,7 +45,7 @@ def play(wishes: Wishes) -> int:
     clock = SystemClock()
     signals = stopping_on(signal.SIGINT, signal.SIGTERM)
     with open_home(wishes.dir, fresh=wishes.fresh) as home, signals as stopped:
-        begun = begin(home, wishes.days, wishes.seed, wishes.reader)
+        begun = begin(home, wishes.days, wishes.seed, wishes.reader, hurried=not wishes.yourself)
         town, server = start_town(home, begun.seed), Server(home)
         picture = Picture(Console())
         stage = Stage(
@@ -57,6 +58,7 @@ def play(wishes: Wishes) -> int:
             per_second=wishes.per_second,
             ends=wishes.exit_when_idle,
             reader=begun.reader,
+            yourself=wishes.yourself,
         )
         try:
             with picture:

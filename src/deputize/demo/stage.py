@@ -41,6 +41,7 @@ class Stage:
         per_second: float,
         ends: bool,
         reader: str,
+        yourself: bool,
     ) -> None:
         self.tale = Tale()
         self.hall = hall
@@ -52,6 +53,7 @@ class Stage:
         self._per_second = per_second
         self._ends = ends
         self._reader = reader
+        self._yourself = yourself
         self._desk = Desk()
         self._product: Product | None = None
         self._rates: deque[tuple[float, int]] = deque()
@@ -105,8 +107,14 @@ class Stage:
             mails=mails_of(known.expected, tale.outcomes, tale.reading),
             starts=tale.starts,
             stories=list(tale.stories),
-            hint=f"Try it: kill -9 {self._server.pid} (server) or {self.hall.pid} (town). Ctrl-C stops.",
+            hint=self._hint(),
         )
+
+    def _hint(self) -> str:
+        console = f"Console: {self._product.url}" if self._product is not None else "Console: in a moment"
+        if self._yourself:
+            return f"{console} · nobody answers the cards but you. Ctrl-C stops."
+        return f"{console} · kill -9 {self._server.pid} (server) or {self.hall.pid} (town). Ctrl-C stops."
 
     def _turn(self, now_s: float) -> bool:
         try:
@@ -131,7 +139,8 @@ class Stage:
         if now_s >= self._look_s:
             self._look_s = now_s + LOOK_EVERY_S
             self.hall.look()
-            self._desk.work(product, self.hall.urls)
+            if not self._yourself:
+                self._desk.work(product, self.hall.urls)
 
     def _is_end(self, now_s: float) -> bool:
         if self._all_answered():
