@@ -242,6 +242,29 @@ async def test_a_server_is_trusted_by_its_certificate_alone(monkeypatch: pytest.
     assert known[0][1].text == "well"
 
 
+async def test_each_question_has_its_own_choices_and_limits() -> None:
+    other = Choice(name="shop.find", about="Find it.", takes={"type": "object", "properties": {}})
+    async with serving(http(200, WHOLE)) as server:
+        model = Both(server.base).quick
+        kept = wire.parameters((LOOK,), None, model, None)
+        for limit, asked in (
+            (5, kept),
+            (6, kept),
+            (6, wire.parameters((other,), None, model, None)),
+            (5, kept),
+        ):
+            await model_request(
+                model,
+                wire.conversation(ASKED),
+                model_settings=ModelSettings(max_tokens=limit, max_retries=0),
+                model_request_parameters=asked,
+            )
+    sent = [json.loads(seen.body) for seen in server.seen]
+    named = [one["tools"][0]["function"]["name"] for one in sent]
+    assert named == ["shop-look", "shop-look", "shop-find", "shop-look"]
+    assert [one["max_completion_tokens"] for one in sent] == [5, 6, 6, 5]
+
+
 def test_a_model_of_another_kind_is_left_as_it_is() -> None:
     from pydantic_ai.models.test import TestModel
 

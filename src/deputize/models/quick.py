@@ -21,14 +21,17 @@ from openai._models import FinalRequestOptions
 from openai._utils._json import openapi_dumps
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.openai._chat_completions import LenientChatCompletion
+from pydantic_ai.settings import ModelSettings
 
 from deputize.models.pool import Pool
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
+PREPARED_MAX = 32
 _PATH = "/chat/completions"
 _OPTIONS = {
     "extra_headers": "headers",
@@ -43,6 +46,8 @@ _UNUSED = ("custom_auth", "_api_key_provider", "_workload_identity_auth", "_prov
 
 _USED = ("_build_request", "_make_status_error_from_response", "_process_response")
 
+Prepared = tuple[ModelSettings | None, ModelRequestParameters]
+
 
 class QuickChatModel(OpenAIChatModel):
     """pydantic-ai's model, on a client with that way."""
@@ -51,11 +56,27 @@ class QuickChatModel(OpenAIChatModel):
         # All that a model is, its provider and profile among it.
         self.__dict__.update(model.__dict__)
         self._quick = _quick(model.client, _Direct.of(model.client))
+        self._prepared: dict[int, tuple[ModelRequestParameters, ModelSettings | None, Prepared]] = {}
 
     @property
     def client(self) -> AsyncOpenAI:
         """Its provider's client."""
         return cast("AsyncOpenAI", self._quick)
+
+    def prepare_request(
+        self, model_settings: ModelSettings | None, model_request_parameters: ModelRequestParameters
+    ) -> Prepared:
+        """As it is, and once for the very same parameters: the schemas of all tools are gone through."""
+        found = self._prepared.get(id(model_request_parameters))
+        if found is None or found[1] != model_settings:
+            if len(self._prepared) >= PREPARED_MAX:
+                self._prepared.clear()
+            prepared = super().prepare_request(model_settings, model_request_parameters)
+            # With the parameters themselves: nothing else has their id as long as they are here.
+            found = (model_request_parameters, model_settings, prepared)
+            self._prepared[id(model_request_parameters)] = found
+        settings, parameters = found[2]
+        return (None if settings is None else settings.copy()), parameters
 
     def _validate_completion(self, response: ChatCompletion) -> LenientChatCompletion:
         if isinstance(response, LenientChatCompletion):
