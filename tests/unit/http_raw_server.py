@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ def http(status: int, body: bytes | object = b"{}", *headers: str) -> bytes:
 @asynccontextmanager
 async def serving(
     answer: bytes | list[bytes] | Callable[[Seen, asyncio.StreamWriter], Awaitable[None]],
+    tls: Path | None = None,
 ) -> AsyncIterator[Server]:
-    """A running server: the same bytes to all, bytes in turn (an empty one cuts the line), or a function."""
+    """A running server: the same bytes to all, bytes in turn (an empty one cuts the line), or a function.
+    With `tls` it speaks HTTPS, with the certificate in that folder."""
     turns = list(answer) if isinstance(answer, list) else None
 
     async def from_bytes(_: Seen, writer: asyncio.StreamWriter) -> None:
@@ -77,8 +81,12 @@ async def serving(
         lines.add(task)
         task.add_done_callback(lines.discard)
 
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
-    server.base = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    server.base = f"http{'s' if tls else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from deputize import canonical
 from deputize.call import Call, CallBroken
 from deputize.connector import Connector
 from deputize.connectors.secret import Secrets
@@ -13,18 +14,21 @@ from deputize.errors import ProjectError
 from deputize.models.cache import ModelCache
 from deputize.models.local import LocalModel, is_local
 from deputize.models.price import TokenPricing
-from deputize.models.settings import ModelSettings
+from deputize.models.settings import ModelSettings, Structured
 from deputize.operation import Operation
 from deputize.thought import Choice, Message, Thought
 
 if TYPE_CHECKING:
-    from pydantic_ai.models import Model
+    from pydantic_ai.models import Model, ModelRequestParameters
 
 NO_KEY = "none"
 """What a server of one's own is told that asks for no key."""
 
 CHARS_A_TOKEN = 16
 """A token of text has no more characters than this by far, but for runs of one character."""
+
+ASKED_MAX = 32
+"""Of what it was given to choose from, so much is kept ready."""
 
 
 class Line:
@@ -53,6 +57,7 @@ class Line:
         self._model: Model | None = None
         self._local = LocalModel(name) if is_local(settings.model) else None
         self._starting = asyncio.Lock()
+        self._asked: dict[bytes, tuple[Model, ModelRequestParameters]] = {}
 
     def connect(self, secrets: Secrets, environ: Mapping[str, str]) -> None:
         """Find its address and its key. Raises `ProjectError` where one of them is not there.
@@ -130,9 +135,7 @@ class Line:
                 model,
                 wire.conversation(said),
                 model_settings=limits,
-                model_request_parameters=wire.parameters(
-                    choices, answer, model, structured, by_answer=by_answer
-                ),
+                model_request_parameters=self._parameters(choices, answer, model, structured, by_answer),
                 instrument=False,
             )
         except asyncio.CancelledError:
@@ -144,6 +147,27 @@ class Line:
             raise found from None
         thought = wire.thought_of(response, CHARS_A_TOKEN * self.settings.output_tokens_max)
         return wire.called(thought) if by_answer else thought
+
+    def _parameters(
+        self,
+        choices: list[Choice],
+        answer: dict[str, Any] | None,
+        model: Model,
+        structured: Structured | None,
+        by_answer: bool,
+    ) -> ModelRequestParameters:
+        """What it may call, and the shape of its answer: one object for the same, which need not be prepared
+        again (`quick.py`)."""
+        key = canonical.encode([[[one.name, one.about, one.takes] for one in choices], answer])
+        found = self._asked.get(key)
+        if found is None or found[0] is not model:
+            if len(self._asked) >= ASKED_MAX:
+                self._asked.clear()
+            from deputize.models import wire
+
+            found = model, wire.parameters(choices, answer, model, structured, by_answer=by_answer)
+            self._asked[key] = found
+        return found[1]
 
     async def _run_again(self) -> None:
         """Start what runs here anew where its process has ended, as a crash of it would leave it."""
