@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deputize.errors import StoreError
+from deputize.health import DAY_US
 from deputize.ledger import SYSTEM, Draft
 from deputize.store.protocol import Hold, Store, Tx
 from deputize.testing import entries
@@ -250,3 +251,39 @@ class Books(StoreCase):
         assert store.read(lambda view: view.cards()) == []
         assert len(store.read(lambda view: view.cards(state="closed"))) == 2
         assert sound(store)
+
+    async def test_cards_are_found_by_place_and_have_neighbours(self, store: Store) -> None:
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        cards = [entries.card(path) for path in ("1", "2", "3")]
+        await store.write(lambda tx: tx.append(no, 1, cards))
+        first, second, third = (card.seq for card in store.read(lambda view: view.cards()))
+        assert store.read(lambda view: view.open_cards()) == 3
+        assert store.read(lambda view: view.cards_beside(first)) == (0, second, 0)
+        assert store.read(lambda view: view.cards_beside(second)) == (first, third, 1)
+        assert store.read(lambda view: view.cards_beside(third)) == (second, 0, 2)
+        found = store.read(lambda view: view.card_of(no, "2"))
+        assert found is not None and found == store.read(lambda view: view.card(second))
+        assert store.read(lambda view: view.card(999)) is None
+        await store.write(lambda tx: tx.append(no, 4, [entries.ended()]))
+        closed = store.read(lambda view: view.card(second))
+        assert closed is not None and closed.state == "closed"
+        assert store.read(lambda view: view.card_of(no, "2")) is None
+        assert store.read(lambda view: (view.open_cards(), view.cards_beside(second))) == (0, (0, 0, 0))
+
+    async def test_figures_come_day_by_day_and_by_the_beginning_of_their_names(
+        self, open_store: Open
+    ) -> None:
+        clock = SteppedClock()
+        store = open_store(clock)
+        for name in ("a", "b"):
+            no, _ = await store.write(lambda tx, name=name: entries.begin(tx, name))  # type: ignore[misc]
+            drafts = [entries.intent("1"), Draft("receipt", {"path": "1"} | entries.released())]
+            await store.write(lambda tx, no=no, drafts=drafts: tx.append(no, 1, [*drafts, entries.ended()]))  # type: ignore[misc]
+            clock.at_us += DAY_US
+        found = store.read(lambda view: view.daily(0, "automation:"))
+        ends = [(at, n) for name, what, at, n, _ in found if what.startswith("done")]
+        assert len(ends) == 2 and ends[1][0] - ends[0][0] == DAY_US and {n for _, n in ends} == {1}
+        assert {name.partition(":")[0] for name, *_ in found} == {"automation"}
+        later = store.read(lambda view: view.daily(ends[1][0], "automation:"))
+        assert {at for _, _, at, _, _ in later} == {ends[1][0]}
+        assert store.read(lambda view: view.daily(0, "nothing")) == []
