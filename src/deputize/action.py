@@ -32,6 +32,7 @@ class Action(Awaiting[R_co]):
 
     __slots__ = (
         "args",
+        "begins",
         "cause",
         "digest",
         "due_us",
@@ -41,6 +42,7 @@ class Action(Awaiting[R_co]):
         "origins",
         "part",
         "waits",
+        "weighs",
         "why",
     )
 
@@ -68,6 +70,11 @@ class Action(Awaiting[R_co]):
         """Whether an answer of before is what is asked for; None where none can be."""
         self.part: Part | None = None
         """Its place in a plan that people were asked for whole."""
+        self.weighs: tuple[str, ...] = ()
+        """Operations of which its receipt is to say whether rules bar them, as they were when it started."""
+        self.begins: tuple[tuple[str, str], ...] = ()
+        """The steps of the plan that it is the first action of, each with its operation: it does not start
+        where rules bar one of them."""
 
     def because(self, why: str) -> Action[R_co]:
         """Say why, in a sentence that people will read. Raises `CodeError` where it is not one."""

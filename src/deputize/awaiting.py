@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from random import Random
 from types import FrameType
 from typing import Any, Generic, TypeVar, cast
@@ -24,6 +24,7 @@ class Step:
     __slots__ = (
         "_random",
         "automation",
+        "barred",
         "built",
         "event",
         "now_us",
@@ -42,6 +43,8 @@ class Step:
         """What it answers: a `deputize.event.Occurrence`."""
         self.read: set[str] = set()
         """What its code has seen so far: the types of events, and the names of operations that answered."""
+        self.barred: dict[str, Mapping[str, str]] = {}
+        """By the path of a thought: of the operations that it weighed, those that rules barred, and why."""
         self.serial = 0
         self.built: list[Awaiting[object]] = []
         self.violation: CodeError | None = None

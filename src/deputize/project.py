@@ -136,7 +136,7 @@ def _check_plans(plans: Iterable[ReadPlan], rules: CedarRules, people: Collectio
     wrong = []
     for read in plans:
         agent, automation = read.automation.agent.name, read.automation.name
-        wrong += read.problems(partial(rules.permits, agent, automation), people)
+        wrong += read.problems(partial(rules.bars, agent, automation), people)
     if wrong:
         raise ProjectError("\n".join(wrong))
 

@@ -141,6 +141,11 @@ class RuleSet(Protocol):
         """Whether a rule of this operation may demand something before it starts."""
         ...
 
+    def bars(self, agent: str, automation: str, operation: str) -> str:
+        """Why the rules let nothing of this operation start, whatever its arguments and the facts; empty
+        where something may."""
+        ...
+
     @property
     def inquires(self) -> bool:
         """Whether any rule wants something to be found out before an action starts."""

@@ -108,6 +108,9 @@ def think(
 class AnswerOf(Generic[T]):
     """The shape of an answer, and how it is read."""
 
+    weighs: tuple[str, ...] = ()
+    """The operations of which it matters whether rules bar them in principle."""
+
     def __init__(self, returns: type[T]) -> None:
         self._adapter = TypeAdapter[T](returns)
         self.schema: dict[str, Any] | None = None
@@ -128,8 +131,9 @@ class AnswerOf(Generic[T]):
                 f"{caller_line()}: returns={returns!r:.100} has no JSON Schema: {error}"
             ) from None
 
-    def read(self, thought: Thought) -> T:
-        """The answer. Raises `Misfit` where there is none, and says so to the model."""
+    def read(self, thought: Thought, barred: Mapping[str, str] | None = None) -> T:
+        """The answer. Raises `Misfit` where there is none, and says so to the model; `barred` is why rules
+        bar what it `weighs`."""
         refuse_unfinished(thought)
         given = next((call.args for call in thought.calls if call.name == ANSWER), thought.text)
         if self.schema is None:
@@ -226,6 +230,7 @@ def asked(
     why: str,
     fits: Callable[[Thought], bool],
     due_us: int | None = None,
+    weighs: tuple[str, ...] = (),
 ) -> Steps[tuple[Thought, str, tuple[str, ...]]]:
     """Ask the first of these that does not say no: its thought and the path of that, and who is to be asked
     from now on. A thought of before serves again where it `fits`. Raises what the last one said; nobody is
@@ -239,7 +244,7 @@ def asked(
         except (ContractError, CodeError) as error:
             raise GaveUp(operation.name, step.run_id, f"it cannot be asked this: {error}") from None
         action = action.because(why)
-        action.fits, action.due_us = fits, due_us
+        action.fits, action.due_us, action.weighs = fits, due_us, weighs
         got = yield from attempt(action).__await__()
         if not isinstance(got, ActionError):
             return got, action.path, left
@@ -263,10 +268,10 @@ def until_it_fits(
         asking = list(messages)
         for _ in range(ASKS_MAX):
             thought, path, left = yield from asked(
-                left, step, asking, (), answer.schema, why, answer.fits, due_us
+                left, step, asking, (), answer.schema, why, answer.fits, due_us, answer.weighs
             )
             try:
-                return answer.read(thought), path
+                return answer.read(thought, step.barred.get(path)), path
             except Misfit as misfit:
                 reason = str(misfit)
                 asking = [*messages, *said_again(thought, reason)]

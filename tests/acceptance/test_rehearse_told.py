@@ -106,6 +106,20 @@ def test_what_the_agent_may_not_and_what_no_rule_permits_is_refused(tmp_path: Pa
     assert end(rehearsed(project(tmp_path, body, rules="")))[1] == "done(no rule permits it)"
 
 
+def test_a_plan_of_ones_own_that_rules_bar_is_refused_whole(tmp_path: Path) -> None:
+    body = """
+plan = Plan.from_yaml('goal: g\\nsteps:\\n' + ''.join(
+    f'  - {{id: {id}, operation: desk.{id}, arguments: {{item: x}}}}\\n' for id in ('note', 'mark')
+))
+return done((await attempt(carry_out(plan))).reason)
+"""
+    rules = PERMIT + '[[rule]]\ntitle = "No marks"\noperation = "desk.mark"\nnever = true\n'
+    report = rehearsed(project(tmp_path, body, rules=rules))
+    barred = 'nothing of its plan is done: step mark: "No marks" forbids desk.mark always'
+    assert end(report)[1] == f"done(the plan stopped at the step note: {barred})"
+    assert [one[:2] for one in actions(report)] == [("desk.note", "refused")]
+
+
 def test_budgets_and_counts_are_those_of_the_events_before(tmp_path: Path) -> None:
     rules = PERMIT + (
         '\n[[rule]]\ntitle = "Two a day"\noperation = "desk.note"\nat_most = { times = 2, per = "day" }\n'

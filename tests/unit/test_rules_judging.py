@@ -382,3 +382,44 @@ def toml_text(text: str) -> str:
 
 def test_quote_escapes_what_would_not_be_seen() -> None:
     assert quote('a"b\\\n\u200b c') == '"a\\"b\\\\\\u{a}\\u{200b} c"'
+
+
+def cedar(scope: str, more: str = "", tier: str = "hard") -> str:
+    return f'@id("c") @title("C") @tier("{tier}") forbid ({scope}){more};'
+
+
+NO = "no rule permits payments.refund"
+REFUND = 'action == Action::"payments.refund", resource'
+
+
+@pytest.mark.parametrize(
+    ("toml", "policy", "why"),
+    [
+        ("", "", NO),
+        (PERMIT_ALL, "", ""),
+        (PERMIT_ALL + form("never = true"), "", '"R" forbids payments.refund always'),
+        (form("never = true"), "", '"R" forbids payments.refund always'),
+        (PERMIT_ALL + form('never = true\nwhen.charge = "x"'), "", ""),
+        (PERMIT_ALL + form('never = true\nagent = "desk"'), "", '"R" forbids payments.refund always'),
+        (PERMIT_ALL + form('never = true\nagent = "night"'), "", ""),
+        (PERMIT_ALL + form('never = true\nautomation = "other"'), "", ""),
+        (PERMIT_ALL + form("never = true", operation='"payments.payout"'), "", ""),
+        (PERMIT_ALL + form('never_above.amount = "0.00 EUR"'), "", ""),
+        (PERMIT_ALL + form("ask_always = true"), "", ""),
+        (form('permit = true\nagent = "night"'), "", NO),
+        (form('permit = true\nautomation = "other"'), "", NO),
+        (form('permit = true\nwhen.charge = "x"'), "", ""),
+        (PERMIT_ALL, cedar(f"principal, {REFUND}"), '"C" forbids payments.refund always'),
+        (PERMIT_ALL, cedar("principal is Agent, action, resource"), '"C" forbids payments.refund always'),
+        (PERMIT_ALL, cedar(f'principal == Agent::"desk", {REFUND}'), '"C" forbids payments.refund always'),
+        (PERMIT_ALL, cedar(f'principal == Agent::"night", {REFUND}'), ""),
+        (PERMIT_ALL, cedar(f"principal, {REFUND}", " when { context.time.weekday > 3 }"), ""),
+        (PERMIT_ALL, cedar(f"principal, {REFUND}", tier="approval"), ""),
+        (PERMIT_ALL, cedar(f'principal, {REFUND} == Connection::"mail"'), ""),
+        ("", f'@id("c") @title("C") permit (principal == Agent::"night", {REFUND});', NO),
+    ],
+)
+def test_what_rules_bar_in_principle_is_said_with_the_rule_that_does(
+    toml: str, policy: str, why: str
+) -> None:
+    assert rules(toml, policy).bars("desk", "returns", "payments.refund") == why

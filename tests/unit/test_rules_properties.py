@@ -114,13 +114,20 @@ def as_toml(spec: Spec) -> str:
     return "\n".join(lines)
 
 
-def holds(spec: Spec, q: Question) -> bool:
-    """Whether a rule concerns this question at all."""
-    amount = q.args.get("amount")
+def who_holds(spec: Spec, q: Question) -> bool:
+    """Whether a rule is about this operation, agent and automation."""
     return (
         q.operation in spec["operation"]
         and q.agent in spec.get("agents", [q.agent])
         and q.automation == spec.get("automation", q.automation)
+    )
+
+
+def holds(spec: Spec, q: Question) -> bool:
+    """Whether a rule concerns this question at all."""
+    amount = q.args.get("amount")
+    return (
+        who_holds(spec, q)
         and ("when_text" not in spec or q.args[text_argument(q.operation)] in spec["when_text"])
         and ("when_amount" not in spec or amount == {"minor": spec["when_amount"], "currency": "EUR"})
     )
@@ -249,6 +256,7 @@ CEDAR = (
     " { if context.args has amount then [context.args.amount.minor, 5].contains(7)"
     ' && principal == Agent::"third" else true }',
     'permit (principal, action in [Action::"payments.refund", Action::"mail.send"], resource)',
+    'forbid (principal == Agent::"third", action in [Action::"payments.refund"], resource)',
     'permit (principal == Agent::"desk", action in Action::"payments.payout", resource)',
     'forbid (principal, action in [Action::"payments.refund", Action::"payments.payout"], resource) when'
     ' { context.origins_of.amount.contains("mail.get") }',
@@ -344,3 +352,22 @@ def test_questions_of_one_kind_have_the_verdict_that_cedar_gives_each(
         part = loaded._slices[question.operation]
         by_cedar = loaded._asked(part, question.agent, part.context.put(question))
         assert loaded.judge(question) == by_cedar
+
+
+@settings(max_examples=300, deadline=None)
+@given(spec_lists(), policies, st.lists(questions(), min_size=1, max_size=10))
+def test_nothing_ever_starts_of_what_is_barred(
+    specs: list[Spec], written: list[tuple[str, str]], asked: list[Question]
+) -> None:
+    """And of what forms alone say, all that is so whatever the arguments and the facts are."""
+    toml = "\n\n".join(map(as_toml, specs))
+    cedar = "".join(as_cedar(n, policy, tier) for n, (policy, tier) in enumerate(written))
+    loaded, forms = rules(toml, cedar), rules(toml)
+    for q in asked:
+        if loaded.bars(q.agent, q.automation, q.operation):
+            assert loaded.judge(q).decision == "refuse"
+        mine = [spec for spec in specs if who_holds(spec, q)]
+        conditions = {"when_text", "when_amount"}
+        never = any("never" in spec and not conditions & spec.keys() for spec in mine)
+        barred = never or not any("permit" in spec for spec in mine)
+        assert bool(forms.bars(q.agent, q.automation, q.operation)) == barred

@@ -285,7 +285,7 @@ class Doubts:
         if intent is None or intent.body is None or run is None:
             return None
         action: Action[Any] = Action(operation, begun.args).because(intent.body["why"])
-        action.expects = begun.expects
+        action.expects, action.weighs = begun.expects, tuple(intent.body.get("weighs", ()))
         changers = changers_of(tx, begun.run_no, begun.path)
         inquiring = is_child(begun.path)
         name = intent.body["agent"]

@@ -19,7 +19,7 @@ from deputize.errors import ContractError
 from deputize.foretold import How, Line, Would
 from deputize.kernel.asking import demands_of, is_for_people, of_people
 from deputize.kernel.finding_out import FindingOut, When
-from deputize.kernel.judging import InForce, Request
+from deputize.kernel.judging import InForce, Request, barred
 from deputize.kernel.live import Leaf, LiveRun
 from deputize.kernel.overlay import Judged, Overlay
 from deputize.kernel.ports import Foreseer
@@ -119,7 +119,10 @@ class Foresight:
         if recalled is not None:
             self._books.leave_out(recalled.takes)
         foreseen = meeting.no or self._foresee(request, earlier, past, recalled, when)
-        leaf.result = result = foreseen.result
+        result = foreseen.result
+        if result is not None and action.weighs:
+            result = replace(result, barred=barred(request, self._force))
+        leaf.result = result
         writes = operation.contract.effect == "write"
         would = _would(result, writes)
         if would in ("read", "done"):

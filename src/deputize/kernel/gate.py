@@ -18,7 +18,7 @@ from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, Cal
 from deputize.errors import StoreError
 from deputize.kernel.asking import Asked
 from deputize.kernel.inquiring import Inquiring
-from deputize.kernel.judging import Request, verdict_of
+from deputize.kernel.judging import Request, outright, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
 from deputize.kernel.repeating import NotYet, back_off_s, may_repeat
@@ -115,10 +115,9 @@ class Gate:
     async def _judge_read(self, request: Request) -> Request | Result:
         """The request with the rules that permit it, or its refusal."""
         parts = self.parts
-        agent, name = request.agent, request.action.operation.name
-        if agent.may is not None and name not in agent.may:
-            return await self._refuse(request, f"the agent {agent.name} may not use {name}")
         at, force = parts.time.now_us(), parts.force
+        if why := outright(request, force):
+            return await self._refuse(request, why)
         verdict, _, _ = verdict_of(None, request, force, at)
         if verdict.decision != "allow":
             return await self._refuse(request, verdict.sentence())

@@ -135,6 +135,23 @@ class Books(Protocol):
         ...
 
 
+def outright(request: Request, force: InForce) -> str:
+    """Why it is refused whatever its arguments and the facts are; empty where it is not."""
+    agent, name, action = request.agent, request.action.operation.name, request.action
+    if agent.may is not None and name not in agent.may:
+        return f"the agent {agent.name} may not use {name}"
+    for step, operation in action.begins:
+        if why := force.rules.bars(agent.name, request.run.automation.name, operation):
+            return f"nothing of its plan is done: step {step}: {why}"
+    return ""
+
+
+def barred(request: Request, force: InForce) -> dict[str, str]:
+    """Of the operations that an action weighs, those that rules bar, and why."""
+    bars, agent, automation = force.rules.bars, request.agent.name, request.run.automation.name
+    return {name: why for name in request.action.weighs if (why := bars(agent, automation, name))}
+
+
 def under_way_of(request: Request, force: InForce) -> tuple[Count, ...]:
     """What an action is counted under for as long as it is under way."""
     agent, name = request.agent.name, request.action.operation.name

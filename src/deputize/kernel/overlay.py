@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deputize.kernel.asking import can_be_met
-from deputize.kernel.judging import InForce, Request, verdict_of
+from deputize.kernel.judging import InForce, Request, outright, verdict_of
 from deputize.kernel.ports import Then
 from deputize.kernel.reserving import beyond, holds_of
 from deputize.rule import Verdict
@@ -39,9 +39,9 @@ class Overlay:
 
     def judge(self, request: Request, at_us: int, before: int | None) -> Judged:
         """Judge an action at a time, on the books as they were before an entry (None: as they are now)."""
-        force, name, agent = self._force, request.action.operation.name, request.agent
-        if agent.may is not None and name not in agent.may:
-            return Judged(f"the agent {agent.name} may not use {name}")
+        force, name = self._force, request.action.operation.name
+        if why := outright(request, force):
+            return Judged(why)
         lines = frozenset(need.counter for need in force.rules.needs(name) if need.under_way)
         books = _Moment(self._then, self._over, before, lines)
         verdict, counted, _ = verdict_of(books, request, force, at_us)

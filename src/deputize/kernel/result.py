@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from deputize import canonical
@@ -21,6 +21,8 @@ class Result:
     stored: bytes
     reason: str
     at_us: int
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """Of the operations that its action weighed, those that rules barred when it started, and why."""
 
 
 CHANGED = "~"
@@ -77,8 +79,8 @@ def read_record(entries: Iterable[Entry], event_data: Mapping[int, bytes]) -> Re
 def _result(type: str, body: Mapping[str, Any], at_us: int, event_data: Mapping[int, bytes]) -> Result | None:
     if type in ("receipt", "read"):
         stored = canonical.encode(body["result"])
-        unmet = body.get("unmet")
-        return Result("unmet", stored, unmet_sentence(unmet), at_us) if unmet else value(stored, at_us)
+        unmet, barred = body.get("unmet"), body.get("barred", {})
+        return Result("unmet" if unmet else "value", stored, unmet_sentence(unmet or {}), at_us, barred)
     if type == "granted":
         return value(b"null", at_us)
     if type == "sent":

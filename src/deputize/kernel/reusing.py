@@ -7,7 +7,7 @@ stands in line, as for any resource.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deputize import canonical
@@ -64,7 +64,12 @@ def looked_at(request: Request, before: Before) -> Request:
 
 
 def answered_by(
-    tx: Tx, path: str, counted: Sequence[Count], under_way: Sequence[Count], before: Before
+    tx: Tx,
+    path: str,
+    counted: Sequence[Count],
+    under_way: Sequence[Count],
+    barred: Mapping[str, str],
+    before: Before,
 ) -> tuple[Draft, Reused]:
     """The receipt of an action that is answered so, and what comes of it. It costs nothing."""
     body = {
@@ -79,5 +84,6 @@ def answered_by(
         "from": {"action": before.action, "entry": before.seq, "at": before.at_us},
         "cost_usd_micros": 0,
         **({"under_way": under_way} if under_way else {}),
+        **({"barred": barred} if barred else {}),
     }
-    return Draft("receipt", body), Reused(value(before.stored, tx.at_us))
+    return Draft("receipt", body), Reused(replace(value(before.stored, tx.at_us), barred=barred))

@@ -5,11 +5,13 @@ Only on a person's word that it did not happen, or for a priced read whose answe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deputize.approval import Asking
 from deputize.finding import inquiry_of
 from deputize.kernel.asking import demands_of, is_for_people
 from deputize.kernel.inquiries import touches
-from deputize.kernel.judging import InForce, Request, verdict_of
+from deputize.kernel.judging import InForce, Request, barred, outright, verdict_of
 from deputize.kernel.lowering import confirmed
 from deputize.kernel.nearing import tell_of_near
 from deputize.kernel.reserving import holds_of
@@ -39,15 +41,15 @@ def start_again(
     the word of the `person` who asks for it again, where they may grant it alone.
     """
     action, at = request.action, tx.at_us
-    contract, agent = action.operation.contract, request.agent
+    contract = action.operation.contract
     books = _Released(tx, before, spend)
     verdict, counted, facts = verdict_of(books, request, force, at)
     verdict = confirmed(tx, request, verdict)
     reserved = holds_of(books, request, force, at)
     # What was lost is not worth a person's word for more than was set aside.
     holds, reason = reserved.holds, reserved.over or reserved.asking
-    if agent.may is not None and contract.name not in agent.may:
-        reason = f"the agent {agent.name} may not use {contract.name}"
+    if why := outright(request, force):
+        reason = why
     elif verdict.decision == "demand":
         reason = reason or _not_granted(request, verdict, force, person, at)
     elif verdict.decision != "allow":
@@ -70,6 +72,7 @@ def start_again(
         counted,
         before.under_way,
     )
+    again = replace(again, barred=barred(request, force))
     body = intent_body(
         again, tx.place(again.args), action, request, verdict, facts, force.rules.digest, at
     ) | {"because": because, "released": let_go(before) | {"spend": spend} | lost}

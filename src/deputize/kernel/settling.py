@@ -61,6 +61,8 @@ class Settling:
         if undo is not None:
             body["undo"] = undo
         body |= used or {}
+        if begun.barred:
+            body["barred"], result = begun.barred, replace(result, barred=begun.barred)
 
         def work(tx: Tx) -> None:
             self._parts.boundary("t3.in")

@@ -5,7 +5,7 @@ the intent is written with all that it takes, or nothing is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deputize import canonical
@@ -36,7 +36,7 @@ from deputize.kernel.inquiries import (
     unanswered_inquiries,
     worth_showing,
 )
-from deputize.kernel.judging import InForce, Request, under_way_of, verdict_of
+from deputize.kernel.judging import InForce, Request, barred, outright, under_way_of, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.lowering import confirmed
 from deputize.kernel.nearing import tell_of_near
@@ -81,6 +81,8 @@ class Begun:
     under_way: tuple[Count, ...] = ()
     unproved: bool = False
     waits: bool = True
+    barred: Mapping[str, str] = field(default_factory=dict)
+    """Of what its action weighs, the operations that rules barred when it started, and why."""
 
     @property
     def frees(self) -> tuple[str, ...]:
@@ -150,9 +152,8 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         return AnsweredStart()
     if action.due_us is not None and at >= action.due_us:
         return refuse(tx, request, LATE, at, expired=True)
-    agent = request.agent
-    if agent.may is not None and contract.name not in agent.may:
-        return refuse(tx, request, f"the agent {agent.name} may not use {contract.name}", at)
+    if why := outright(request, force):
+        return refuse(tx, request, why, at)
     verdict, counted, facts = verdict_of(tx, request, force, at)
     verdict = confirmed(tx, request, verdict)
     found = _asked_before(tx, request, at) if verdict.decision != "refuse" else None
@@ -182,6 +183,7 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
     under_way = under_way_of(request, force)
     counted = (*counted, *touches(request, force, leases, at))
     begun = begin(run, request.path, action, 1, at, ledger_id, leases, reserved.holds, counted, under_way)
+    begun = replace(begun, barred=barred(request, force)) if action.weighs else begun
     begun = begun if before is None else replace(begun, first_sent=0, give_up_at=0)
     body = intent_body(begun, tx.place(begun.args), action, request, verdict, facts, force.rules.digest, at)
     if met.findings:
@@ -192,7 +194,7 @@ def start(tx: Tx, request: Request, force: InForce, ledger_id: str) -> Started:
         body |= {"asked": asked.entry.seq, "approvals": [approved(one) for one in met.approvals]}
         tx.use_approvals([one.no for one in met.approvals])
     if before is not None:
-        receipt, reused = answered_by(tx, begun.path, counted, under_way, before)
+        receipt, reused = answered_by(tx, begun.path, counted, under_way, begun.barred, before)
         run.version = tx.append(run.no, run.version, [Draft("intent", body), receipt])
         return reused
     run.version = tx.append(run.no, run.version, [Draft("intent", body)])
@@ -356,6 +358,7 @@ def intent_body(
         "counted": begun.counted,
         **request.provenance(),
         **({"under_way": begun.under_way} if begun.under_way else {}),
+        **({"weighs": action.weighs} if action.weighs else {}),
         **({"settings": caching.settings} if (caching := action.operation.caching) is not None else {}),
     }
 

@@ -216,6 +216,7 @@ def follow_change(run: LiveRun, leaf: Leaf, changed: Changed) -> Known | None:
         instead.why, instead.expects, instead.where = action.why, action.expects, action.where
         instead.waits, instead.due_us, instead.awaited = action.waits, action.due_us, True
         instead.origins, instead.cause = action.origins, action.cause
+        instead.weighs, instead.begins = action.weighs, action.begins
         leaf.path, leaf.awaiting = changed.path, instead
         leaf.changers = (*leaf.changers, changed.person)
         known = run.record.get(changed.path)
@@ -250,6 +251,8 @@ def _deliver(run: LiveRun) -> tuple[Any, BaseException | None]:
         if isinstance(leaf.awaiting, Action):
             # Also where it was declined or refused: the reason may be the service's own words.
             run.step.read.add(leaf.awaiting.operation.name)
+            if result.barred:
+                run.step.barred[leaf.path.partition(CHANGED)[0]] = result.barred
         elif result.kind == "value" and isinstance(leaf.awaiting, WaitFor):
             run.step.read |= brought(canonical.decode(result.stored))
         got = _python(run, leaf, result)

@@ -64,12 +64,15 @@ class Carrying:
     """The path of the thought that it is, if a model wrote it."""
     ask: str = ""
     """The path at which people were asked for it, if they were."""
+    weighed: bool = True
+    """Rules have been asked whether they bar anything of it."""
 
     def steps(self) -> Steps[PlanEnd]:
         """The script. Raises `PlanStopped`."""
         event = self.event
         answers: dict[str, Any] = {}
         origins: dict[str, set[str]] = {}
+        begins = () if self.weighed else self.uses()
         for planned in self.plan.steps:
             step, scope = planned, {"event": event, "step": answers}
             try:
@@ -84,7 +87,7 @@ class Carrying:
                 came = []
                 for number, item in enumerate(items):
                     action = self.action(step, scope | {"each": item}, comes)
-                    action.part = self._part(step, number)
+                    action.part, action.begins, begins = self._part(step, number), begins, ()
                     got = yield from action.__await__()
                     came.append(canonical.decode(action.operation.encode_result(got)))
             except (Unresolved, BadCondition, ContractError, CodeError) as error:
@@ -95,6 +98,15 @@ class Carrying:
             if step.end:
                 return PlanEnd(step.end, answers)
         return PlanEnd(self.plan.end, answers)
+
+    def uses(self) -> tuple[tuple[str, str], ...]:
+        """Every step with each operation that it may use."""
+        return tuple(
+            (step.id, one.operation)
+            for step in self.plan.steps
+            for one in (step, step.other)
+            if one is not None
+        )
 
     def chosen(self, step: PlanStep, answers: Mapping[str, Any]) -> PlanStep | None:
         """The step, or what stands in its place where its `when` does not hold; None where nothing does."""

@@ -20,12 +20,12 @@ PROBLEMS_MAX = 20
 
 @dataclass(frozen=True)
 class World:
-    """What a plan is checked against: the JSON Schema of its event, what it may use, and what rules permit in
-    principle (`permits` says so of an operation)."""
+    """What a plan is checked against: the JSON Schema of its event, what it may use, and what rules bar in
+    principle (`bars` says why of an operation, and nothing where they do not)."""
 
     event: Mapping[str, Any]
     operations: Mapping[str, Operation[..., Any]]
-    permits: Callable[[str], bool] = lambda operation: True
+    bars: Callable[[str], str] = lambda operation: ""
 
 
 @dataclass
@@ -72,8 +72,8 @@ def _wrong(
     if operation is None:
         return [f"there is no operation {step.operation!r}{did_you_mean(step.operation, world.operations)}"]
     wrong = []
-    if not world.permits(step.operation):
-        wrong.append(f"no rule permits {step.operation}")
+    if barred := world.bars(step.operation):
+        wrong.append(barred)
     scope = _Scope(world.event, before, _each(step, world, before, wrong))
     wrong += _wrong_arguments(step, operation, scope)
     known = result_fields(operation.result_type)

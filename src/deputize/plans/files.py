@@ -11,7 +11,7 @@ What stands in such a file was written by whoever wrote the project, and is trus
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -104,10 +104,10 @@ class ReadPlan:
     asks: tuple[str, ...] = ()
     """Who is asked for it whole."""
 
-    def problems(self, permits: Any, people: Collection[str]) -> list[str]:
-        """What is wrong with it, each with the file's name. `permits` says what rules permit in principle,
-        `people` are the names by which somebody can be asked."""
-        world = World(self.event, self.operations, permits)
+    def problems(self, bars: Callable[[str], str], people: Collection[str]) -> list[str]:
+        """What is wrong with it, each with the file's name. `bars` says why rules bar an
+        operation, `people` are the names by which somebody can be asked."""
+        world = World(self.event, self.operations, bars)
         wrong = [
             f"approve: deputize.toml has no person, role or group {name!r}{did_you_mean(name, people)}"
             for name in self.asks

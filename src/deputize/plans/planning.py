@@ -3,7 +3,7 @@ again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -77,7 +77,8 @@ class Planned:
         asked = asked_of(where, "carry_out", ask, within, otherwise)
         return Script("carry_out", lambda: self._steps(running("carry_out", where), asked))
 
-    def _steps(self, step: Step, asked: Whom | None) -> Steps[PlanEnd]:
+    def _steps(self, step: Step, asked: Whom | None, *, weighed: bool = True) -> Steps[PlanEnd]:
+        """`weighed` where rules have been asked about the whole plan before."""
         automation = step.automation
         # With its defaults, as its schema says that it is.
         event = step.event.data_as(automation.on).model_dump(mode="json")
@@ -90,6 +91,7 @@ class Planned:
             step.run_id,
             self.origins,
             self.cause,
+            weighed=weighed,
         )
         if asked is not None:
             whole = self.plan.model_dump(mode="json", by_alias=True)
@@ -183,7 +185,7 @@ def carry_out(
         checked = check(plan, world_of(step, None, where))
         if checked.problems:
             raise CodeError(f"{where}: the plan cannot be carried out: {'; '.join(checked.problems)}")
-        return (yield from Planned(plan, checked.conditions, ())._steps(step, asked))
+        return (yield from Planned(plan, checked.conditions, ())._steps(step, asked, weighed=False))
 
     return Script("carry_out", begin)
 
@@ -208,7 +210,8 @@ def _planning(
 def world_of(step: Step, may: Sequence[Operation[..., Any] | str] | None, where: str) -> World:
     """What a plan of a run is checked against. Raises `CodeError` for an operation that is not there.
 
-    Not the rules, which may be others when the run is replayed: what they say is for each step's own start.
+    Not the rules, which may be others when the run is replayed: what they barred when a plan was asked for is
+    in the record of that thought.
     """
     automation = step.automation
     means, agent = automation.means, automation.agent
@@ -235,15 +238,17 @@ def _described(world: World) -> str:
 
 
 class _PlanAnswer(AnswerOf[Plan]):
-    """A plan that fits the world that it is for."""
+    """A plan that fits the world that it is for, and holds nothing that rules bar in principle."""
 
     def __init__(self, world: World) -> None:
         super().__init__(Plan)
         self._world = world
+        self.weighs = tuple(world.operations)
 
-    def read(self, thought: Thought) -> Plan:
+    def read(self, thought: Thought, barred: Mapping[str, str] | None = None) -> Plan:
         made = super().read(thought)
-        problems = check(made, self._world).problems
+        world = replace(self._world, bars=lambda name: (barred or {}).get(name, ""))
+        problems = check(made, world).problems
         if problems:
             raise Misfit("The plan cannot be carried out:\n" + "\n".join(problems))
         return made

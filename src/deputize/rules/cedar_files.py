@@ -13,9 +13,10 @@ import cedarpy
 
 from deputize import canonical
 from deputize.rule import RuleLine
-from deputize.rules.compile import Known, LoadedRule
+from deputize.rules.compile import Known
 from deputize.rules.demands import ANNOTATIONS, demand_of
 from deputize.rules.forms import Problem
+from deputize.rules.loaded import LoadedRule
 from deputize.suggest import did_you_mean
 
 TIERS = ("hard", "approval", "rehearse", "verify")
@@ -100,7 +101,21 @@ def _read_policy(file: str, line: int, text: str, known: Known) -> LoadedRule:
     sentence = f"{effect}, written in Cedar" + (f", demands {tier}" if tier not in ("", "hard") else "")
     demand = demand_of(tier or "hard", annotations)
     rule = RuleLine(annotations["id"], annotations["title"], effect, tier, demand)
-    return LoadedRule(rule, text, sentence, file, line, operations)
+    agents = _agents(policy["principal"])
+    always = rule.tier == "hard" and agents is not None and _is_bare(policy)
+    return LoadedRule(rule, text, sentence, file, line, operations, agents=agents or (), always=always)
+
+
+def _agents(scope: dict[str, Any]) -> tuple[str, ...] | None:
+    """The agents that a policy is for, empty for all; None where that is said otherwise than by a name."""
+    if scope["op"] == "==":
+        return (str(scope["entity"]["id"]),)
+    return () if scope in ({"op": "All"}, {"op": "is", "entity_type": "Agent"}) else None
+
+
+def _is_bare(policy: dict[str, Any]) -> bool:
+    """Whether nothing but its operations and agents limits what it is about."""
+    return policy["resource"]["op"] == "All" and not policy["conditions"]
 
 
 def _operations(scope: dict[str, Any], known: Known) -> list[str]:

@@ -15,28 +15,10 @@ from deputize.person import Directory
 from deputize.rule import FactNeed, RuleLine
 from deputize.rules.demands import annotations_of
 from deputize.rules.forms import AtMost, Form, NotWhile, OnlyDuring, Problem
+from deputize.rules.loaded import LoadedRule
 from deputize.rules.schema import Kind, Shape, View
 from deputize.rules.words import sentence
 from deputize.suggest import did_you_mean
-
-
-@dataclass(frozen=True)
-class LoadedRule:
-    """A rule in force, and where it is written. `operations` are those that it can decide on."""
-
-    rule: RuleLine
-    cedar: str
-    sentence: str
-    file: str
-    line: int
-    operations: frozenset[str]
-    need: FactNeed | None = None
-    automations: tuple[str, ...] = ()
-    """Those that it holds for; empty for all."""
-    origins: tuple[str, ...] = ()
-    """The patterns of origins that it looks for."""
-    agents: tuple[str, ...] = ()
-    """Those that it holds for; empty for all."""
 
 
 class Unfit(Exception):
@@ -89,6 +71,7 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
         who,
         tuple(form.patterns),
         tuple(form.agent_names),
+        bool(form.never) and not form.when,
     )
 
 

@@ -26,10 +26,11 @@ from deputize.person import Directory
 from deputize.rule import FactNeed, Question, RuleLine, Verdict
 from deputize.rules.alike import Alike, Kind
 from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
-from deputize.rules.compile import Known, LoadedRule, compile_form
+from deputize.rules.compile import Known, compile_form
 from deputize.rules.demands import unmeetable
 from deputize.rules.forms import Problem, read_forms
 from deputize.rules.inquirable import inquirable
+from deputize.rules.loaded import LoadedRule, why_barred
 from deputize.rules.reading import reads_of
 from deputize.rules.schema import Context, View, cedar_schema, view_of
 from deputize.suggest import did_you_mean
@@ -173,15 +174,10 @@ class CedarRules:
         found = self._slices.get(operation)
         return found is not None and found.calm is not None
 
-    def permits(self, agent: str, automation: str, operation: str) -> bool:
-        """Whether any rule permits this in principle, whatever its conditions say of a single action."""
-        return any(
-            one.rule.effect == "permit"
-            and operation in one.operations
-            and (not one.agents or agent in one.agents)
-            and (not one.automations or automation in one.automations)
-            for one in self._rules
-        )
+    def bars(self, agent: str, automation: str, operation: str) -> str:
+        """Why the rules let nothing of this operation start, whatever its arguments and the facts; empty
+        where something may."""
+        return why_barred(self._rules, agent, automation, operation)
 
     @property
     def inquires(self) -> bool:
