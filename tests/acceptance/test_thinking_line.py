@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from deputize.kernel.lanes import Lane
 from deputize.testing.thinker import Thinker
@@ -125,10 +128,13 @@ async def test_a_thought_that_stands_in_line_past_its_time_ends_and_holds_nothin
     assert asked(thinker) == ["many", "many"]
 
 
+@pytest.mark.parametrize(
+    "busy", [{"status": 429}, {"status": 429, "retry_after_s": 1}, {"status": 503, "retry_after_s": 1}]
+)
 async def test_a_provider_that_asks_for_patience_is_sent_nothing_else_meanwhile(
-    tmp_path: Path, thinker: Thinker
+    tmp_path: Path, thinker: Thinker, busy: dict[str, Any]
 ) -> None:
-    thinker.say({"status": 429, "held": True})
+    thinker.say(busy | {"held": True})
     thinker.usually(text="well")
     starts: list[tuple[int, bool]] = []
     async with running(project(tmp_path, thinker, at_once=1)) as app:
@@ -145,6 +151,54 @@ async def test_a_provider_that_asks_for_patience_is_sent_nothing_else_meanwhile(
         await app.ended(*runs)
     assert [well for _, well in starts] == [True] * 3
     assert len(asked(thinker)) == 4
+
+
+@pytest.mark.parametrize("status", [429, 500, 529])
+async def test_the_patience_that_a_provider_asks_for_is_an_hour_at_most(
+    tmp_path: Path, thinker: Thinker, status: int
+) -> None:
+    thinker.say({"status": status, "retry_after_s": 10**9})
+    async with running(project(tmp_path, thinker, at_once=1)) as app:
+        await flood(app, 1)
+        lane, now = line(app), app.kernel.parts.time.monotonic
+        await so(lambda: lane._next_start > now())
+        assert 3_500 < lane._next_start - now() <= 3_600
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_thought_whose_provider_asks_for_more_patience_than_it_has_goes_to_its_fallback_at_once(
+    tmp_path: Path, thinker: Thinker, status: int
+) -> None:
+    """What was lost of it counts as spent, and nothing is held."""
+    toml = 'fallback = ["other"]\n' + OTHER.format(base=thinker.base) + CEILING
+    thinker.say({"status": status, "retry_after_s": 3_600}, {"text": "well"})
+    async with running(project(tmp_path, thinker, at_once=1, level="normal", toml=toml)) as app:
+        [run] = await app.send_all([("test.quick", {"text": "quick", "within_s": 20})])
+        assert await ended(app, run) == ("done", "well")
+        intent = app.entries(run, "intent")[0].body
+        [refused], [receipt] = app.entries(run, "refused"), app.entries(run, "receipt")
+        assert intent and refused.body and refused.body["expired"] and receipt.body
+        assert refused.body["reason"].startswith("the time in which it was to start was up; ")
+        assert refused.at_us < intent["due"]
+        [[_, _, most]] = intent["holds"]
+        lost = most if status == 503 else 0
+        assert app.budget("thinking") == (0, lost + receipt.body["cost_usd_micros"])
+    assert asked(thinker) == ["quick", "quick"]
+
+
+async def test_a_thought_whose_answer_was_lost_is_not_asked_anew_past_its_time(
+    tmp_path: Path, thinker: Thinker
+) -> None:
+    toml = 'fallback = ["other"]\n' + OTHER.format(base=thinker.base) + CEILING
+    thinker.say({"status": 500, "held": True})
+    async with running(project(tmp_path, thinker, at_once=1, level="normal", toml=toml)) as app:
+        [run] = await app.send_all([("test.quick", {"text": "quick", "within_s": 1})])
+        await so(lambda: asked(thinker) == ["quick"])
+        app.kernel.parts.stops.stop("all", "to look")
+        thinker.let_go()
+        assert await ended(app, run) == ("done", "Expired")
+        assert app.budget("thinking")[0] == 0
+    assert asked(thinker) == ["quick"]
 
 
 async def test_work_ends_with_its_time_and_tells_the_model_of_what_came_too_late(

@@ -19,10 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from deputize import Money, canonical
 from deputize.finding import Finding
 from deputize.kernel.asking import Asked
+from deputize.kernel.begun import Begun
 from deputize.kernel.judging import InForce, Request
 from deputize.kernel.people import NotAnswerable
 from deputize.kernel.result import Known
-from deputize.kernel.start import AnsweredStart, Begun, Inquire, RefusedStart, Started
+from deputize.kernel.start import AnsweredStart, Inquire, RefusedStart, Started
 from deputize.kernel.turns import turn_for
 from deputize.rules import rules_from_text
 from deputize.store.protocol import Tx

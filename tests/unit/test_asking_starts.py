@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from deputize import Money, canonical
 from deputize.finding import FRESH_US, Finding, Inquiry, finding_of_body, inquiry_of
 from deputize.kernel.asking import Asked
+from deputize.kernel.begun import Begun
 from deputize.kernel.judging import InForce, Request, verdict_of
 from deputize.kernel.live import LiveRun
-from deputize.kernel.start import Begun, Inquire, Started, start
+from deputize.kernel.start import Inquire, Started, start
 from deputize.kernel.time import Calendar
 from deputize.person import Directory, Person
 from deputize.rule import Verdict

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deputize import Money, canonical
-from deputize.kernel.doubts import begun_of
+from deputize.kernel.begun import Begun, begun_of
 from deputize.kernel.judging import Request
 from deputize.kernel.recovery import doubt_open_intents
 from deputize.kernel.result import Result
 from deputize.kernel.settling import Settling
-from deputize.kernel.start import Begun, Busy, RefusedStart, Started
+from deputize.kernel.start import Busy, RefusedStart, Started
 from deputize.kernel.turns import turn_for
 from deputize.operation import Operation
 from deputize.store.protocol import Tx

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from deputize import Money
 from deputize.finding import Finding, inquiry_of
 from deputize.kernel.asking import Asked, is_for_people
+from deputize.kernel.begun import Begun
 from deputize.kernel.judging import Request, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.result import Result
-from deputize.kernel.start import Begun, Inquire
+from deputize.kernel.start import Inquire
 from deputize.kernel.whole import Foreseen, ask_whole, grant_whole
 from deputize.ledger import Draft
 from deputize.planned import Imagining, Part, PlanAsk, Whom

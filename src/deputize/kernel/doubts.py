@@ -7,7 +7,7 @@ person. Line 13 of the specification.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 from deputize import canonical
@@ -17,6 +17,7 @@ from deputize.call import CallFailed
 from deputize.errors import StoreError
 from deputize.finding import is_child
 from deputize.kernel.asking import changers_of
+from deputize.kernel.begun import Begun
 from deputize.kernel.gate import Gate
 from deputize.kernel.judging import Request
 from deputize.kernel.lanes import FIRST, Rank
@@ -27,13 +28,13 @@ from deputize.kernel.repeating import may_repeat
 from deputize.kernel.restored import Restored
 from deputize.kernel.result import Result
 from deputize.kernel.rounds import start_again
-from deputize.kernel.settling import Settling, has_ended
-from deputize.kernel.start import Begun, RefusedStart, start_within_s
+from deputize.kernel.settling import Failure, Settling, has_ended
+from deputize.kernel.start import LATE, RefusedStart, start_within_s
 from deputize.kernel.turns import Turn, scopes_of, turn_of
 from deputize.ledger import Draft
 from deputize.operation import Operation
 from deputize.origins import Origins
-from deputize.store.protocol import ActionRow, Tx
+from deputize.store.protocol import Tx
 
 LOOK_UP_EVERY_S = 0.5
 LOOK_UP_EVERY_S_MAX = 60.0
@@ -227,18 +228,21 @@ class Doubts:
             if operation.contract.priced_by:
                 # Nothing in the world says what became of a thought, so no person could.
                 reason = f"no answer in {begun.round} attempts; the last: {evidence}"
-                lost = operation.worst_usd_micros(begun.args) or 0
-                result = await self._settling.unanswered(begun, reason, lost)
-                if result is not None:
-                    self._deliver(begun.run_no, begun.path, result)
+                await self._unanswered(begun, operation, reason)
                 return
             await self._card(begun, operation.name, evidence)
             return
-        await asyncio.sleep(min(0.1 * 2.0**begun.round, ASK_AGAIN_S_MAX))
-        turn = self._turn(begun, operation)
+        turn = self._turn(begun, operation, bounded=True)
+        lane = self._parts.lane_of(f"connector:{operation.contract.connector}")
+        wait_s = max(min(0.1 * 2.0**begun.round, ASK_AGAIN_S_MAX), lane.opens_in_s())
         because = "the answer was lost; a read may be asked again"
         while True:
-            await turn.enter()
+            if not await turn.enter_again(wait_s, unless_down=False):
+                await self._unanswered(
+                    begun, operation, f"{LATE}; the last answer was lost: {evidence}", "expired"
+                )
+                return
+            wait_s = 0.0
             try:
                 send_by = self._parts.time.monotonic() + start_within_s(operation.contract)
                 started = await self._recording.written(
@@ -256,6 +260,15 @@ class Doubts:
             if isinstance(started, Result):
                 self._deliver(begun.run_no, begun.path, started)
                 return
+
+    async def _unanswered(
+        self, begun: Begun, operation: Operation[..., Any], reason: str, kind: Failure = "refused"
+    ) -> None:
+        """It is not asked any more; what its answer may have cost is spent."""
+        lost = operation.worst_usd_micros(begun.args) or 0
+        result = await self._settling.unanswered(begun, reason, lost, kind)
+        if result is not None:
+            self._deliver(begun.run_no, begun.path, result)
 
     def _unless_stopped(
         self, tx: Tx, turn: Turn, begun: Begun, operation: Operation[..., Any], because: str
@@ -286,6 +299,7 @@ class Doubts:
             return None
         action: Action[Any] = Action(operation, begun.args).because(intent.body["why"])
         action.expects, action.weighs = begun.expects, tuple(intent.body.get("weighs", ()))
+        action.due_us = begun.due_us
         changers = changers_of(tx, begun.run_no, begun.path)
         inquiring = is_child(begun.path)
         name = intent.body["agent"]
@@ -322,14 +336,20 @@ class Doubts:
         if result is not None:
             self._deliver(begun.run_no, begun.path, result)
 
-    def _turn(self, begun: Begun, operation: Operation[..., Any]) -> Turn:
-        """A turn for an action whose run may have left memory."""
+    def _turn(self, begun: Begun, operation: Operation[..., Any], *, bounded: bool = False) -> Turn:
+        """A turn for an action whose run may have left memory; `bounded` by the time in which it is to
+        start."""
         row = self._parts.store.read(lambda view: view.run_no(begun.run_no))
         action = self._parts.store.read(lambda view: view.action(begun.run_no, begun.path))
         agent = action.agent if action is not None else ""
         automation = row.automation if row is not None else ""
         scopes = scopes_of(agent, operation.contract.connector, automation, begun.run_id)
-        return turn_of(self._parts, scopes, Rank(0, agent, automation))
+        due_us = begun.due_us if bounded else None
+
+        def left() -> float:
+            return ((due_us or 0) - self._now()) / 1e6
+
+        return turn_of(self._parts, scopes, Rank(0, agent, automation), left if due_us is not None else None)
 
     async def _card(self, begun: Begun, name: str, evidence: str) -> None:
         self._parts.boundary("resolve.card")
@@ -365,25 +385,3 @@ class Doubts:
 
     def _now(self) -> int:
         return self._parts.time.now_us()
-
-
-def begun_of(row: ActionRow, intent: Mapping[str, Any]) -> Begun:
-    """An action in the ledger as its intent had it, with its latest attempt."""
-    return Begun(
-        row.run,
-        row.run_id,
-        row.path,
-        canonical.encode(intent["args"]),
-        row.key,
-        row.round,
-        row.attempts,
-        row.first_sent,
-        row.give_up_at,
-        row.connector_version,
-        intent.get("code", ""),
-        tuple(intent["leases"]),
-        tuple((b, w, a) for b, w, a in intent["holds"]),
-        tuple((c, s, w, n) for c, s, w, n in intent["counted"]),
-        intent["expects"],
-        tuple((c, s, w, n) for c, s, w, n in intent.get("under_way", ())),
-    )

@@ -17,18 +17,18 @@ from deputize.caching import Before
 from deputize.call import CallBroken, CallDeclined, CallDrifted, CallFailed, CallNotDone, CallUnknown
 from deputize.errors import StoreError
 from deputize.kernel.asking import Asked
+from deputize.kernel.begun import Begun
 from deputize.kernel.inquiring import Inquiring
 from deputize.kernel.judging import Request, outright, verdict_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
-from deputize.kernel.repeating import NotYet, back_off_s, may_repeat
+from deputize.kernel.repeating import NotYet, back_off_s, be_patient, may_repeat
 from deputize.kernel.result import Known, Result
 from deputize.kernel.reusing import Reused, looked_at
 from deputize.kernel.settling import Failure, Settling
 from deputize.kernel.start import (
     LATE,
     AnsweredStart,
-    Begun,
     Busy,
     Inquire,
     RefusedStart,
@@ -331,6 +331,9 @@ class Gate:
             self._settling.drift(run, operation, begun, error)
             return None
         except CallUnknown as error:
+            if operation.contract.effect == "read":
+                # It is asked anew; a write is asked after first, and people are not to wait for that.
+                be_patient(parts, operation, error)
             left_s = operation.contract.timeout_s - (parts.time.monotonic() - sent_s)
             answer_by = parts.time.now_us() + int(left_s * 1_000_000)
             await self._settling.doubt(operation, replace(begun, give_up_at=answer_by), error.reason)

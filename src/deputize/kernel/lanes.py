@@ -147,6 +147,10 @@ class Lane:
         """Start nothing for a time: the service asked for it (429, Retry-After)."""
         self._next_start = max(self._next_start, self._clock.monotonic() + for_s)
 
+    def opens_in_s(self) -> float:
+        """How long nothing at all starts here."""
+        return max(0.0, self._next_start - self._clock.monotonic())
+
     def _has_place(self, priority: int) -> bool:
         return self._under_way < self._concurrent_max and (priority < BATCH or self._batch < self._batch_max)
 

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from deputize import canonical
 from deputize.card import result_form
 from deputize.errors import DeputizeError
-from deputize.kernel.doubts import Doubts, begun_of
+from deputize.kernel.begun import Begun, begun_of
+from deputize.kernel.doubts import Doubts
 from deputize.kernel.ending import Append, Ended
 from deputize.kernel.parts import Parts
 from deputize.kernel.restored import put_before_people, restored_of, unsettled_from_before
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
 from deputize.kernel.runner import Runner
 from deputize.kernel.settling import settled_part
-from deputize.kernel.start import Begun
 from deputize.kernel.stops import ALL
 from deputize.kernel.turns import scopes_of
 from deputize.ledger import SYSTEM, Draft

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from deputize.errors import StoreError, StoreFull
+from deputize.kernel.begun import Begun
 from deputize.kernel.live import LiveRun
 from deputize.kernel.parts import Parts
-from deputize.kernel.start import Begun
 from deputize.ledger import Draft
 from deputize.store.protocol import Tx
 

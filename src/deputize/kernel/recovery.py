@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deputize.kernel.doubts import Doubts, begun_of
+from deputize.kernel.begun import begun_of
+from deputize.kernel.doubts import Doubts
 from deputize.kernel.parts import Parts
 from deputize.ledger import Draft
 from deputize.operation import Operation

@@ -7,8 +7,8 @@ from typing import Any
 
 from deputize.call import CallFailed
 from deputize.circuit import TOO_MANY
+from deputize.kernel.begun import Begun
 from deputize.kernel.parts import Parts
-from deputize.kernel.start import Begun
 from deputize.kernel.time import LedgerTime
 from deputize.operation import Operation
 
@@ -50,6 +50,14 @@ def back_off_s(parts: Parts, operation: Operation[..., Any], attempt: int, error
         wait_s = min(error.retry_after_s, RETRY_AFTER_S_MAX)
     else:
         wait_s = min(0.1 * 2.0**attempt, BACKOFF_S_MAX)
-    if error.retry_after_s is not None or error.status == TOO_MANY:
+    if error.retry_after_s is None and error.status == TOO_MANY:
         parts.lane_of(f"connector:{operation.contract.connector}").hold_off(wait_s)
+    be_patient(parts, operation, error)
     return wait_s * (1 + 0.25 * parts.random.random())
+
+
+def be_patient(parts: Parts, operation: Operation[..., Any], error: CallFailed) -> None:
+    """Send nothing to a service before the time that it has asked for, if it has: an hour at most."""
+    if error.retry_after_s is not None:
+        lane = parts.lane_of(f"connector:{operation.contract.connector}")
+        lane.hold_off(min(error.retry_after_s, RETRY_AFTER_S_MAX))

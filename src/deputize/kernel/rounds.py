@@ -10,13 +10,14 @@ from dataclasses import replace
 from deputize.approval import Asking
 from deputize.finding import inquiry_of
 from deputize.kernel.asking import demands_of, is_for_people
+from deputize.kernel.begun import Begun
 from deputize.kernel.inquiries import touches
 from deputize.kernel.judging import InForce, Request, barred, outright, verdict_of
 from deputize.kernel.lowering import confirmed
 from deputize.kernel.nearing import tell_of_near
 from deputize.kernel.reserving import holds_of
 from deputize.kernel.settling import let_go, settled_part
-from deputize.kernel.start import Begun, RefusedStart, begin, intent_body
+from deputize.kernel.start import RefusedStart, begin, intent_body
 from deputize.ledger import Draft
 from deputize.rule import Verdict
 from deputize.store.protocol import Tx

@@ -13,13 +13,14 @@ from typing import Any, Literal
 from deputize import canonical
 from deputize.call import CallDrifted
 from deputize.finding import Finding
+from deputize.kernel.begun import Begun
 from deputize.kernel.judging import Request
 from deputize.kernel.live import LiveRun
 from deputize.kernel.lowering import lower_if_failing
 from deputize.kernel.parts import Parts
 from deputize.kernel.recording import Recording
 from deputize.kernel.result import Result, unmet_of, unmet_sentence
-from deputize.kernel.start import Begun, give_up_after_us, start_within_s
+from deputize.kernel.start import give_up_after_us, start_within_s
 from deputize.ledger import Draft, EntryType
 from deputize.operation import Operation
 from deputize.store.protocol import Tx, View
@@ -165,9 +166,11 @@ class Settling:
         body, result = _failure("refused", reason, self._parts.time.now_us())
         return await self._resolved(begun, "refused", body, result)
 
-    async def unanswered(self, begun: Begun, reason: str, lost_usd_micros: int) -> Result | None:
+    async def unanswered(
+        self, begun: Begun, reason: str, lost_usd_micros: int, kind: Failure = "refused"
+    ) -> Result | None:
         """A priced read gets no answer: what was held counts as spent. None, and raises, as `absent`."""
-        body, result = _failure("refused", reason, self._parts.time.now_us())
+        body, result = _failure(kind, reason, self._parts.time.now_us())
         body |= {"spend": True, LOST: lost_usd_micros}
         return await self._resolved(begun, "refused", body, result, "attempts")
 

@@ -5,7 +5,7 @@ the intent is written with all that it takes, or nothing is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deputize import canonical
@@ -26,6 +26,7 @@ from deputize.kernel.asking import (
     still_asked,
     unanswered,
 )
+from deputize.kernel.begun import Begun
 from deputize.kernel.inquiries import (
     TOO_MANY,
     about_of,
@@ -52,47 +53,6 @@ from deputize.store.protocol import Count, Hold, Tx
 LATE = "the time in which it was to start was up"
 START_WITHIN_S = 10.0
 """An intent is sent within this time (or the operation's own timeout, if that is less) or not at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An intent that is (about to be) durable: what its sending and settling need.
-
-    `unproved` says that an earlier send with this key may have been done: what a later answer says of
-    itself then proves nothing about it, and anything but "done" is a doubt. `waits`
-    is that of its action.
-    """
-
-    run_no: int
-    run_id: str
-    path: str
-    args: bytes
-    key: str
-    round: int
-    attempt: int
-    first_sent: int
-    give_up_at: int
-    connector_version: str
-    code: str
-    leases: tuple[str, ...]
-    holds: tuple[Hold, ...]
-    counted: tuple[Count, ...]
-    expects: Mapping[str, Any]
-    under_way: tuple[Count, ...] = ()
-    unproved: bool = False
-    waits: bool = True
-    barred: Mapping[str, str] = field(default_factory=dict)
-    """Of what its action weighs, the operations that rules barred when it started, and why."""
-
-    @property
-    def frees(self) -> tuple[str, ...]:
-        """What others may wait for until it is settled: its leases, and its being under way."""
-        return self.leases + tuple(line_of(counter, subject) for counter, subject, _, _ in self.under_way)
-
-    @property
-    def id(self) -> str:
-        """The action's id."""
-        return f"{self.run_id}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +269,7 @@ def begin(
         action.expects,
         under_way,
         waits=action.waits,
+        due_us=action.due_us,
     )
 
 
@@ -359,6 +320,7 @@ def intent_body(
         **request.provenance(),
         **({"under_way": begun.under_way} if begun.under_way else {}),
         **({"weighs": action.weighs} if action.weighs else {}),
+        **({"due": begun.due_us} if begun.due_us is not None else {}),
         **({"settings": caching.settings} if (caching := action.operation.caching) is not None else {}),
     }
 

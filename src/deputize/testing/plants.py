@@ -14,9 +14,10 @@ from deputize import canonical
 from deputize.errors import Conflict
 from deputize.kernel import doubts, gate, kernel, recovery, settling
 from deputize.kernel.asking import Asked
+from deputize.kernel.begun import Begun, begun_of
 from deputize.kernel.intake import Intake
 from deputize.kernel.parts import Parts
-from deputize.kernel.start import Begun, start
+from deputize.kernel.start import start
 from deputize.ledger import GENESIS, Draft, entry_hash
 from deputize.operation import Operation
 from deputize.store import fold
@@ -111,7 +112,7 @@ def _resend_after_recovery() -> None:
         rows = parts.store.read(lambda view: view.actions_in(["open"], (0, ""), 500))
         for row in rows:
             entry = parts.store.read(lambda view, seq=row.intent: view.entry(seq))  # type: ignore[misc]
-            begun = doubts.begun_of(row, entry.body)
+            begun = begun_of(row, entry.body)
             operation = _operations[row.operation]
             await asyncio.gather(
                 _performers[0].perform(operation, begun.args, key=begun.key, attempt=1),
