@@ -38,6 +38,7 @@ class Action(Awaiting[R_co]):
         "due_us",
         "expects",
         "fits",
+        "notes",
         "operation",
         "origins",
         "part",
@@ -70,6 +71,8 @@ class Action(Awaiting[R_co]):
         """Whether an answer of before is what is asked for; None where none can be."""
         self.part: Part | None = None
         """Its place in a plan that people were asked for whole."""
+        self.notes: tuple[tuple[str, str], ...] = ()
+        """The pinned notes that stand in what a model is asked, each with its digest."""
         self.weighs: tuple[str, ...] = ()
         """Operations of which its receipt is to say whether rules bar them, as they were when it started."""
         self.begins: tuple[tuple[str, str], ...] = ()

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, overload
 from deputize.awaiting import Awaiting, caller_line
 from deputize.budget import Budget
 from deputize.errors import ProjectError
+from deputize.note import Note, wrong_names
 from deputize.operation import Operation
 from deputize.working import work
 
@@ -27,7 +28,8 @@ class Agent:
 
     `concurrent_max` bounds its open actions, `per_second_max` how many start in a second. `model` is the one
     that it thinks with, `goal` what it is told to be for, `steps_max` how often it may think in one piece of
-    work.
+    work. `remembers` names the pinned notes that stand before all that its model is asked; `notes` are
+    these, as a project has them.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Agent:
     model: str = ""
     goal: str = ""
     steps_max: int = STEPS_MAX
+    remembers: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @overload
     def work(self, given: Any, *, about: str = "", within: timedelta | None = None) -> Awaiting[str]: ...
@@ -68,8 +72,10 @@ def agent(
     model: str = "",
     goal: str = "",
     steps_max: int = STEPS_MAX,
+    remembers: Sequence[str] = (),
 ) -> Agent:
-    """Describe an agent. `may` takes operations or their names; None leaves it to the rules alone."""
+    """Describe an agent. `may` takes operations or their names; None leaves it to the rules alone.
+    `remembers` takes the names of notes: "tone" is `memory/tone.md`."""
     if not name or len(name) > 60 or not name.replace("-", "").replace("_", "").isalnum():
         raise ProjectError(f"{caller_line()}: {name!r} is not an agent name: use letters, digits, - and _")
     if service_level not in PRIORITY:
@@ -80,6 +86,17 @@ def agent(
     owned = tuple(replace(b, scope="agent", of=name, name=f"{name}: {b.name}") for b in budgets)
     if not 1 <= steps_max <= STEPS_MAX_MAX:
         raise ProjectError(f"{caller_line()}: steps_max must be 1 to {STEPS_MAX_MAX}")
+    if wrong := wrong_names(remembers):
+        raise ProjectError(f"{caller_line()}: agent({name!r}): {wrong}")
     return Agent(
-        name, names, owned, service_level, concurrent_max, per_second_max, model, goal.strip(), steps_max
+        name,
+        names,
+        owned,
+        service_level,
+        concurrent_max,
+        per_second_max,
+        model,
+        goal.strip(),
+        steps_max,
+        tuple(remembers),
     )

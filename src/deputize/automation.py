@@ -95,6 +95,7 @@ class Automation:
         """What the code of a run of it may ask for without awaiting. It has read its event, unless that is
         only the tick of a schedule."""
         step = Step(run_id, now_us, self, event)
+        step.notes = self.agent.notes
         if not event.source.startswith(SCHEDULES):
             step.read.add(event.type)
         return step

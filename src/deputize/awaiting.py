@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar, cast
 
 from deputize.errors import CodeError
+from deputize.note import Note
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -27,6 +28,7 @@ class Step:
         "barred",
         "built",
         "event",
+        "notes",
         "now_us",
         "read",
         "run_id",
@@ -45,6 +47,8 @@ class Step:
         """What its code has seen so far: the types of events, and the names of operations that answered."""
         self.barred: dict[str, Mapping[str, str]] = {}
         """By the path of a thought: of the operations that it weighed, those that rules barred, and why."""
+        self.notes: tuple[Note, ...] = ()
+        """The pinned notes that its run began with."""
         self.serial = 0
         self.built: list[Awaiting[object]] = []
         self.violation: CodeError | None = None

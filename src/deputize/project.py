@@ -20,6 +20,7 @@ from deputize.config import Settings, read_settings
 from deputize.connector import Connector
 from deputize.errors import DeputizeError, ProjectError
 from deputize.event import EventData
+from deputize.memory import with_notes
 from deputize.models.line import Line, lines_of
 from deputize.operation import Operation
 from deputize.person import KEEPER
@@ -60,6 +61,7 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
     automations = _named(modules, Automation, lambda a: a.name)
     agents = _named(modules, Agent, lambda a: a.name) | {a.agent.name: a.agent for a in automations.values()}
     agents = {name: _may_think(one, settings) for name, one in agents.items()}
+    agents = with_notes(settings.root, agents)
     operations = {name: op for c in connectors.values() for name, op in c.operations.items()}
     plans = read_plans(settings.root, agents, operations)
     for read in plans:

@@ -18,7 +18,7 @@ from deputize.connectors.connections import Connections
 from deputize.connectors.perform import look_up, perform, rehearse
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import ConnectorSettings
-from deputize.errors import StoreLost
+from deputize.errors import ProjectError, StoreLost
 from deputize.kernel.judging import InForce
 from deputize.kernel.kernel import Given, Kernel
 from deputize.kernel.lanes import Lane, kept_from_batch
@@ -28,6 +28,7 @@ from deputize.kernel.time import Calendar, LedgerTime
 from deputize.kernel.tokens import Opener
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
+from deputize.memory import check_notes
 from deputize.models.settings import ModelSettings
 from deputize.notify.channels import Channel, open_channels
 from deputize.notify.links import Links
@@ -124,6 +125,8 @@ class System:
             line.connect(self.secrets, settings.environ)
         for webhook in project.webhooks.values():
             self.secrets.resolve(webhook.verifier.secret)
+        if held := check_notes(project.agents.values(), self.secrets):
+            raise ProjectError("\n".join(held))
         self.latencies = {name: Latency() for name in project.connectors}
         performer = ConnectorPerformer(self.connections, self.secrets, clock, self.latencies)
         budgets = settings.budgets + tuple(b for a in project.agents.values() for b in a.budgets)

@@ -18,6 +18,7 @@ from deputize import canonical
 from deputize.action import attempt, due_in
 from deputize.awaiting import Awaiting, Step, Steps, caller_line, current_step
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp
+from deputize.note import in_front, named
 from deputize.operation import Operation
 from deputize.script import Script
 from deputize.suggest import did_you_mean
@@ -98,8 +99,9 @@ def think(
     def begin() -> Steps[Any]:
         step = running("think", where)
         why = about or "a model is asked"
-        names = names_of(step, model, where)
-        found, _ = yield from until_it_fits(names, step, messages, answer, why, due_us)
+        names, pinned = names_of(step, model, where), in_front("", step.notes)
+        asking = (Message(role="system", text=pinned), *messages) if pinned else messages
+        found, _ = yield from until_it_fits(names, step, asking, answer, why, due_us)
         return found
 
     return Script("think", begin)
@@ -245,6 +247,7 @@ def asked(
             raise GaveUp(operation.name, step.run_id, f"it cannot be asked this: {error}") from None
         action = action.because(why)
         action.fits, action.due_us, action.weighs = fits, due_us, weighs
+        action.notes = named(step.notes)
         got = yield from attempt(action).__await__()
         if not isinstance(got, ActionError):
             return got, action.path, left

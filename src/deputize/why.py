@@ -93,6 +93,8 @@ def _asked(telling: Telling, entry: Entry, body: Body) -> list[str]:
 def _caused(telling: Telling, body: Body) -> list[str]:
     """The thought that called for an action, and where its arguments may come from."""
     said = [f"The model called for it in {telling.run}/{body['cause']}."] if body.get("cause") else []
+    notes = [f"{name} ({digest[:12]})" for name, digest in body.get("notes", ())]
+    said += [f"It was asked with what people have pinned for the agent: {listed(notes)}."] if notes else []
     known = body.get("origins_of", {})
     said += [f"Its {name} comes from {listed(list(one))}." for name, one in known.items() if one]
     if body.get("origins") and not known:

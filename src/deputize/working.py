@@ -16,6 +16,7 @@ from deputize import canonical
 from deputize.action import Action, attempt, due_in, together
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
 from deputize.errors import ActionError, CodeError, ContractError, GaveUp, Unmet
+from deputize.note import in_front
 from deputize.notebook import Notebook
 from deputize.operation import Operation
 from deputize.script import Script
@@ -107,7 +108,7 @@ class _Work:
         goal = f"{agent.goal}\n\n" if agent.goal else ""
         self._notebook = Notebook(
             [
-                Message(role="system", text=f"{goal}{_RULES}"),
+                Message(role="system", text=in_front(f"{goal}{_RULES}", step.notes)),
                 Message(role="user", text=framed(given)),
             ]
         )

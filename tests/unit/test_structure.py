@@ -16,7 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call", "canonical",
     "card", "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold",
-    "happened", "headers", "health", "ledger", "loopback", "money", "notebook", "operation", "origins",
+    "happened", "headers", "health", "ledger", "loopback", "money", "note", "notebook", "operation",
+    "origins",
     "person", "planned", "pricing", "question", "rehearsal", "rule", "script", "sentence", "signature",
     "sources", "standing", "suggest", "taking", "telling", "thinking", "thought", "today", "token", "undo",
     "verification", "waits", "why", "window", "working",
@@ -119,6 +120,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
         "demo",
         "latency",
         "longlived",
+        "memory",
         "moving",
         "processor",
         "project",

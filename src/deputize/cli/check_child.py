@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from deputize.connectors.connections import check_connections
 from deputize.connectors.secret import Secrets
 from deputize.errors import ProjectError, StoreError
+from deputize.memory import check_notes
 from deputize.models.line import check_models
 from deputize.notify.settings import check_notify
 from deputize.operation import Contract
@@ -99,6 +100,7 @@ def _unset(project: Project) -> list[str]:
     secrets = Secrets(settings.root, settings.environ)
     wrong = check_connections(settings.connectors, secrets, settings.environ)
     wrong += check_models(project.models, secrets, settings.environ)
+    wrong += check_notes(project.agents.values(), secrets)
     wrong += [settings.unguarded] if settings.unguarded else []
     wrong += check_notify(settings.notify, secrets)
     handles = [settings.token] if settings.token is not None else []

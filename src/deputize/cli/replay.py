@@ -14,6 +14,7 @@ from deputize.kernel.live import Asks, Ends, LiveRun, Sticks
 from deputize.kernel.result import read_record
 from deputize.kernel.stepping import advance, evict
 from deputize.ledger import Entry
+from deputize.note import notes_of_body
 from deputize.store.protocol import EventRow, RunRow, View
 from deputize.store.sqlite.offline import OfflineLedger
 
@@ -98,6 +99,8 @@ def _replay(ledger: OfflineLedger, row: RunRow, automations: Mapping[str, Automa
     if automation is None:
         reason = f"there is no automation {row.automation!r} in this project"
         return Replayed(row.id, row.automation, row.state, _misfit(row), reason)
+    step = automation.step(row.id, row.began_at, event.occurrence)
+    step.notes = notes_of_body(first.get("notes", ()))
     run = LiveRun(
         row.no,
         row.id,
@@ -109,7 +112,7 @@ def _replay(ledger: OfflineLedger, row: RunRow, automations: Mapping[str, Automa
         row.began_at,
         row.version,
         read_record(entries, data),
-        automation.step(row.id, row.began_at, event.occurrence),
+        step,
     )
     stepped = advance(run)
     evict(run)

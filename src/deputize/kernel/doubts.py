@@ -300,6 +300,7 @@ class Doubts:
         action: Action[Any] = Action(operation, begun.args).because(intent.body["why"])
         action.expects, action.weighs = begun.expects, tuple(intent.body.get("weighs", ()))
         action.due_us = begun.due_us
+        action.notes = tuple((name, digest) for name, digest in intent.body.get("notes", ()))
         changers = changers_of(tx, begun.run_no, begun.path)
         inquiring = is_child(begun.path)
         name = intent.body["agent"]

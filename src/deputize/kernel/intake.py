@@ -18,6 +18,7 @@ from deputize.kernel.ports import Boundary, no_boundary
 from deputize.kernel.result import Result
 from deputize.kernel.waiting import wake
 from deputize.ledger import Entry
+from deputize.note import Note
 from deputize.store.protocol import EventRow, Store, Tx, WaitRow
 
 BACKLOG_MAX = 10_000
@@ -271,6 +272,7 @@ class Intake:
                 **({"origins": origins} if origins else {}),
             },
             "params": params,
+            **({"notes": _placed(tx, automation.agent.notes)} if automation.agent.notes else {}),
             "key": key,
             "priority": PRIORITY[automation.agent.service_level],
         }
@@ -280,6 +282,11 @@ class Intake:
         run = self.live_run(no, run_id, automation, occurrence, seq, params, key, tx.at_us)
         run.step.read |= set(origins)
         return run
+
+
+def _placed(tx: Tx, notes: Sequence[Note]) -> Any:
+    """Pinned notes as a run begins with them: for all runs of an agent they stand in the ledger once."""
+    return tx.place(canonical.encode([[note.name, note.text] for note in notes]), apart=True)
 
 
 def sender_of(entries: Sequence[Entry]) -> str:

@@ -105,10 +105,11 @@ class Request:
         return (*held, question_of(operation.name, self.action.digest, self.agent.name, caching))
 
     def provenance(self) -> dict[str, Any]:
-        """For an entry: the thought that called for it, its place in a plan that was asked for, and where its
-        arguments may come from."""
+        """For an entry: the thought that called for it, its place in a plan that was asked for, the notes
+        that stand in it, and where its arguments may come from."""
         found: dict[str, Any] = {"cause": self.action.cause} if self.action.cause else {}
         found |= self.action.part.body() if self.action.part is not None else {}
+        found |= {"notes": self.action.notes} if self.action.notes else {}
         return found | self.origins.to_body()
 
     @property

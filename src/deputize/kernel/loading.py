@@ -11,6 +11,7 @@ from deputize.kernel.intake import Intake, sender_of
 from deputize.kernel.live import LiveRun
 from deputize.kernel.origins import brought
 from deputize.kernel.result import read_record
+from deputize.note import notes_of_body
 from deputize.store.protocol import EventRow, RunRow, Tx
 
 LOADABLE = ("ready", "stuck", "waiting")
@@ -67,7 +68,7 @@ def _from_record(tx: Tx, row: RunRow, automation: Automation, kept: EventRow, in
         row.key,
         row.began_at,
     )
-    run.sender = sender_of(entries)
+    run.sender, run.step.notes = sender_of(entries), notes_of_body(first.get("notes", ()))
     if "event" in first:
         run.step.read |= brought(first["event"])
     run.version = row.version

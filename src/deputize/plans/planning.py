@@ -13,6 +13,7 @@ from deputize import canonical
 from deputize.approval import Otherwise
 from deputize.awaiting import Awaiting, Step, Steps, caller_line
 from deputize.errors import CodeError
+from deputize.note import in_front
 from deputize.operation import Operation
 from deputize.planned import PlanAsk, Whom
 from deputize.plans.carrying import Carrying, PlanEnd, PlanStopped, sentences
@@ -197,7 +198,7 @@ def _planning(
     world = world_of(step, may, where)
     shown = shown_of(given, "plan", where) if given is not None else "nothing"
     messages = [
-        Message(role="system", text=f"{_RULES}\n\n{_described(world)}"),
+        Message(role="system", text=in_front(f"{_RULES}\n\n{_described(world)}", step.notes)),
         Message(role="user", text=f"{goal}\n{framed(shown)}"),
     ]
     answer = _PlanAnswer(world)

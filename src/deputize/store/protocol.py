@@ -204,8 +204,8 @@ class Tx(View, Failures, Protocol):
         """Append and project. Returns the stream's new version. Raises `Conflict`."""
         ...
 
-    def place(self, stored: bytes) -> Any:
-        """Canonical JSON for a body: inline, or by digest where it is large."""
+    def place(self, stored: bytes, *, apart: bool = False) -> Any:
+        """Canonical JSON for a body: inline, or by digest where it is large, or to be kept `apart`."""
         ...
 
     def flaw(self, stream: int) -> Flaw | None:

@@ -10,6 +10,7 @@ from deputize.kernel.live import Ends, LiveRun
 from deputize.kernel.result import read_record
 from deputize.kernel.stepping import advance
 from deputize.ledger import Entry
+from deputize.note import notes_of_body
 from deputize.store.protocol import RunRow
 from deputize.testing.evidence import LedgerEvidence
 
@@ -42,6 +43,7 @@ def _replay(ledger: LedgerEvidence, run: RunRow, automation: Automation) -> obje
     params = dict((entries[0].body or {}).get("params", {}))
     data = {seq: occurrence.data for seq, occurrence in ledger.events.items()}
     step = automation.step(run.id, run.began_at, event)
+    step.notes = notes_of_body((entries[0].body or {}).get("notes", ()))
     live = LiveRun(run.no, run.id, automation, event, run.event, params, run.key, run.began_at, 1, {}, step)
     live.record = read_record(entries, data)
     stepped = advance(live)

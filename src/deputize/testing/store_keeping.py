@@ -36,6 +36,22 @@ class Keeping(StoreCase):
         assert self.blobs(tmp_path) == 1
         assert sound(store)
 
+    async def test_what_is_to_be_kept_apart_is_stored_once_though_it_is_small(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        small = ["a", {"b": "c"}]
+
+        def work(tx: Tx) -> None:
+            for id in "ab":
+                no, _ = entries.begin(tx, id)
+                placed = tx.place(canonical.encode(small), apart=True)
+                tx.append(no, 1, [entries.read("1", result=placed)])
+
+        await store.write(work)
+        assert result(store, "run-a") == result(store, "run-b") == small
+        assert self.blobs(tmp_path) == 1
+        assert sound(store)
+
     async def test_a_value_that_looks_like_a_reference_is_a_value(self, store: Store) -> None:
         large = {"secret": "x" * (INLINE_BYTES_MAX + 1)}
         await write_result(store, "a", large)

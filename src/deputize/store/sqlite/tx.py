@@ -119,9 +119,9 @@ class SqliteTx(SqliteView):
         self._heads.put(stream, (version, before, name))
         return version
 
-    def place(self, stored: bytes) -> Any:
+    def place(self, stored: bytes, *, apart: bool = False) -> Any:
         # A value that looks like our own reference is stored by digest too, so that none can be forged.
-        if len(stored) <= INLINE_BYTES_MAX and not stored.startswith(_REFERENCE):
+        if not apart and len(stored) <= INLINE_BYTES_MAX and not stored.startswith(_REFERENCE):
             return orjson.Fragment(stored)
         clean = self._scrub(stored)
         digest = canonical.digest(clean)
