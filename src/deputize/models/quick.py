@@ -5,7 +5,7 @@ looks through each message for keys to rename (there are none), makes a client, 
 for each request, and reads an answer into objects that pydantic-ai writes out and reads again; and that calls
 httpx2's. Here the same bytes go over httpx2's transport at once. Where anything is not as it is with us
 (proxies, logins that change, a stream), and for every answer that is not a plain one, it is openai's client
-that does it. Decision 024.
+that does it. Decision 026.
 """
 
 from __future__ import annotations
