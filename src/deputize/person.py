@@ -7,15 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deputize.access import Role, may, role_of
 from deputize.errors import ProjectError
 from deputize.suggest import did_you_mean
 
 KEEPER = "keeper"
 """In a rule's `ask`: whoever keeps the automation."""
-
-OWNER = "owner"
-"""The role of those who may give others their tokens."""
-
 
 CHANNELS = ("email", "slack")
 """By what people can be told that something waits for them."""
@@ -37,6 +34,16 @@ class Person:
     slack: str = ""
     channels: tuple[str, ...] | None = None
 
+    @property
+    def role(self) -> Role:
+        """What they may do here; see `deputize.access`."""
+        return role_of(self.roles)
+
+    @property
+    def decides(self) -> bool:
+        """Whether anything can be asked of them."""
+        return may(self.role, "decide")
+
     def is_one_of(self, whom: Collection[str]) -> bool:
         """Whether any of these names means this person: their own, a role of theirs or a group."""
         return any(name == self.name or name in self.roles or name in self.groups for name in whom)
@@ -56,12 +63,14 @@ class Directory:
     def among(self, whom: Collection[str], automation: str) -> frozenset[str]:
         """The names of those that are meant by people, roles and groups, or by the word `keeper`.
 
-        Nobody named means the keeper, and where there is none everybody.
+        Nobody named means the keeper, and where there is none everybody. Viewers decide nothing, so they are
+        never meant.
         """
         named = {self.keeper_of(automation) if name == KEEPER else name for name in whom or (KEEPER,)}
+        deciding = {name: person for name, person in self.people.items() if person.decides}
         if named == {""}:
-            return frozenset(self.people)
-        return frozenset(name for name, person in self.people.items() if person.is_one_of(named))
+            return frozenset(deciding)
+        return frozenset(name for name, person in deciding.items() if person.is_one_of(named))
 
     def names(self) -> frozenset[str]:
         """Everything by which a person can be meant."""
@@ -89,6 +98,8 @@ def directory_of_settings(people: Mapping[str, Any], keepers: Mapping[str, Any])
         if name not in known:
             said = did_you_mean(str(name), known) if known else "; add [people.NAME] first"
             raise ProjectError(f"[keepers] {automation}: there is nobody called {name!r}{said}")
+        if not known[name].decides:
+            raise ProjectError(f"[keepers] {automation}: {name} is a viewer, and a keeper has to decide")
         kept["" if automation == "default" else automation] = str(name)
     return Directory(known, kept)
 

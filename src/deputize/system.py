@@ -18,6 +18,7 @@ from deputize.connectors.connections import Connections
 from deputize.connectors.perform import look_up, perform, rehearse
 from deputize.connectors.secret import Secrets
 from deputize.connectors.settings import ConnectorSettings
+from deputize.entering.entrance import Entrance
 from deputize.errors import ProjectError, StoreLost
 from deputize.kernel.judging import InForce
 from deputize.kernel.kernel import Given, Kernel
@@ -156,6 +157,7 @@ class System:
                 opener=opener or Opener(),
             )
         )
+        self.entrance = Entrance(self.kernel.sessions, lambda: self.kernel.parts.force.directory, clock)
         self.sources = Sources(
             self.kernel.parts,
             self.kernel.intake,

@@ -94,7 +94,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 PEOPLE = """
 [people.maya]
-roles = ["finance"]
+roles = ["finance", "admin"]
 [people.kim]
 roles = ["finance"]
 [people.otto]

@@ -25,7 +25,7 @@ name = "Maya"
 roles = ["owner", "finance"]
 email = "maya@example.com"
 [people.kim]
-roles = ["finance"]
+roles = ["finance", "operator"]
 groups = ["shop-floor"]
 [people.ines]
 """

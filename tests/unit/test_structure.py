@@ -14,6 +14,7 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
+    "access", "session",
     "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call", "canonical",
     "card", "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold",
     "happened", "headers", "health", "ledger", "loopback", "money", "note", "notebook", "operation",
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "notify": {"errors", "clock", "nouns", "connectors", "store", "store.protocol"},
     "plans": {"errors", "clock", "nouns", "rules"},
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
+    "entering": {"errors", "clock", "nouns", "kernel"},
     "town": {"errors", "clock", "nouns", "child"},
 }
 """Who may import what; `system`, `project`, `config`, `api`, `cli`, `console`, `demo` and `testing` stand

@@ -16,6 +16,7 @@ from deputize.api import (
     notify,
     people,
     runs,
+    session,
     stops,
     today,
     webhooks,
@@ -24,6 +25,7 @@ from deputize.api import (
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
+from deputize.api.who import NeedsLogin
 from deputize.system import System
 
 _ROUTES = (
@@ -37,6 +39,7 @@ _ROUTES = (
     notify,
     stops,
     people,
+    session,
     books,
     figures,
     today,
@@ -54,5 +57,6 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     for module in _ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
+    app.add_exception_handler(NeedsLogin, session.to_login)
     app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)
     return app

@@ -11,12 +11,13 @@ from deputize import canonical
 from deputize.api.here import Here
 from deputize.api.problem import answer
 from deputize.api.show import show_circuit, show_source
+from deputize.api.who import READS
 from deputize.clock import iso
 from deputize.operation import Contract
 from deputize.store.telling import read_neared, rules_changed
 from deputize.system import System
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/budgets")

@@ -13,7 +13,7 @@ from deputize.api.body import decode_json, read_body
 from deputize.api.here import After, Here, Limit
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_event
-from deputize.api.who import Speaking
+from deputize.api.who import READS, Sender
 from deputize.clock import parse_time
 from deputize.errors import BadEvent
 from deputize.event import Occurrence, parse_cloudevent
@@ -29,7 +29,7 @@ router = APIRouter(prefix="/v1/events")
 
 
 @router.post("", status_code=202)
-async def accept_events(request: Request, system: Here, speaker: Speaking) -> Response:
+async def accept_events(request: Request, system: Here, speaker: Sender) -> Response:
     """Take events in: one (structured mode) or a batch, all or nothing. Whoever sends one by a token of
     their own is a requester of all that its runs ask for."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -50,7 +50,7 @@ async def accept_events(request: Request, system: Here, speaker: Speaking) -> Re
     return answer(system, {"accepted": accepted}, 202)
 
 
-@router.get("")
+@router.get("", dependencies=[READS])
 async def list_events(
     system: Here, after: After = 0, limit: Limit = 100, state: str = Query("", max_length=40)
 ) -> Response:
@@ -60,7 +60,7 @@ async def list_events(
     return answer(system, {"events": [show_event(row) for row in rows], "next": following})
 
 
-@router.get("/{seq}")
+@router.get("/{seq}", dependencies=[READS])
 async def get_event(system: Here, seq: int) -> Response:
     """One event."""
     row = system.store.read(lambda view: view.event(seq)) if 0 < seq < 2**63 else None

@@ -11,12 +11,13 @@ from starlette.responses import Response
 from deputize.api.here import Here
 from deputize.api.problem import answer
 from deputize.api.show import show_circuit
+from deputize.api.who import READS
 from deputize.health import since_of
 from deputize.store.telling import read_health
 
 DAYS_MAX = 3_660
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/health")

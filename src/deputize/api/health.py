@@ -7,17 +7,18 @@ from starlette.responses import Response
 
 from deputize.api.here import Here, State
 from deputize.api.problem import RETRY_SOON_S, Problem, answer
+from deputize.api.who import OPEN, READS
 
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[OPEN])
 async def get_health(system: Here) -> Response:
     """The process lives; nothing more."""
     return answer(system, {"alive": True})
 
 
-@router.get("/readyz")
+@router.get("/readyz", dependencies=[READS])
 async def get_ready(system: Here, readiness: State) -> Response:
     """200 once recovery is over and while the ledger can be written; 503 with the reason otherwise.
 

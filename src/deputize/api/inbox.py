@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deputize.api.body import text_of
+from deputize.api.fresh import need_fresh_for
 from deputize.api.here import After, Here, Limit, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card, show_channel, show_source
-from deputize.api.who import Decider, read_decision
+from deputize.api.who import READS, Decider, Speaking, read_decision
 from deputize.kernel.people import AnswerKind
 from deputize.ledger import SYSTEM_NAME
 from deputize.store.telling import read_waiting
@@ -21,7 +22,7 @@ Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "
 """What people say of an action that waits for them, to a question, of an undo that came to its end, of a
 budget that is nearly used up, and of an automation that failed too often."""
 
-router = APIRouter(prefix="/v1/inbox")
+router = APIRouter(prefix="/v1/inbox", dependencies=[READS])
 
 
 @router.get("")
@@ -50,7 +51,9 @@ async def list_cards(
 
 
 @router.post("/{card:path}/answer")
-async def answer_card(request: Request, system: Here, person: Decider, card: str) -> Response:
+async def answer_card(
+    request: Request, system: Here, person: Decider, speaker: Speaking, card: str
+) -> Response:
     """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
@@ -70,6 +73,7 @@ async def answered(system: System, card: str, body: dict[str, Any], person: str)
         raise Problem(422, f"kind must be one of {', '.join(kinds)}", field="kind")
     run_id, slash, path = card.partition("/")
     name = card if run_id == SYSTEM_NAME else f"{find_run(system, run_id).id}{slash}{path}"
+    need_fresh_for(system, speaker, name, str(kind))
     said = "answered"
     if kind in get_args(Word):
         said = await _say(system, name, cast("Word", kind), body, reason, person)

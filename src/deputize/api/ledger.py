@@ -12,6 +12,7 @@ from starlette.responses import Response
 from deputize.api.body import read_object, text_of
 from deputize.api.here import Here, find_run
 from deputize.api.problem import Problem, answer
+from deputize.api.who import Keeping
 from deputize.ledger import SYSTEM, Flaw
 from deputize.store.erasure import erase_run
 from deputize.store.protocol import Tx
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.post("/backup")
-async def back_up(request: Request, system: Here) -> Response:
+async def back_up(request: Request, system: Here, _: Keeping) -> Response:
     """Copy the ledger, while it is in use, to a file that is not there yet: `{"target": absolute path}`."""
     target = Path(text_of(await read_object(request), "target"))
     if not target.is_absolute():
@@ -32,7 +33,7 @@ async def back_up(request: Request, system: Here) -> Response:
 
 
 @router.post("/ledger/verify")
-async def verify_ledger(system: Here) -> Response:
+async def verify_ledger(system: Here, _: Keeping) -> Response:
     """Check every entry, body, salt and blob; lists at most 1,000 flaws."""
     checked = 0
 
@@ -49,7 +50,7 @@ async def verify_ledger(system: Here) -> Response:
 
 
 @router.post("/ledger/rebuild")
-async def rebuild_ledger(request: Request, system: Here) -> Response:
+async def rebuild_ledger(request: Request, system: Here, _: Keeping) -> Response:
     """Fold all entries anew and list the differences; `{"replace": true}` puts what came of it in place."""
     replace = (await read_object(request)).get("replace", False)
     if not isinstance(replace, bool):
@@ -59,7 +60,7 @@ async def rebuild_ledger(request: Request, system: Here) -> Response:
 
 
 @router.post("/erase")
-async def erase(request: Request, system: Here) -> Response:
+async def erase(request: Request, system: Here, _: Keeping) -> Response:
     """Erase what an ended run holds of people: `{"run": id}`. Its chain and its books stay."""
     run = find_run(system, text_of(await read_object(request), "run", chars_max=200))
 

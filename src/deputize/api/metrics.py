@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from deputize.api.metrics_rates import rate_families
+from deputize.api.who import READS
 from deputize.latency import BOUNDS_S
 from deputize.system import System
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 KEPT_S = 1.0
 
-router = APIRouter()
+router = APIRouter(dependencies=[READS])
 
 
 @dataclass

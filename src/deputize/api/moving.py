@@ -10,7 +10,7 @@ from starlette.responses import Response
 from deputize.api.body import text_of
 from deputize.api.here import Here, State
 from deputize.api.problem import Problem, answer
-from deputize.api.who import Decider, read_decision
+from deputize.api.who import Mover, read_decision
 from deputize.errors import StoreError
 from deputize.kernel.stops import ALL
 from deputize.system import System
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.post("/leaving")
-async def leave(request: Request, system: Here, readiness: State, person: Decider) -> Response:
+async def leave(request: Request, system: Here, readiness: State, person: Mover) -> Response:
     """Halt everything, take nothing in any more, wait until nothing is being sent (`{"within_s"}` at most),
     and end this process. Answers with the actions that were `open` still: the copy has them as doubts."""
     body = await read_decision(request)

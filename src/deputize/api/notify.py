@@ -10,10 +10,11 @@ from starlette.responses import Response
 from deputize.api.here import Here
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_channel
+from deputize.api.who import READS
 from deputize.notify.links import BadLink
 from deputize.store.protocol import CardRow, Tx
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/channels")

@@ -13,6 +13,9 @@ from starlette.responses import Response
 
 from deputize import canonical
 from deputize.api.log import complain
+from deputize.entering.entrance import NotLetIn, TooManyTries
+from deputize.entering.links import LinkOver
+from deputize.entering.passwords import BadPassword, TooBusy
 from deputize.errors import BadEvent, DeputizeError, ProjectError, StoreError, StoreFull, StoreLost
 from deputize.kernel.intake import Overloaded
 from deputize.kernel.people import NotAnswerable
@@ -27,6 +30,10 @@ _STATUS: tuple[tuple[type[DeputizeError], int, int], ...] = (
     (StoreFull, 503, RETRY_FULL_S),
     (StoreLost, 503, RETRY_FULL_S),
     (NotAnswerable, 409, 0),
+    (NotLetIn, 401, 0),
+    (LinkOver, 410, 0),
+    (BadPassword, 422, 0),
+    (TooBusy, 429, RETRY_SOON_S),
     (StoreError, 409, 0),
     (ProjectError, 400, 0),
 )
@@ -60,6 +67,8 @@ def problem(system: System, error: Problem) -> Response:
 
 def of_error(error: DeputizeError) -> Problem:
     """What one of our errors is over HTTP."""
+    if isinstance(error, TooManyTries):
+        return Problem(429, str(error), retry_after_s=error.wait_s)
     for kind, status, retry_after_s in _STATUS:
         if isinstance(error, kind):
             return Problem(status, str(error), retry_after_s=retry_after_s)

@@ -11,7 +11,7 @@ from deputize.api.body import text_of
 from deputize.api.here import After, Before, Here, Limit, find_run
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait, show_waits_for
-from deputize.api.who import Decider, read_decision
+from deputize.api.who import READS, Operator, read_decision
 from deputize.standing import WaitsFor
 from deputize.store.protocol import RunRow, View
 from deputize.store.standing import Standings
@@ -19,7 +19,7 @@ from deputize.store.standing import Standings
 NEWEST = 2**63 - 1
 States = Annotated[tuple[str, ...], Query(max_length=20)]
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/runs")
@@ -97,7 +97,7 @@ async def get_run_actions(
 
 
 @router.post("/runs/{run_id}/cancel")
-async def cancel_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
+async def cancel_run(request: Request, system: Here, person: Operator, run_id: str) -> Response:
     """Cancel a run; the answer's sentence says whether at once or after what is open."""
     await read_decision(request)
     run = find_run(system, run_id)
@@ -106,7 +106,7 @@ async def cancel_run(request: Request, system: Here, person: Decider, run_id: st
 
 
 @router.post("/runs/{run_id}/undo")
-async def undo_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
+async def undo_run(request: Request, system: Here, person: Operator, run_id: str) -> Response:
     """Undo what an ended run did, latest first: `{"path", "reason"}`, of one action where `path` names it."""
     body = await read_decision(request)
     run = find_run(system, run_id)

@@ -118,10 +118,23 @@ def show_person(person: Person, directory: Directory, tokens: Sequence[Token]) -
     return {
         "name": person.name,
         "shown": person.shown,
+        "role": person.role,
         "roles": sorted(person.roles),
         "groups": sorted(person.groups),
         "keeps": sorted(kept or "default" for kept, name in directory.keepers.items() if name == person.name),
-        "tokens": [{"id": token.id, "at": iso(token.at_us)} for token in tokens],
+        "tokens": [show_token(token) for token in tokens],
+    }
+
+
+def show_token(token: Token) -> dict[str, Any]:
+    """What is known of a token: since when and until when (null: without an end), for how much of what its
+    person may (null: all of it), and what for."""
+    return {
+        "id": token.id,
+        "at": iso(token.at_us),
+        "scope": token.scope,
+        "ends_at": _time(token.ends_us),
+        "for": token.about,
     }
 
 

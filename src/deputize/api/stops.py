@@ -8,11 +8,11 @@ from starlette.responses import Response
 from deputize.api.body import text_of
 from deputize.api.here import Here, find_run
 from deputize.api.problem import Problem, answer
-from deputize.api.who import Decider, read_decision
+from deputize.api.who import READS, Operator, read_decision
 from deputize.suggest import did_you_mean
 from deputize.system import System
 
-router = APIRouter(prefix="/v1/stops")
+router = APIRouter(prefix="/v1/stops", dependencies=[READS])
 
 
 @router.get("")
@@ -23,7 +23,7 @@ async def list_stops(system: Here) -> Response:
 
 
 @router.post("")
-async def add_stop(request: Request, system: Here, person: Decider) -> Response:
+async def add_stop(request: Request, system: Here, person: Operator) -> Response:
     """Stop `{"scope", "reason"}`.
 
     `scope` is `all`, `agent:NAME`, `connector:NAME`, `automation:NAME` or `run:ID`.
@@ -36,7 +36,7 @@ async def add_stop(request: Request, system: Here, person: Decider) -> Response:
 
 
 @router.delete("/{scope}")
-async def lift_stop(request: Request, system: Here, person: Decider, scope: str) -> Response:
+async def lift_stop(request: Request, system: Here, person: Operator, scope: str) -> Response:
     """Let a scope go on."""
     await read_decision(request)
     known = system.kernel.parts.stops.scopes

@@ -9,9 +9,10 @@ from deputize.api.body import decode_json, read_body
 from deputize.api.here import Here
 from deputize.api.log import complain
 from deputize.api.problem import Problem, answer
+from deputize.api.who import OPEN
 from deputize.errors import BadEvent
 
-router = APIRouter(prefix="/v1/webhooks")
+router = APIRouter(prefix="/v1/webhooks", dependencies=[OPEN])
 
 
 @router.post("/{name}", status_code=202)

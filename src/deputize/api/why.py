@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from deputize.api.here import Here, find_run, result_schemas
 from deputize.api.problem import Problem, answer
+from deputize.api.who import READS
 from deputize.store.telling import read_telling
 from deputize.system import System
 from deputize.why import Telling, why_action, why_run
 
-router = APIRouter(prefix="/v1/why")
+router = APIRouter(prefix="/v1/why", dependencies=[READS])
 
 
 @router.get("/{run_id}")

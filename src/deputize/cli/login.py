@@ -6,6 +6,7 @@ import getpass
 import json
 import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from deputize.api.operator import FILE as KEY_FILE
 from deputize.api.operator import read_operator_key
@@ -42,10 +43,20 @@ def log_in(here: Here, name: str, given: str) -> Login:
             raise Said(f"this is no token of {name}'s")
     else:
         process = Process(process.url, _operator(here))
-        login = Login(**process.post("v1", "people", name, "tokens"))
+        made = process.post("v1", "people", name, "tokens", body={"for": "commands"})
+        login = Login(made["person"], made["id"], made["token"])
     write_private(here.settings.data / LOGIN, json.dumps(asdict(login)))
     _end(process, before)
     return login
+
+
+def first_link(here: Here, name: str, given: str) -> dict[str, Any]:
+    """A one-time link for a person to come in by a browser. Raises `Said`."""
+    if given:
+        raise Said("--browser and --token are two ways to log in: choose one", USAGE)
+    process = token_giver(here)
+    made: dict[str, Any] = process.post("v1", "people", name, "links")
+    return made | {"url": made["url"] or process.url + made["path"]}
 
 
 def log_out(here: Here) -> tuple[Login | None, bool]:

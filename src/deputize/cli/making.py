@@ -8,8 +8,9 @@ import re
 import shutil
 from pathlib import Path
 
+from deputize.access import OWNER, ROLES
 from deputize.cli.here import USAGE, Said
-from deputize.person import KEEPER, OWNER
+from deputize.person import KEEPER
 from deputize.suggest import did_you_mean
 
 TEMPLATES = ("blank", "returns")
@@ -81,7 +82,7 @@ def person_name() -> str:
     except KeyError:
         login = ""
     name = re.sub(r"[^a-z0-9_-]", "-", login.lower())[:60].lstrip("_-")
-    return "me" if name in ("", KEEPER, OWNER) else name
+    return "me" if name in ("", KEEPER, OWNER, *ROLES) else name
 
 
 def _own_environment(target: Path) -> None:

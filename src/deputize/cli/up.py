@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deputize.cli.here import USAGE, Here, Said
 from deputize.cli.stopped import stop_line
 from deputize.errors import LedgerOwned, ProjectError
+from deputize.loopback import is_loopback
 
 if TYPE_CHECKING:
     from socket import socket
@@ -98,23 +99,35 @@ async def _serve(system: System, here: Here, listener: socket) -> None:
     automations, rules = len(project.automations), len(project.rules.explain())
 
     def ready(url: str) -> None:
-        stops = sorted(system.kernel.parts.stops.scopes.items())
+        stops, link = sorted(system.kernel.parts.stops.scopes.items()), _first_link(system, url)
         if here.json:
             import orjson
 
             stopped = [{"scope": scope, "reason": reason} for scope, reason in stops]
             said = {"url": url, "automations": automations, "rules": rules, "stops": stopped}
+            said |= {"link": link[1]} if link is not None else {}
             lines = [orjson.dumps(said).decode()]
         else:
             lines = [
                 f"Deputize is ready: {url} "
                 f"({_count(automations, 'automation')}, {_count(rules, 'rule')}); Ctrl-C stops it",
                 *(f"  {stop_line(scope, reason)}" for scope, reason in stops),
+                *([f"  {link[0]}: {link[1]}"] if link is not None else []),
             ]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
 
     await serve(system, ready=ready, listener=listener, pages=add_pages)
+
+
+def _first_link(system: System, url: str) -> tuple[str, str] | None:
+    """Where nobody here could come in by a browser yet: what a one-time link is for, and the link."""
+    found = system.entrance.first_link() if is_loopback(system.project.settings.host) else None
+    if found is None:
+        return None
+    person, path = found
+    does = f"{person} sets a password and comes in" if person else "Opens it in a browser"
+    return f"{does}, once and within 15 minutes", url + path
 
 
 def _count(n: int, what: str) -> str:

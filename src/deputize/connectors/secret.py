@@ -14,7 +14,7 @@ from typing import Any, NoReturn, overload
 
 from deputize import canonical
 from deputize.errors import ProjectError
-from deputize.token import OPERATOR_PREFIX, PERSON_PREFIX, SHAPE
+from deputize.token import PREFIXES, SHAPE
 
 VALUE_CHARS_MIN = 6  # a shorter value would be found in innocent text
 FILE_BYTES_MAX = 64_000
@@ -65,7 +65,7 @@ class Secrets:
         self._forms: dict[Secret, list[bytes]] = {}
         self._shown: list[bytes] = [_TOKEN_SHOWN]
         self._pattern = re.compile(_TOKEN_FORM)
-        self._needles = [PERSON_PREFIX.encode(), OPERATOR_PREFIX.encode()]
+        self._needles = [prefix.encode() for prefix in PREFIXES]
 
     def resolve(self, handle: str) -> Secret:
         """The secret that `handle` names. Raises `ProjectError`, which says what to do."""

@@ -38,6 +38,7 @@ from deputize.kernel.recovery import doubt_open_intents, ready_runs, watch_doubt
 from deputize.kernel.restored import Unfinished, restored_of, unfinished
 from deputize.kernel.runner import Runner
 from deputize.kernel.scheduler import Scheduler
+from deputize.kernel.sessions import Sessions
 from deputize.kernel.settling import Settling
 from deputize.kernel.slowing import Begin, Slowing
 from deputize.kernel.standing import Standing
@@ -160,7 +161,7 @@ class Kernel:
         )
         self.runner.known, self.runner.unwind = self.unwinding.go_on, self.unwinding.begin
         self.standing = Standing(self.parts, self.scheduler)
-        self.tokens = Tokens(self.parts)
+        self.tokens, self.sessions = Tokens(self.parts), Sessions(self.parts)
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.lifting = Lifting(self.parts, self.runner.retry)
         self.noting = Noting(self.parts, self.recording)
@@ -242,6 +243,7 @@ class Kernel:
         before = tx.setting("clock_back")
         self.parts.time.no_repeat_before = max(self.parts.time.no_repeat_before, int(before or 0))
         self.tokens.take_in(tx)
+        self.sessions.take_in(tx)
         by = self.tokens.opened_by(self.given.opener)
         body = {"epoch": self.parts.store.epoch, "ruleset": self.parts.force.rules.digest, "by": by}
         tx.append(SYSTEM, tx.version(SYSTEM), [Draft("opened", body)])
