@@ -43,7 +43,9 @@ class Tries:
             return wait_s
         for key, limit in wanted:
             self._full_at[key] = max(self._full_at.pop(key, now_s), now_s) + limit.every_s
-        self._keep_small(now_s)
+        while len(self._full_at) > KEYS_MAX:
+            # The longest untried goes first: what it had used up has come back, or most of it.
+            del self._full_at[next(iter(self._full_at))]
         return 0.0
 
     def forget(self, key: Key) -> None:
@@ -56,11 +58,3 @@ class Tries:
     def _wait_s(self, key: Key, limit: Limit, now_s: float) -> float:
         missing_s = max(self._full_at.get(key, now_s) - now_s, 0.0)
         return max(0.0, missing_s - (limit.at_once - 1) * limit.every_s)
-
-    def _keep_small(self, now_s: float) -> None:
-        if len(self._full_at) <= KEYS_MAX:
-            return
-        self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now_s}
-        # The longest untried go first: what they had used up has mostly come back.
-        for key in list(self._full_at)[: max(0, len(self._full_at) - KEYS_MAX)]:
-            del self._full_at[key]
