@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from deputize.access import ACTS, ROLES, may, roles_for
 from deputize.project import load_project
 from deputize.testing.thinker import Thinker
 from tests.support.running import running
@@ -24,6 +25,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w./-]+\.(?:py|toml|yaml))\n")
+WITH_COMMANDS = {
+    "README.md", "access.md", "benchmarks.md", "notifications.md", "operating.md", "rehearsal.md",
+}  # fmt: skip
 KNOWN = {"python", "toml", "yaml", "sh", "console", "text", ""}
 
 
@@ -50,7 +54,14 @@ def write_files(page: Path, root: Path) -> list[str]:
 def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     kinds = {language for language, _ in BLOCK.findall(page.read_text())}
     assert kinds <= KNOWN
-    if page.name not in {"README.md", "benchmarks.md", "notifications.md", "operating.md", "rehearsal.md"}:
+    if page.name not in {
+        "README.md",
+        "access.md",
+        "benchmarks.md",
+        "notifications.md",
+        "operating.md",
+        "rehearsal.md",
+    }:
         assert not kinds & {"sh", "console"}, "commands outside the README need a test of their own here"
 
 
@@ -185,6 +196,30 @@ def test_the_commands_of_the_operating_page_give_and_end_tokens(tmp_path: Path) 
     assert said.count("Commands here speak for maya now") == 2 and "Halted all" in said
     assert said.count("no longer speak for maya") == 2
     assert "dpt_" not in said
+
+
+def test_the_page_on_access_tells_the_table_of_roles_and_its_commands_work(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "access.md"
+    write_files(ROOT / "README.md", tmp_path)
+    (tmp_path / "deputize.toml").write_text("[server]\nport = 0\n" + blocks(page, "toml")[0])
+    people = load_project(tmp_path, {}).settings.directory.people
+    assert {name: one.role for name, one in people.items()} == {
+        "maya": "admin",
+        "kim": "operator",
+        "ines": "viewer",
+    }
+    (commands,) = blocks(page, "console")
+    said = session(commands, tmp_path)
+    assert "for viewers' acts alone, good until" in said and ": the dashboard)" in said
+    assert "For kim, once and within 15 minutes" in said
+    rows = re.findall(
+        r"^\| ([a-z][^|]*) \| (yes)? ?\| (yes)? ?\| (yes)? ?\| (yes)? ?\|$", page.read_text(), re.MULTILINE
+    )
+    told = [[role for role, yes in zip(ROLES, marks, strict=True) if yes] for _, *marks in rows]
+    acts = (("read", "own"), ("send", "decide"), ("operate",), ("change", "keep", "admit", "move"))
+    assert told == [[role for role in ROLES if may(role, act)] for of_row in acts for act in of_row[:1]]
+    assert all(roles_for(act) == roles_for(of_row[0]) for of_row in acts for act in of_row)
+    assert sorted(act for of_row in acts for act in of_row) == sorted(ACTS)
 
 
 def test_the_page_on_rehearsal_tells_what_would_come_of_the_readmes_events(tmp_path: Path) -> None:
