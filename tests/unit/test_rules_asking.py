@@ -230,6 +230,12 @@ def test_a_rule_that_asks_where_there_is_nobody_is_told() -> None:
     )
 
 
+def test_a_rule_that_asks_viewers_alone_is_told() -> None:
+    viewer = Directory({"maya": Person("maya", roles=frozenset({"viewer"})), "kim": Person("kim")})
+    with pytest.raises(RuleError, match=r"that is nobody: nothing is asked of viewers, like maya"):
+        load(HEAD + ALWAYS + "ask = 'maya'\n", directory=viewer)
+
+
 @pytest.mark.parametrize(
     ("annotations", "message"),
     [

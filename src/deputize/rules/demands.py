@@ -121,10 +121,16 @@ def unmeetable(demand: Demand, directory: Directory, automations: Collection[str
         if len(found) < demand.people:
             whom = " or ".join(demand.whom or (KEEPER,))
             ones = ", ".join(sorted(found)) or "nobody"
-            return (
-                f"needs {demand.people} of {whom} in {automation or 'every automation'}, and that is {ones}"
-            )
+            people = f"{demand.people} of {whom} in {automation or 'every automation'}"
+            return f"needs {people}, and that is {ones}{_viewers(demand, directory)}"
     return ""
+
+
+def _viewers(demand: Demand, directory: Directory) -> str:
+    """Who is named and counts for nothing."""
+    named = (*demand.whom, *demand.then)
+    found = sorted(one.name for one in directory.people.values() if not one.decides and one.is_one_of(named))
+    return f": nothing is asked of viewers, like {', '.join(found)}" if found else ""
 
 
 def _names(name: str, given: Mapping[str, str]) -> tuple[str, ...]:
