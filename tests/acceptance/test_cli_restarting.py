@@ -58,6 +58,7 @@ def test_a_process_goes_on_with_what_it_has_until_what_is_on_disk_would_start(
         # Still the old code, and the next that holds.
         assert '"stuck"' in send(project, 4)
         assert "deputize: restarting: 5 automations hold their threads" in process.stderr.readline()
+        assert "comes in, once and within 15 minutes" in process.stdout.readline()
         assert process.stdout.readline().startswith("Deputize is ready: http://")
         # The same process, with the code as it is now.
         assert "let go" in send(project, 5)

@@ -7,6 +7,7 @@ from hmac import compare_digest
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deputize.access import narrowed
@@ -14,8 +15,9 @@ from deputize.api.cookies import cookies_of
 from deputize.api.crosssite import host_of, refuse_foreign
 from deputize.api.here import Readiness
 from deputize.api.problem import RETRY_SOON_S, Problem, problem
+from deputize.api.session import to_login
 from deputize.api.strict import strictly
-from deputize.api.who import NOBODY, SESSION_TYPE, STRANGER, Speaker
+from deputize.api.who import NOBODY, OPEN_PAGES, SESSION_TYPE, STRANGER, NeedsLogin, Speaker
 from deputize.clock import iso
 from deputize.config import is_loopback
 from deputize.session import LOCAL
@@ -51,7 +53,7 @@ class Guard:
     people's pages in a browser here), who speaks, and nothing new while starting or stopping.
 
     `operator` is the operator's key; `token`, where given, or a person's, is asked of everyone but of those
-    who come in and of pages, which say themselves what they show to strangers.
+    who come in: from pages that are not for strangers they are sent to the log-in.
     """
 
     def __init__(
@@ -74,6 +76,9 @@ class Guard:
             except Problem as refusal:
                 await problem(self._system, refusal)(scope, receive, send)
                 return
+            except NeedsLogin as stranger:
+                await (await to_login(Request(scope), stranger))(scope, receive, send)
+                return
             state = scope.setdefault("state", {})
             state["speaker"], state["cookie"] = admitted.speaker, admitted.cookie
         await self._app(scope, receive, send)
@@ -90,7 +95,7 @@ class Guard:
                 refuse_foreign(headers, frozenset({host.lower(), self._console} - {""}), cookie=bool(cookies))
             if path != OPEN_TO_ALL:
                 sent = [value for name, value in scope["headers"] if name == _HEADER]
-                admitted = self._by_token(sent) if sent else self._by_cookie(cookies, path)
+                admitted = self._by_token(sent) if sent else self._by_cookie(cookies, scope)
             if admitted.speaker.kind == "operator" and writes and not path.startswith(GIVING):
                 said = "the operator's key gives people their tokens, and decides nothing"
                 raise Problem(401, f"{said}: `deputize login NAME`, and speak as a person")
@@ -98,15 +103,20 @@ class Guard:
             raise self._not_now()
         return admitted
 
-    def _by_cookie(self, cookies: list[bytes], path: str) -> Admitted:
-        """Who speaks in a session, or without anything."""
+    def _by_cookie(self, cookies: list[bytes], scope: Scope) -> Admitted:
+        """Who speaks in a session, or without anything. Raises `NeedsLogin` before a page for others."""
+        path = scope["path"]
         for cookie in cookies:
             speaker = self._in_session(cookie)
             if speaker is not None:
                 return Admitted(speaker, cookie)
         page = not path.startswith("/v1/") and path not in _FOR_PROGRAMS
-        if page or path in ENTRANCES:
-            return Admitted(NOBODY if self._token is None else STRANGER)
+        if self._token is None and (page or path in ENTRANCES):
+            return Admitted(NOBODY)
+        if path in (*ENTRANCES, *OPEN_PAGES) or path.startswith("/static/"):
+            return Admitted(STRANGER)
+        if page:
+            raise NeedsLogin(Request(scope))
         if cookies:
             if self._readiness.state == "starting":
                 raise self._not_now()

@@ -12,7 +12,7 @@ from deputize.api.fresh import need_fresh_for
 from deputize.api.here import After, Here, Limit, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card, show_channel, show_source
-from deputize.api.who import READS, Decider, Speaking, read_decision
+from deputize.api.who import READS, Decider, Speaker, Speaking, allow, read_decision
 from deputize.kernel.people import AnswerKind
 from deputize.ledger import SYSTEM_NAME
 from deputize.store.telling import read_waiting
@@ -51,9 +51,7 @@ async def list_cards(
 
 
 @router.post("/{card:path}/answer")
-async def answer_card(
-    request: Request, system: Here, person: Decider, speaker: Speaking, card: str
-) -> Response:
+async def answer_card(request: Request, system: Here, speaker: Speaking, _: Decider, card: str) -> Response:
     """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
@@ -62,11 +60,17 @@ async def answer_card(
     undo everything, and for a budget that is nearly used up, `noted`; for an automation whose writes are
     confirmed as it failed too often, `lift`.
     """
-    return answer(system, await answered(system, card, await read_decision(request), person))
+    return answer(system, await answered(system, card, await read_decision(request), speaker))
 
 
-async def answered(system: System, card: str, body: dict[str, Any], person: str) -> dict[str, Any]:
-    """Take in a person's answer to a card: `{"card", "kind", "said"}`. Raises `Problem`, `NotAnswerable`."""
+async def answered(system: System, card: str, body: dict[str, Any], speaker: Speaker) -> dict[str, Any]:
+    """Take in a person's answer to a card: `{"card", "kind", "said"}`.
+
+    Raises `Problem`, also for whoever may not decide, or has to give their password first (see
+    `api/fresh.py`), and `NotAnswerable`.
+    """
+    allow(system, speaker, "decide")
+    person = speaker.name
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
     kinds = (*get_args(AnswerKind), *get_args(Word))
     if kind not in kinds:

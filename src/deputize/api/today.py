@@ -10,6 +10,7 @@ from starlette.responses import Response
 from deputize.api.here import Here
 from deputize.api.problem import answer
 from deputize.api.show import show_channel, show_source
+from deputize.api.who import READS
 from deputize.clock import iso
 from deputize.store.protocol import RunRow
 from deputize.store.telling import read_today
@@ -18,7 +19,7 @@ from deputize.system import System
 STUCK_SHOWN = 10
 NEXT_SHOWN = 8
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/today")

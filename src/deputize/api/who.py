@@ -94,6 +94,12 @@ def refused(speaker: Speaker, act: Act, directory: Directory) -> Problem:
     return Problem(403, detail, type=ROLE_TYPE, act=act, roles=list(roles), people=able)
 
 
+def allow(system: System, speaker: Speaker, act: Act) -> None:
+    """Raises `Problem` where whoever speaks may not do it."""
+    if not speaker.may(act):
+        raise refused(speaker, act, system.kernel.parts.force.directory)
+
+
 async def read_decision(request: Request) -> dict[str, Any]:
     """The JSON object of a decision. Raises `Problem`, also for one that says whose it is, and where whoever
     speaks was let out while the body came."""
@@ -119,9 +125,8 @@ def acting(act: Act | None) -> Callable[[Request], Awaitable[Speaker]]:
 
     async def allowed(request: Request) -> Speaker:
         speaker: Speaker = request.state.speaker
-        if act is not None and not speaker.may(act):
-            system: System = request.app.state.system
-            raise refused(speaker, act, system.kernel.parts.force.directory)
+        if act is not None:
+            allow(request.app.state.system, speaker, act)
         return speaker
 
     vars(allowed)["act"] = act or "open"
@@ -167,6 +172,10 @@ def way_back(path: str) -> str:
     """Where a log-in leads: a path of this server, never another's address."""
     inside = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if inside and len(path) <= BACK_CHARS_MAX else "/"
+
+
+OPEN_PAGES = ("/login", "/first")
+"""With the files of pages (`/static/`) all that strangers are shown."""
 
 
 OPEN = Depends(acting(None))

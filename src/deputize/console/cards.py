@@ -126,7 +126,7 @@ async def say(page: Page) -> Response:
         if page.speaker.person is None:
             raise Problem(403, "only a person may answer: log in first")
         body = _body(page.system.project.operations, card, waiting, kind, page.form)
-        await answered(page.system, card.id, body, page.speaker.name)
+        await answered(page.system, card.id, body, page.speaker)
     except (Problem, DeputizeError) as error:
         problem = error if isinstance(error, Problem) else of_error(error)
         return _shown(page, seq, problem)

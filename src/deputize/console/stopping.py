@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from deputize.api.problem import Problem
+from deputize.api.who import allow
 from deputize.console.page import Page, post
 from deputize.kernel.stops import ALL
 
@@ -31,6 +32,7 @@ async def lift(page: Page) -> Response:
 def _person(page: Page) -> str:
     if page.speaker.person is None:
         raise Problem(403, "only a person may stop what runs, or let it go on: log in first")
+    allow(page.system, page.speaker, "operate")
     return page.speaker.name
 
 
