@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
 
 from deputize import canonical
+from deputize.api.fresh import MOVES, moves_money
 from deputize.api.here import find_run, result_schemas
 from deputize.api.inbox import answered
 from deputize.api.problem import Problem, of_error
 from deputize.api.show import show_card
+from deputize.api.who import Speaker
 from deputize.card import Waiting
 from deputize.clock import iso
 from deputize.console.fields import Field, fields_for, fields_of, read_fields, read_value
@@ -19,6 +23,7 @@ from deputize.console.page import Page, get, post
 from deputize.console.rendering import words
 from deputize.errors import DeputizeError
 from deputize.ledger import SYSTEM
+from deputize.notify.links import BadLink
 from deputize.store.protocol import CardRow, View
 from deputize.store.telling import read_telling, read_waiting
 from deputize.why import why_action
@@ -107,7 +112,10 @@ async def show(page: Page) -> Response:
 
 
 async def find(page: Page) -> Response:
-    """A card by its id (`run/path`): to its place, or to its run once it is answered."""
+    """A card by its id (`run/path`): to its place, or to its run once it is answered. The link of a message
+    is used up by it: that is for one person, once."""
+    if page.query("k"):
+        return page.go(f"/inbox/{await follow(page, page.query('k'))}")
     run_id, _, path = page.request.path_params["id"].partition("/")
     no = SYSTEM if run_id == "system" else find_run(page.system, run_id).no
     card = page.system.store.read(lambda view: view.card_of(no, path))
@@ -118,20 +126,50 @@ async def find(page: Page) -> Response:
     return page.go(f"/runs/{find_run(page.system, run_id).id}#{path}")
 
 
+async def follow(page: Page, token: str) -> int:
+    """The place of the card that a link of a message leads to. Raises `Problem` for one that was not made
+    here, or is somebody else's. One that was used before leads there as well: whoever is in may read it."""
+    try:
+        link = page.system.links.read(token, page.system.time.now_us())
+    except BadLink as error:
+        raise Problem(403 if error.forged else 410, str(error)) from None
+    if page.speaker.person is not None and page.speaker.name != link.person:
+        raise Problem(403, f"this link is {link.person}'s, and not {page.speaker.name}'s")
+    with contextlib.suppress(BadLink):
+        await page.system.store.write(lambda tx: page.system.links.use(tx, link, token))
+    return link.seq
+
+
 async def say(page: Page) -> Response:
     """A person's answer; then on to the next card."""
     seq, kind = page.request.path_params["seq"], page.request.path_params["kind"]
     card, waiting = page.system.store.read(lambda view: _read(view, seq))
     try:
-        if page.speaker.person is None:
-            raise Problem(403, "only a person may answer: log in first")
+        speaker = await _fresh(page)
         body = _body(page.system.project.operations, card, waiting, kind, page.form)
-        await answered(page.system, card.id, body, page.speaker)
+        await answered(page.system, card.id, body, speaker)
     except (Problem, DeputizeError) as error:
         problem = error if isinstance(error, Problem) else of_error(error)
         return _shown(page, seq, problem)
     _, after, _ = page.system.store.read(lambda view: view.cards_beside(seq))
     return page.go(f"{f'/inbox/{after}' if after else '/inbox'}?did={kind}&of={seq}")
+
+
+async def _fresh(page: Page) -> Speaker:
+    """Whoever speaks, with the password that stands in the form once more, where one does."""
+    password, speaker = page.form.get("password", ""), page.speaker
+    session = page.system.kernel.sessions.find(page.request.state.cookie) if speaker.session else None
+    if not password or session is None:
+        return speaker
+    fresh = await page.system.entrance.freshen(session, page.request.state.cookie, password)
+    return replace(speaker, fresh_until=fresh.fresh_until_us)
+
+
+def _needs_password(page: Page, view: View, card: CardRow) -> bool:
+    """Whether money hangs on the answer, and the password was given too long ago."""
+    speaker = page.speaker
+    stale = bool(speaker.session) and page.system.time.now_us() >= speaker.fresh_until
+    return stale and moves_money(page.system, view, card.id)
 
 
 def _read(view: View, seq: int) -> tuple[CardRow, Waiting]:
@@ -149,9 +187,10 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
         before, after, place = view.cards_beside(seq)
         granted = [one.person for one in view.approvals(card.run, card.path)]
         beside = view.cards(after=max(0, seq - 1), limit=BESIDE_SHOWN)
-        return card, waiting, (before, after, place), granted, beside
+        password = card.state == "open" and _needs_password(page, view, card)
+        return card, waiting, (before, after, place), granted, beside, password
 
-    card, waiting, (before, after, place), granted, beside = system.store.read(read)
+    card, waiting, (before, after, place), granted, beside, password = system.store.read(read)
     schemas = result_schemas(system)
     told = show_card(card, waiting, schemas)
     asked = waiting.asked or {}
@@ -175,6 +214,7 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
         result=_result_fields(schemas, asked),
         question=_answer_field(card),
         granted=granted,
+        moves=MOVES if password else (),
         came=[] if card.state == "open" else _came(page, card),
         beside=lines_of(beside),
         before=before,
@@ -241,6 +281,6 @@ def _answer_field(card: CardRow) -> Field | None:
 
 ROUTES = [
     get("/inbox/{seq:int}", show),
-    post("/inbox/{seq:int}/{kind}", say),
+    post("/inbox/{seq:int}/{kind}", say, "decide"),
     get("/cards/{id:path}", find),
 ]

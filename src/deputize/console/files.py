@@ -43,4 +43,5 @@ def _read(name: str) -> tuple[bytes, bytes]:
     return plain, gzip.compress(plain, 9, mtime=0)
 
 
+vars(_file)["act"] = "open"
 ROUTES = [Route("/static/{name}", _file, methods=["GET"])]

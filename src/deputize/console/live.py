@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from deputize.api.here import Readiness
+from deputize.console.page import visiting
 from deputize.console.rendering import render
 from deputize.store.protocol import View
 from deputize.store.telling import read_today
@@ -33,8 +34,9 @@ BEAT = b": still here\n\n"
 
 @dataclass(eq=False)
 class _Listener:
-    """An open page, and the card that it shows; 0 for none."""
+    """An open page, whether its reader may let go on what is paused, and the card that it shows; 0 for none."""
 
+    operates: bool
     card: int
     pieces: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(PIECES_MAX))
     gone: bool = False
@@ -48,22 +50,22 @@ class Live:
         self._readiness = readiness
         self._listeners: set[_Listener] = set()
         self._task: asyncio.Task[None] | None = None
-        self._shown = b""
+        self._shown: dict[bool, bytes] = {}
         self._state: tuple[object, ...] = ()
 
-    async def listen(self, card: int) -> AsyncIterator[bytes]:
+    async def listen(self, card: int, *, operates: bool) -> AsyncIterator[bytes]:
         """Pieces for one page as they change; of a card that is shown, that it is answered."""
         if len(self._listeners) >= LISTENERS_MAX:
             yield b"retry: 60000\n\n"
             return
-        listener = _Listener(card)
+        listener = _Listener(operates, card)
         self._listeners.add(listener)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._look())
         try:
             yield b"retry: 2000\n\n"
             if self._shown:
-                yield self._shown
+                yield self._shown[operates]
             while not listener.gone:
                 piece = await listener.pieces.get()
                 if piece:
@@ -99,9 +101,10 @@ class Live:
         state = (waiting, stops, sentence)
         if state != self._state:
             self._state = state
-            self._shown = self._piece("live.html", waiting=waiting, stops=stops, sentence=sentence)
+            told = {"waiting": waiting, "stops": stops, "sentence": sentence}
+            self._shown = {may: self._piece("live.html", may=may, **told) for may in (False, True)}
             for listener in self._listeners:
-                self._give(listener, self._shown)
+                self._give(listener, self._shown[listener.operates])
         for listener in self._listeners:
             if listener.card in closed:
                 self._give(listener, self._piece("live_card.html", seq=listener.card))
@@ -132,11 +135,15 @@ def _closed(view: View, watched: set[int]) -> set[int]:
 
 
 async def _live(request: Request) -> Response:
+    if (stranger := visiting(request, "read")) is not None:
+        return stranger
     live: Live = request.app.state.live
     text = request.query_params.get("card", "")
-    pieces = live.listen(int(text) if text.isdecimal() and len(text) < 19 else 0)
+    card = int(text) if text.isdecimal() and len(text) < 19 else 0
+    pieces = live.listen(card, operates=request.state.speaker.may("operate"))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(pieces, headers=headers, media_type="text/event-stream")
 
 
+vars(_live)["act"] = "read"
 ROUTES = [Route("/live", _live, methods=["GET"])]

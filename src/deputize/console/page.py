@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from deputize.access import Act
 from deputize.api.body import read_body
 from deputize.api.problem import Problem
-from deputize.api.who import Speaker
+from deputize.api.session import LOGIN
+from deputize.api.who import NeedsLogin, Speaker, allow, still_in, way_back
 from deputize.clock import iso
 from deputize.console.rendering import render
 from deputize.system import System
@@ -71,25 +73,53 @@ class Page:
 
 
 Handler = Callable[[Page], Awaitable[Response]]
+VISITORS = ("person", "local", "project")
 
 
-def get(path: str, handler: Handler) -> Route:
-    """A page that shows."""
+def get(path: str, handler: Handler, act: Act | None = "read") -> Route:
+    """A page that shows; open to all with `act` None."""
 
     async def endpoint(request: Request) -> Response:
+        if (stranger := visiting(request, act)) is not None:
+            return stranger
         return await handler(Page(request, request.app.state.system, request.state.speaker))
 
+    vars(endpoint)["act"] = act or "open"
     return Route(path, endpoint, methods=["GET"])
 
 
-def post(path: str, handler: Handler) -> Route:
-    """A form that acts."""
+def post(path: str, handler: Handler, act: Act | None) -> Route:
+    """A form that acts; open to all with `act` None."""
 
     async def endpoint(request: Request) -> Response:
+        if (stranger := visiting(request, act)) is not None:
+            return stranger
         form = form_of(await read_body(request))
+        still_in(request)
         return await handler(Page(request, request.app.state.system, request.state.speaker, form))
 
+    vars(endpoint)["act"] = act or "open"
     return Route(path, endpoint, methods=["POST"])
+
+
+def visiting(request: Request, act: Act | None) -> Response | None:
+    """The way to the log-in for whoever has to come in first, else None. Raises `Problem` 403 where their
+    role may not do this."""
+    speaker: Speaker = request.state.speaker
+    if act is None:
+        return None
+    if speaker.kind not in VISITORS:
+        return login_first(request)
+    allow(request.app.state.system, speaker, act)
+    return None
+
+
+def login_first(request: Request) -> Response:
+    """On to the log-in, and from there back to here."""
+    path = f"{LOGIN}?next={quote(way_back(NeedsLogin(request).back), safe='')}"
+    if "hx-request" in request.headers:
+        return Response(status_code=200, headers=PRIVATE | {"HX-Redirect": path})
+    return RedirectResponse(path, 303, headers=PRIVATE)
 
 
 def form_of(body: bytes) -> dict[str, str]:
