@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from deputize.api.body import decode_json, read_body
-from deputize.api.here import After, Here, Limit
+from deputize.api.here import After, Here, Limit, Name
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_event
 from deputize.api.who import Speaking
@@ -18,6 +18,7 @@ from deputize.clock import parse_time
 from deputize.errors import BadEvent
 from deputize.event import Occurrence, parse_cloudevent
 from deputize.kernel.intake import Arrival
+from deputize.store.rows import EventState
 from deputize.suggest import did_you_mean
 from deputize.system import System
 
@@ -52,10 +53,10 @@ async def accept_events(request: Request, system: Here, speaker: Speaking) -> Re
 
 @router.get("")
 async def list_events(
-    system: Here, after: After = 0, limit: Limit = 100, state: str = Query("", max_length=40)
+    system: Here, after: After = 0, limit: Limit = 100, state: EventState | Literal[""] = "", type: Name = ""
 ) -> Response:
     """Kept events in the order of their arrival; `state=unanswered` for those that nothing answers."""
-    rows = system.store.read(lambda view: view.events(after=after, limit=limit, state=state))
+    rows = system.store.read(lambda view: view.events(after=after, limit=limit, state=state, type=type))
     following = rows[-1].seq if len(rows) == limit else None
     return answer(system, {"events": [show_event(row) for row in rows], "next": following})
 

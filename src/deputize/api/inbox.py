@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deputize.api.body import text_of
-from deputize.api.here import After, Here, Limit, find_run, result_schemas
+from deputize.api.here import After, Here, Limit, Name, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card, show_channel, show_source
 from deputize.api.who import Decider, read_decision
@@ -21,12 +21,20 @@ Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "
 """What people say of an action that waits for them, to a question, of an undo that came to its end, of a
 budget that is nearly used up, and of an automation that failed too often."""
 
+Kind = Literal["approval", "question", "doubt", "drift", "stuck", "unwind", "lowered", "budget"]
+Kinds = Annotated[tuple[Kind, ...], Query(max_length=20, description="Only cards of these kinds.")]
+
 router = APIRouter(prefix="/v1/inbox")
 
 
 @router.get("")
 async def list_cards(
-    system: Here, after: After = 0, limit: Limit = 100, state: Literal["open", "closed"] = Query("open")
+    system: Here,
+    after: After = 0,
+    limit: Limit = 100,
+    state: Literal["open", "closed"] = "open",
+    kind: Kinds = (),
+    automation: Name = "",
 ) -> Response:
     """Cards, oldest first; each says what it is about, and by which commands it is answered.
 
@@ -37,7 +45,8 @@ async def list_cards(
     schemas = result_schemas(system)
     rows = system.store.read(
         lambda view: [
-            (row, read_waiting(view, row)) for row in view.cards(after=after, limit=limit, state=state)
+            (row, read_waiting(view, row))
+            for row in view.cards(after=after, limit=limit, state=state, kinds=kind, automation=automation)
         ]
     )
     following = rows[-1][0].seq if len(rows) == limit else None
