@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from deputize.api.binary import binary_event, is_binary, is_json
 from deputize.api.body import decode_json, read_body
 from deputize.api.here import After, Here, Limit, Name
 from deputize.api.problem import Problem, answer
@@ -31,15 +32,18 @@ router = APIRouter(prefix="/v1/events")
 
 @router.post("", status_code=202)
 async def accept_events(request: Request, system: Here, speaker: Speaking) -> Response:
-    """Take events in: one (structured mode) or a batch, all or nothing. Whoever sends one by a token of
-    their own is a requester of all that its runs ask for."""
+    """Take events in: one (structured or binary mode) or a batch, all or nothing.
+
+    Whoever sends one by a token of their own is a requester of all that its runs ask for.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != BATCH and kind not in STRUCTURED:
-        raise Problem(415, f"send {STRUCTURED[0]} for one event or {BATCH} for several")
-    if kind == "application/json" and "ce-specversion" in request.headers:
-        raise Problem(415, f"the binary mode is not supported; send the whole event as {STRUCTURED[0]}")
+    binary = is_binary(request.headers)
+    if not (is_json(kind) if binary else kind == BATCH or kind in STRUCTURED):
+        data = "application/json for the data of an event in binary mode, " if binary else ""
+        raise Problem(415, f"send {data}{STRUCTURED[0]} for one event or {BATCH} for several")
     # Secrets go before anything else reads it, so that what a run sees is what its replay sees.
-    value = decode_json(system.secrets.scrub(await read_body(request)))
+    body = system.secrets.scrub(await read_body(request))
+    value = binary_event(request.headers, body, system.secrets.scrub) if binary else decode_json(body)
     occurrences = _occurrences(system, value, speaker.name, batch=kind == BATCH)
     for occurrence in occurrences:
         _check(system, occurrence)
