@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from deputize.api import (
     books,
+    describing,
     events,
     figures,
     health,
@@ -26,7 +27,8 @@ from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
 from deputize.system import System
 
-_ROUTES = (
+ROUTES = (
+    describing,
     health,
     metrics,
     events,
@@ -47,11 +49,17 @@ _ROUTES = (
 
 def build_app(system: System, readiness: Readiness, *, operator: str, token: str | None = None) -> FastAPI:
     """The API of one system; see `Guard` for `operator` and `token`."""
-    app = FastAPI(title="Deputize", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.system = system
     app.state.readiness = readiness
     app.state.scrape = metrics.Scrape()
-    for module in _ROUTES:
+    for module in ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
     app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)

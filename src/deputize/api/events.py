@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deputize.api.binary import binary_event, is_binary, is_json
@@ -26,6 +26,8 @@ from deputize.system import System
 BATCH_MAX = 1_000
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = ("application/cloudevents+json", "application/json")
+
+State = Annotated[EventState | Literal[""], Query(description="Only those in this state.")]
 
 router = APIRouter(prefix="/v1/events")
 
@@ -57,7 +59,7 @@ async def accept_events(request: Request, system: Here, speaker: Speaking) -> Re
 
 @router.get("")
 async def list_events(
-    system: Here, after: After = 0, limit: Limit = 100, state: EventState | Literal[""] = "", type: Name = ""
+    system: Here, after: After = 0, limit: Limit = 100, state: State = "", type: Name = ""
 ) -> Response:
     """Kept events in the order of their arrival; `state=unanswered` for those that nothing answers."""
     rows = system.store.read(lambda view: view.events(after=after, limit=limit, state=state, type=type))

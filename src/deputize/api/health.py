@@ -19,8 +19,9 @@ async def get_health(system: Here) -> Response:
 
 @router.get("/readyz")
 async def get_ready(system: Here, readiness: State) -> Response:
-    """200 once recovery is over and while the ledger can be written; 503 with the reason otherwise.
+    """Whether events and decisions are taken.
 
+    200 once recovery is over and while the ledger can be written; 503 with the reason otherwise.
     `unfinished` is how many writes from before a restore are to be looked up or answered before it goes on.
     """
     if readiness.state != "ready":

@@ -22,6 +22,7 @@ Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "
 budget that is nearly used up, and of an automation that failed too often."""
 
 Kind = Literal["approval", "question", "doubt", "drift", "stuck", "unwind", "lowered", "budget"]
+CardState = Annotated[Literal["open", "closed"], Query(description="Those that wait, or those that do not.")]
 Kinds = Annotated[tuple[Kind, ...], Query(max_length=20, description="Only cards of these kinds.")]
 
 router = APIRouter(prefix="/v1/inbox")
@@ -32,11 +33,11 @@ async def list_cards(
     system: Here,
     after: After = 0,
     limit: Limit = 100,
-    state: Literal["open", "closed"] = "open",
+    state: CardState = "open",
     kind: Kinds = (),
     automation: Name = "",
 ) -> Response:
-    """Cards, oldest first; each says what it is about, and by which commands it is answered.
+    """Cards, oldest first, each with what it is about and how it is answered.
 
     `sources` are the polls, schedules and channels with trouble: they need a person as well, and no answer
     ends it. `unfinished` are the writes from before this ledger was restored of which nobody knows the
@@ -60,7 +61,9 @@ async def list_cards(
 
 @router.post("/{card:path}/answer")
 async def answer_card(request: Request, system: Here, person: Decider, card: str) -> Response:
-    """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
+    """Answer a card.
+
+    The answer's sentence says what came of it.
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
     people it is `approve`, `refuse`, `change` (with other `args`) or `ask_keeper` (with a `reason`), each

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -54,8 +53,10 @@ def problem(system: System, error: Problem) -> Response:
     title = http.HTTPStatus(error.status).phrase
     body = {"type": "about:blank", "title": title, "status": error.status, "detail": error.detail}
     text = system.secrets.scrub(canonical.encode(body | error.more))
-    headers: Mapping[str, str] = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
-    return Response(text, error.status, dict(headers), media_type="application/problem+json")
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(text, error.status, headers, media_type="application/problem+json")
 
 
 def of_error(error: DeputizeError) -> Problem:
@@ -84,12 +85,15 @@ def explain_errors(app: FastAPI, system: System) -> None:
         return problem(system, Problem(422, f"{place}: {first['msg']}", field=place))
 
     async def plain(request: Request, error: Exception) -> Response:
+        # Of a path or a method that there is not.
         assert isinstance(error, HTTPException)
         detail = {
             404: f"there is nothing at {request.url.path}; GET /openapi.json lists what there is",
             405: f"{request.url.path} does not take {request.method}; GET /openapi.json lists what there is",
         }.get(error.status_code, str(error.detail))
-        return problem(system, Problem(error.status_code, detail))
+        found = problem(system, Problem(error.status_code, detail))
+        found.headers.update(error.headers or {})
+        return found
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         complain(system, "a request failed by an error of ours", path=request.url.path, error=error)

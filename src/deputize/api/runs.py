@@ -29,6 +29,8 @@ States = Annotated[tuple[RunState, ...], Query(max_length=20, description="Only 
 Types = Annotated[tuple[str, ...], Query(max_length=50, description="Only entries of these types.")]
 Since = Annotated[str, Query(max_length=40, description="Only runs that began then or later, ISO 8601.")]
 
+Path = Annotated[str, Query(max_length=200, description="The `next` of the page before.")]
+
 router = APIRouter(prefix="/v1")
 
 
@@ -43,8 +45,10 @@ async def list_runs(
     before: Before = None,
     limit: Limit = 100,
 ) -> Response:
-    """Runs, newest first, going on with `before`; oldest first with `after` (both are run numbers). Each says
-    what it `waits_for`, and who is in its way."""
+    """Runs, each with what it waits for, and who is in its way.
+
+    Newest first, going on with `before`; oldest first with `after` (both are run numbers).
+    """
     if after == 0 and before is None:
         before = NEWEST
     standing, zone, since_us = system.kernel.standing, system.project.settings.zone, _since(since)
@@ -94,7 +98,7 @@ async def get_run(system: Here, run_id: str) -> Response:
 
 @router.get("/runs/{run_id}/entries")
 async def get_run_entries(system: Here, run_id: str, after: After = 0, limit: Limit = 100) -> Response:
-    """A run's stream from version `after + 1` on."""
+    """A run's stream, from version `after + 1` on."""
     run = find_run(system, run_id)
     entries = system.store.read(lambda view: view.entries(run.no, after, limit))
     following = entries[-1].version if len(entries) == limit else None
@@ -102,9 +106,7 @@ async def get_run_entries(system: Here, run_id: str, after: After = 0, limit: Li
 
 
 @router.get("/runs/{run_id}/actions")
-async def get_run_actions(
-    system: Here, run_id: str, after: Annotated[str, Query(max_length=200)] = "", limit: Limit = 100
-) -> Response:
+async def get_run_actions(system: Here, run_id: str, after: Path = "", limit: Limit = 100) -> Response:
     """A run's actions, oldest first, going on after the path of one."""
     run = find_run(system, run_id)
     known, page = system.store.read(
@@ -118,7 +120,10 @@ async def get_run_actions(
 
 @router.post("/runs/{run_id}/cancel")
 async def cancel_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
-    """Cancel a run; the answer's sentence says whether at once or after what is open."""
+    """Cancel a run.
+
+    The answer's sentence says whether at once or after what is open.
+    """
     await read_decision(request)
     run = find_run(system, run_id)
     said = await system.kernel.people.cancel(run.id, person)
@@ -127,7 +132,10 @@ async def cancel_run(request: Request, system: Here, person: Decider, run_id: st
 
 @router.post("/runs/{run_id}/undo")
 async def undo_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
-    """Undo what an ended run did, latest first: `{"path", "reason"}`, of one action where `path` names it."""
+    """Undo what an ended run did, the latest first.
+
+    Of one action alone where `path` names it.
+    """
     body = await read_decision(request)
     run = find_run(system, run_id)
     path = text_of(body, "path", chars_max=200, default="")
