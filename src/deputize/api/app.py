@@ -59,6 +59,7 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     app.state.system = system
     app.state.readiness = readiness
     app.state.scrape = metrics.Scrape()
+    app.state.routers = [module.router for module in ROUTES]
     for module in ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)

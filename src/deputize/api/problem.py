@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from deputize import canonical
 from deputize.api.log import complain
@@ -92,7 +93,8 @@ def explain_errors(app: FastAPI, system: System) -> None:
             405: f"{request.url.path} does not take {request.method}; GET /openapi.json lists what there is",
         }.get(error.status_code, str(error.detail))
         found = problem(system, Problem(error.status_code, detail))
-        found.headers.update(error.headers or {})
+        if error.status_code == 405:
+            found.headers["Allow"] = ", ".join(_methods(app, request))
         return found
 
     async def unforeseen(request: Request, error: Exception) -> Response:
@@ -104,3 +106,13 @@ def explain_errors(app: FastAPI, system: System) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """What a path takes: each method has a route of its own."""
+    found: set[str] = set()
+    for router in app.state.routers:
+        for route in router.routes:
+            if route.matches(request.scope)[0] is not Match.NONE:
+                found |= route.methods
+    return sorted(found)
