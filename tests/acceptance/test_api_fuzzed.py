@@ -1,4 +1,4 @@
-"""The real server answers what schemathesis thinks of as `/openapi.json` says: no 5xx, and nothing undescribed.
+"""The real server answers whatever schemathesis thinks of as it is described: no 5xx, nothing undescribed.
 
 The seed is printed, and taken from SCHEMATHESIS_SEED where that is set: the same run once more.
 """

@@ -25,6 +25,7 @@ from deputize.api import (
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
+from deputize.api.unchanged import Unchanged
 from deputize.system import System
 
 ROUTES = (
@@ -63,5 +64,7 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     for module in ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
+    # The last to be added is the first to see a request.
+    app.add_middleware(Unchanged)
     app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)
     return app

@@ -69,6 +69,19 @@ _HEADERS: dict[str, Any] = {
     "WWW-Authenticate": "`Bearer`: how to say who speaks.",
 }
 
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of an answer that is here already, or several.",
+    "schema": {"type": "string", "maxLength": 1_000},
+    "example": '"5b1f0e77c2a94d3c8a6f7e105b1f0e77"',
+}
+_NOT_MODIFIED = {
+    "description": "It is what is here already.",
+    "headers": {"ETag": {"$ref": "#/components/headers/ETag"}},
+}
+
 
 class Describing:
     """Completes operations, and gathers the shapes that they name."""
@@ -96,8 +109,12 @@ class Describing:
         if signed:
             del refuses[421], refuses[403]
         refuses |= dict(told.refuses)
+        tagged = reads and told.answers[200].media == JSON
+        if tagged:
+            operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
         operation["responses"] = {
-            **{str(status): self._success(one) for status, one in told.answers.items()},
+            **({"304": _NOT_MODIFIED} if tagged else {}),
+            **{str(status): self._success(one, tagged) for status, one in told.answers.items()},
             **{str(status): _refusal(status, said) for status, said in sorted(refuses.items())},
         }
         if told.body is not None:
@@ -121,13 +138,14 @@ class Describing:
             },
         }
 
-    def _success(self, answer: Answer) -> dict[str, Any]:
+    def _success(self, answer: Answer, tagged: bool) -> dict[str, Any]:
         media: dict[str, Any] = {"schema": {"type": "string"}}
         if answer.shape is not None:
             self._shapes.add((answer.shape, "serialization"))
             media["schema"] = {"$ref": REF.format(model=answer.shape.__name__)}
         media["examples"] = {"as it may come": {"value": answer.example}}
-        return {"description": answer.said, "content": {answer.media: media}}
+        headers = {"headers": {"ETag": {"$ref": "#/components/headers/ETag"}}} if tagged else {}
+        return {"description": answer.said, **headers, "content": {answer.media: media}}
 
     def _body(self, body: Body) -> dict[str, Any]:
         self._shapes.add((body.shape, "validation"))
