@@ -24,6 +24,7 @@ from deputize.api import (
 )
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
+from deputize.api.once import CarriedOutOnce
 from deputize.api.problem import explain_errors
 from deputize.api.unchanged import Unchanged
 from deputize.system import System
@@ -66,5 +67,6 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     explain_errors(app, system)
     # The last to be added is the first to see a request.
     app.add_middleware(Unchanged)
+    app.add_middleware(CarriedOutOnce, system=system)
     app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)
     return app

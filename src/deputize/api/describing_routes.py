@@ -66,9 +66,25 @@ _BOUNDS = "query.limit: Input should be less than or equal to 1000"
 _HEADERS: dict[str, Any] = {
     "ETag": "A strong validator of this answer, for `If-None-Match`.",
     "Retry-After": "Seconds after which it may be sent again.",
+    "Idempotency-Replayed": "`true` where this is the first answer again, and nothing was done for it.",
     "WWW-Authenticate": "`Bearer`: how to say who speaks.",
 }
 
+_KEYED = {
+    409: "a request with this idempotency-key is being carried out; send it again in a moment",
+    429: "as many idempotency keys are kept as may be: each is for 24 hours; send it without one, or later",
+}
+"""What a write can answer that has a key, beside 400 and 422."""
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Of the sender's own choice, a new one for each thing to be done. For 24 hours the same "
+    "request with the same key is carried out once, and answered as it was the first time.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[\\x20-\\x7e]+$"},
+    "example": "0b1c5b52-9d0f-4c56-8f0f-4dc7c2b4a1d1",
+}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -108,13 +124,17 @@ class Describing:
             refuses[401] = _PERSON
         if signed:
             del refuses[421], refuses[403]
+        if not reads and not signed:
+            refuses |= _KEYED
+            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
         refuses |= dict(told.refuses)
         tagged = reads and told.answers[200].media == JSON
         if tagged:
             operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+        header = ("ETag" if tagged else "") if reads else ("" if signed else "Idempotency-Replayed")
         operation["responses"] = {
             **({"304": _NOT_MODIFIED} if tagged else {}),
-            **{str(status): self._success(one, tagged) for status, one in told.answers.items()},
+            **{str(status): self._success(one, header) for status, one in told.answers.items()},
             **{str(status): _refusal(status, said) for status, said in sorted(refuses.items())},
         }
         if told.body is not None:
@@ -138,13 +158,13 @@ class Describing:
             },
         }
 
-    def _success(self, answer: Answer, tagged: bool) -> dict[str, Any]:
+    def _success(self, answer: Answer, header: str) -> dict[str, Any]:
         media: dict[str, Any] = {"schema": {"type": "string"}}
         if answer.shape is not None:
             self._shapes.add((answer.shape, "serialization"))
             media["schema"] = {"$ref": REF.format(model=answer.shape.__name__)}
         media["examples"] = {"as it may come": {"value": answer.example}}
-        headers = {"headers": {"ETag": {"$ref": "#/components/headers/ETag"}}} if tagged else {}
+        headers = {"headers": {header: {"$ref": f"#/components/headers/{header}"}}} if header else {}
         return {"description": answer.said, **headers, "content": {answer.media: media}}
 
     def _body(self, body: Body) -> dict[str, Any]:
