@@ -18,10 +18,12 @@ from deputize.api import (
     people,
     runs,
     stops,
+    stream,
     today,
     webhooks,
     why,
 )
+from deputize.api.feed import Feed
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.once import CarriedOutOnce
@@ -36,6 +38,7 @@ ROUTES = (
     events,
     webhooks,
     runs,
+    stream,
     why,
     inbox,
     notify,
@@ -61,6 +64,7 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     app.state.system = system
     app.state.readiness = readiness
     app.state.scrape = metrics.Scrape()
+    app.state.feed = Feed(system, readiness.stopping)
     app.state.routers = [module.router for module in ROUTES]
     for module in ROUTES:
         app.include_router(module.router)

@@ -207,6 +207,7 @@ ENTRY: Object = {
     "hash": "d5579c46dfcc7f18207013e65b44e4cb4e2c2298f4ac457ba8f82743f31e930b",
 }
 ENTRIES: Object = {"entries": [ENTRY], "next": 41}
+STREAM = f'id: 41\nevent: began\ndata: {{"seq":41,"run":"{RUN_ID}","version":1,"type":"began"}}\n\n'
 NO_RUN = "there is no run '3f9d', or more than one begins so; GET /v1/runs lists them"
 
 ROUTES = {
@@ -238,6 +239,14 @@ ROUTES = {
     "list_entries": Told(
         {200: Answer("A page of the ledger.", Entries, ENTRIES)},
         refuses={404: NO_RUN},
+    ),
+    "stream_entries": Told(
+        {200: Answer("The entries, one event each.", None, STREAM, media="text/event-stream")},
+        refuses={
+            404: NO_RUN,
+            422: "no entry has the type 'recipt'; did you mean 'receipt'?",
+            429: "as many listen as may; come back in a moment",
+        },
     ),
     "cancel_run": Told(
         {
