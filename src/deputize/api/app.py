@@ -71,6 +71,6 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     explain_errors(app, system)
     # The last to be added is the first to see a request.
     app.add_middleware(Unchanged)
-    app.add_middleware(CarriedOutOnce, system=system)
+    app.add_middleware(CarriedOutOnce, system=system, routers=app.state.routers)
     app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)
     return app

@@ -15,6 +15,7 @@ from deputize.api.who import Decider, read_decision
 from deputize.kernel.people import AnswerKind
 from deputize.ledger import SYSTEM_NAME
 from deputize.store.telling import read_waiting
+from deputize.suggest import did_you_mean
 from deputize.system import System
 
 Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "lift"]
@@ -79,7 +80,8 @@ async def answered(system: System, card: str, body: dict[str, Any], person: str)
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
     kinds = (*get_args(AnswerKind), *get_args(Word))
     if kind not in kinds:
-        raise Problem(422, f"kind must be one of {', '.join(kinds)}", field="kind")
+        nearest = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
+        raise Problem(422, f"kind must be one of {', '.join(kinds)}{nearest}", field="kind")
     run_id, slash, path = card.partition("/")
     name = card if run_id == SYSTEM_NAME else f"{find_run(system, run_id).id}{slash}{path}"
     said = "answered"

@@ -7,8 +7,10 @@ commits; without one a request passes by here as it is.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
+from fastapi import APIRouter
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +20,7 @@ from deputize import canonical
 from deputize.api.body import read_body
 from deputize.api.guard import SIGNED
 from deputize.api.once_kept import ANSWER_BYTES_MAX, Full, Kept, Once
-from deputize.api.problem import RETRY_SOON_S, Problem, of_error, problem
+from deputize.api.problem import RETRY_SOON_S, Problem, of_error, problem, taken_by
 from deputize.errors import DeputizeError, StoreError
 from deputize.system import System
 
@@ -27,7 +29,7 @@ REPLAYED = "Idempotency-Replayed"
 CHARS_MAX = 200
 RETRY_LATER_S = 600
 
-_WRITING = ("POST", "PUT", "PATCH", "DELETE")
+_WRITING = ("POST", "DELETE")
 _HARMLESS = ("/v1/events", "/v1/ledger/", "/v1/erase")
 """What may be carried out again where nobody knows whether it was: twice comes to the same."""
 
@@ -37,8 +39,9 @@ _PART_OF_IT = ("content-type", "ce-specversion", "ce-source", "ce-id", "ce-type"
 class CarriedOutOnce:
     """ASGI middleware over all writes, behind the door: it has to be known who speaks."""
 
-    def __init__(self, app: ASGIApp, system: System) -> None:
+    def __init__(self, app: ASGIApp, system: System, routers: Sequence[APIRouter]) -> None:
         self._app = app
+        self._routers = routers
         self._system = system
         self._kept = Kept(system)
         self._going: set[str] = set()
@@ -48,7 +51,7 @@ class CarriedOutOnce:
             await self._app(scope, receive, send)
             return
         keys = Headers(scope=scope).getlist(HEADER)
-        if not keys:
+        if not keys or scope["method"] not in taken_by(self._routers, scope):
             await self._app(scope, receive, send)
             return
         try:

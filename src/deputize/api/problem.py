@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http
+from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from deputize import canonical
 from deputize.api.log import complain
@@ -94,7 +96,7 @@ def explain_errors(app: FastAPI, system: System) -> None:
         }.get(error.status_code, str(error.detail))
         found = problem(system, Problem(error.status_code, detail))
         if error.status_code == 405:
-            found.headers["Allow"] = ", ".join(_methods(app, request))
+            found.headers["Allow"] = ", ".join(sorted(taken_by(app.state.routers, request.scope)))
         return found
 
     async def unforeseen(request: Request, error: Exception) -> Response:
@@ -108,11 +110,12 @@ def explain_errors(app: FastAPI, system: System) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
-def _methods(app: FastAPI, request: Request) -> list[str]:
-    """What a path takes: each method has a route of its own."""
-    found: set[str] = set()
-    for router in app.state.routers:
-        for route in router.routes:
-            if route.matches(request.scope)[0] is not Match.NONE:
-                found |= route.methods
-    return sorted(found)
+def taken_by(routers: Iterable[APIRouter], scope: Scope) -> set[str]:
+    """The methods that a path takes: each has a route of its own."""
+    routes = [route for router in routers for route in router.routes]
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }

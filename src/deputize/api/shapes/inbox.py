@@ -225,7 +225,7 @@ ROUTES = {
         {
             400: "the body is not JSON: unexpected end of data: line 1 column 2 (char 1)",
             404: "there is no run '3f9d', or more than one begins so; GET /v1/runs lists them",
-            409: f"{_ID} waits for nobody; `deputize why {_ID}` tells what came of it",
+            409: f"action {_ID} is settled; nobody is asked for it (any more)",
             422: "kind must be one of happened, did_not, do_again, abandon, approve, refuse, change, "
             "ask_keeper, answer, noted, lift",
         },
@@ -243,8 +243,8 @@ ROUTES = {
             )
         },
         refuses={
-            403: "this link was not made here",
-            410: "this link was used already; `deputize inbox` shows what waits",
+            403: "this link was not made here, or was changed; `deputize inbox` lists what waits",
+            410: "this link was good until 2026-11-09T08:15:01Z; `deputize inbox` lists what waits",
         },
     ),
 }

@@ -119,7 +119,7 @@ ROUTES: dict[str, Told] = {
         Body(EraseSent, {"a run": {"run": _RUN}}),
         {
             404: "there is no run '3f9d', or more than one begins so; GET /v1/runs lists them",
-            409: f"run {_RUN} has not ended; cancel it first",
+            409: f"run {_RUN} is waiting: only a run that has ended can be erased; cancel it first",
             422: "run must be text of 1 to 200 characters",
         },
     ),
@@ -132,7 +132,7 @@ ROUTES: dict[str, Told] = {
     "get_health": Told({200: Answer("It lives.", Alive, {"alive": True})}),
     "get_ready": Told(
         {200: Answer("It is ready.", Ready, {"ready": True, "unfinished": 0})},
-        refuses={503: "this process is starting"},
+        refuses={503: "this process is starting; ask again in a moment"},
     ),
     "get_metrics": Told({200: Answer("The figures.", None, METRICS, media="text/plain")}),
 }

@@ -257,7 +257,7 @@ ROUTES = {
             )
         },
         Body(Nothing, {"nothing": {}}, required=False),
-        {404: NO_RUN, 409: f"run {RUN_ID} has ended already; `deputize show {RUN_ID}` shows it"},
+        {404: NO_RUN, 409: f"run {RUN_ID} has ended already: done(refunded)"},
         needs_person=True,
     ),
     "undo_run": Told(
@@ -276,7 +276,7 @@ ROUTES = {
             },
             required=False,
         ),
-        {404: NO_RUN, 409: f"run {RUN_ID} has not ended; cancel it first"},
+        {404: NO_RUN, 409: f"run {RUN_ID} is waiting; cancel it first, then undo what it did"},
         needs_person=True,
     ),
 }
