@@ -242,7 +242,7 @@ async def test_no_more_than_may_listen_are_let_in(served: Served, monkeypatch: p
 async def test_who_does_not_read_is_let_go_and_others_go_on(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deputize.api.stream, "SLOW_S", 0.1)
+    monkeypatch.setattr(deputize.api.stream, "SLOW_S", 2.0)
     feed, url, many, before = feed_of(served), served.http.base_url, 600, last(served)
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=1_000)
     writer.write(f"GET /v1/stream HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())

@@ -25,13 +25,16 @@ BEHIND_MAX = 10_000
 
 READERS_MAX = 1_000
 LOOK_S = 0.1
-FOR_EACH_S = 0.0025
+FOR_EACH_S = 0.001
+FOR_EACH_BUSY_S = 0.005
 """Each reader costs a write to a socket at each look: with many the looks are rarer, and not the work."""
 
 BUSY = 50
 """Works of the ledger between two looks, from which on one page is read at each look."""
 
 PAGES_AT_ONCE = 50
+SENDS_AT_ONCE = 200
+"""Pages that are read between two looks, times the readers that they are sent to."""
 
 
 class Line(NamedTuple):
@@ -53,6 +56,7 @@ class Feed:
         self._watching: asyncio.Task[None] | None = None
         self._pages: OrderedDict[int, list[Line]] = OrderedDict()
         self._bytes = 0
+        self._busy = False
         self._pages_left = PAGES_AT_ONCE
         self._commits = self._works = -1
         self.head = 0
@@ -100,8 +104,9 @@ class Feed:
     async def _watch(self) -> None:
         """Look for news while anybody listens."""
         while self._readers and not self.ended:
+            each_s = FOR_EACH_BUSY_S if self._busy else FOR_EACH_S
             try:
-                async with asyncio.timeout(max(LOOK_S, FOR_EACH_S * len(self._readers))):
+                async with asyncio.timeout(max(LOOK_S, each_s * len(self._readers))):
                     await self._stopping.wait()
             except TimeoutError:
                 if not self._look():
@@ -116,7 +121,9 @@ class Feed:
         """Whether anything may have been committed since the last look, or is left to be read."""
         store = self._system.store
         works, held = store.works - self._works, self._pages_left <= 0
-        self._pages_left = 1 if works > BUSY and self._works >= 0 else PAGES_AT_ONCE
+        self._busy = works > BUSY and self._works >= 0
+        most = SENDS_AT_ONCE // max(1, len(self._readers))
+        self._pages_left = 1 if self._busy else max(1, min(PAGES_AT_ONCE, most))
         self._works = store.works
         if store.commits == self._commits:
             return held
