@@ -8,10 +8,8 @@ from functools import cache
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI
 from pydantic import ValidationError
 
-from deputize.api.app import ROUTES as MODULES
 from deputize.api.describing import describe
 from deputize.api.describing_routes import ROUTES
 from deputize.api.shapes.problems import Problem
@@ -32,11 +30,8 @@ class Known:
 
 @cache
 def description() -> dict[str, Any]:
-    """The description of the app, without a system behind it."""
-    app = FastAPI(generate_unique_id_function=lambda route: route.name)
-    for module in MODULES:
-        app.include_router(module.router)
-    return describe(app)
+    """The description of the API."""
+    return describe()
 
 
 @cache

@@ -24,17 +24,21 @@ async def get_description(request: Request, system: Here) -> Response:
     """This description, in OpenAPI 3.1."""
     app: FastAPI = request.app
     if app.openapi_schema is None:
-        app.openapi_schema = await asyncio.to_thread(describe, app)
+        app.openapi_schema = await asyncio.to_thread(describe)
     return answer(system, app.openapi_schema)
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The description of an app as plain data."""
+def describe() -> dict[str, Any]:
+    """The description of the API as plain data; of pages that stand beside it nothing."""
     # Imported when it is asked for: a process that nobody asks does without.
     from fastapi.openapi.utils import get_openapi
 
+    from deputize.api.app import ROUTES
     from deputize.api.describing_routes import TAGS, Describing
 
+    app = FastAPI(generate_unique_id_function=lambda route: route.name)
+    for module in ROUTES:
+        app.include_router(module.router)
     found = get_openapi(
         title="Deputize",
         version="1",

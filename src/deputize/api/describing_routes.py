@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from deputize.api.shapes import books, events, inbox, ledger, people, runs, why
+from deputize.api.shapes import books, events, inbox, ledger, people, runs, today, why
 from deputize.api.shapes.problems import Problem
 from deputize.api.shapes.shape import JSON, Answer, Body, Told
 
@@ -20,6 +20,7 @@ ROUTES: dict[str, Told] = {
     **why.ROUTES,
     **inbox.ROUTES,
     **books.ROUTES,
+    **today.ROUTES,
     **people.ROUTES,
     **ledger.ROUTES,
 }
@@ -41,7 +42,7 @@ _TAG_OF = {
     **dict.fromkeys(("runs", "actions", "entries", "stream", "why"), "Runs"),
     **dict.fromkeys(("inbox", "links"), "Inbox"),
     "stops": "Stops",
-    **dict.fromkeys(("budgets", "rules", "connectors", "sources", "channels", "health"), "In force"),
+    **dict.fromkeys(("budgets", "rules", "connectors", "sources", "channels", "health", "today"), "In force"),
     **dict.fromkeys(("me", "people"), "People"),
     **dict.fromkeys(("backup", "ledger", "erase", "leaving"), "Ledger"),
 }

@@ -96,7 +96,8 @@ def explain_errors(app: FastAPI, system: System) -> None:
         }.get(error.status_code, str(error.detail))
         found = problem(system, Problem(error.status_code, detail))
         if error.status_code == 405:
-            found.headers["Allow"] = ", ".join(sorted(taken_by(app.state.routers, request.scope)))
+            taken = sorted(taken_by(app.state.routers, request.scope))
+            found.headers["Allow"] = ", ".join(taken) or (error.headers or {}).get("Allow", "")
         return found
 
     async def unforeseen(request: Request, error: Exception) -> Response:
