@@ -11,6 +11,8 @@ from deputize.api.shapes.shape import Answer, Body, Object, Sent, Shape, Time, T
 class Choice(Shape):
     """A way to answer a card."""
 
+    kind: str
+    """What an answer over HTTP says: `approve`, `happened`, …; `undo` is a request of its own."""
     command: str
     """On the command line."""
     causes: str
@@ -171,8 +173,13 @@ CARD: Object = {
     "first_sent_at": None,
     "evidence": "shop.get_order answered days_since_delivery 3",
     "answers": [
-        {"command": f"deputize approve {_ID}", "causes": "it is judged once more, and starts"},
         {
+            "kind": "approve",
+            "command": f"deputize approve {_ID}",
+            "causes": "it is judged once more, and starts",
+        },
+        {
+            "kind": "refuse",
             "command": f'deputize refuse {_ID} --reason "…"',
             "causes": "it is not done, and the automation is told why",
         },
