@@ -129,8 +129,65 @@ async def test_batches_are_arrays_of_one_to_a_thousand_events(served: Served) ->
 
 async def test_other_kinds_of_body_are_refused_by_their_type(served: Served) -> None:
     refused(await post(served, cloudevent("1"), {"content-type": "text/plain"}), 415, "cloudevents+json")
-    binary = {"content-type": "application/json", "ce-specversion": "1.0", "ce-id": "1"}
-    refused(await post(served, {"item": "a"}, binary), 415, "binary mode")
+
+
+BINARY = {
+    "content-type": "application/json",
+    "ce-specversion": "1.0",
+    "ce-source": "/tests",
+    "ce-id": "1",
+    "ce-type": "test.ask",
+}
+
+
+async def test_in_binary_mode_the_headers_are_the_event_and_the_body_its_data(served: Served) -> None:
+    headers = BINARY | {"ce-subject": "caf%C3%A9", "ce-time": "2026-01-01T00:00:00Z"}
+    first = await post(served, {"item": "a"}, headers)
+    assert first.status_code == 202, first.text
+    again = await post(served, cloudevent("1", item="a"))
+    assert again.json()["accepted"][0]["duplicate"]
+    event = served.app.read(lambda view: view.event(1))
+    assert event is not None
+    about = event.occurrence
+    assert (about.source, about.subject, json.loads(about.data)) == ("/tests", "café", {"item": "a"})
+    assert about.time_us == 1_767_225_600_000_000
+    bare = {name: value for name, value in BINARY.items() if name != "content-type"} | {"ce-id": "2"}
+    answer = await served.http.post("/v1/events", headers=bare)
+    assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize(
+    ("without", "more", "body", "status", "words"),
+    [
+        ("ce-specversion", {}, b"{}", 400, "specversion must be '1.0'"),
+        ("ce-id", {}, b"{}", 400, "id must be text"),
+        ("", {"ce-specversion": "0.3"}, b"{}", 400, "'0.3'"),
+        ("", {"ce-source": "/runs/x"}, b"{}", 400, "Deputize's own"),
+        ("", {"ce-id": "%FF"}, b"{}", 400, "ce-id is not UTF-8"),
+        ("", {"ce-id": "a%0Ab"}, b"{}", 400, "control characters"),
+        ("", {"ce-time": "tomorrow"}, b"{}", 400, "ISO 8601"),
+        ("", {}, b"{", 400, "not JSON"),
+        ("", {}, b'{"n": "many"}', 422, "data.n"),
+        ("", {"content-type": "text/plain"}, b"hello", 415, "application/json"),
+    ],
+)
+async def test_what_is_no_event_in_binary_mode_is_explained_alike(
+    served: Served, without: str, more: dict[str, str], body: bytes, status: int, words: str
+) -> None:
+    headers = {name: value for name, value in (BINARY | more).items() if name != without}
+    refused(await post(served, body, headers), status, words)
+    assert kept(served) == 0
+
+
+async def test_an_attribute_in_binary_mode_is_sent_once(served: Served) -> None:
+    headers = [*BINARY.items(), ("ce-id", "2")]
+    answer = await served.http.post("/v1/events", content=b"{}", headers=headers)
+    refused(answer, 400, "ce-id is there 2 times")
+
+
+async def test_a_structured_event_keeps_its_own_attributes_whatever_the_headers_say(served: Served) -> None:
+    answer = await post(served, cloudevent("own"), STRUCTURED | {"ce-id": "other", "ce-specversion": "1.0"})
+    assert answer.json()["accepted"][0]["id"] == "own"
 
 
 async def test_a_body_over_ten_megabytes_is_refused_with_and_without_its_length(served: Served) -> None:

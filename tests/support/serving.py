@@ -16,6 +16,7 @@ import httpx2
 from deputize.api.server import serve
 from deputize.console.app import add_pages
 from deputize.system import System
+from tests.support.conforming import conforms
 from tests.support.running import WAIT_S, Running
 
 SERVER = "[server]\nport = 0\n"
@@ -33,7 +34,8 @@ groups = ["shop-floor"]
 
 @dataclass
 class Served:
-    """A served system: its inside, and a client that speaks to it over HTTP."""
+    """A served system: its inside, and a client that speaks to it over HTTP, which holds every answer to its
+    description."""
 
     app: Running
     http: httpx2.AsyncClient
@@ -74,7 +76,11 @@ async def serving(
         await task
     try:
         async with httpx2.AsyncClient(
-            base_url=url.result(), headers=dict(headers or {}), timeout=WAIT_S, trust_env=False
+            base_url=url.result(),
+            headers=dict(headers or {}),
+            timeout=WAIT_S,
+            trust_env=False,
+            event_hooks={"response": [conforms]},
         ) as http:
             yield Served(app, http, stop)
             app.sound()

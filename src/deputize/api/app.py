@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from deputize.api import (
     books,
+    describing,
     events,
     figures,
     health,
@@ -18,22 +19,28 @@ from deputize.api import (
     runs,
     session,
     stops,
+    stream,
     today,
     webhooks,
     why,
 )
+from deputize.api.feed import Feed
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
+from deputize.api.once import CarriedOutOnce
 from deputize.api.problem import explain_errors
+from deputize.api.unchanged import Unchanged
 from deputize.api.who import NeedsLogin
 from deputize.system import System
 
-_ROUTES = (
+ROUTES = (
+    describing,
     health,
     metrics,
     events,
     webhooks,
     runs,
+    stream,
     why,
     inbox,
     notify,
@@ -50,13 +57,24 @@ _ROUTES = (
 
 def build_app(system: System, readiness: Readiness, *, operator: str, token: str | None = None) -> FastAPI:
     """The API of one system; see `Guard` for `operator` and `token`."""
-    app = FastAPI(title="Deputize", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.system = system
     app.state.readiness = readiness
     app.state.scrape = metrics.Scrape()
-    for module in _ROUTES:
+    app.state.feed = Feed(system, readiness.stopping)
+    app.state.routers = [module.router for module in ROUTES]
+    for module in ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
     app.add_exception_handler(NeedsLogin, session.to_login)
+    # The last to be added is the first to see a request.
+    app.add_middleware(Unchanged)
+    app.add_middleware(CarriedOutOnce, system=system, routers=app.state.routers)
     app.add_middleware(Guard, system=system, readiness=readiness, operator=operator, token=token)
     return app

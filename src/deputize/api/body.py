@@ -27,7 +27,7 @@ async def read_body(request: Request) -> bytes:
                 raise too_large
             chunks.append(chunk)
     except ClientDisconnect:
-        raise Problem(400, "the connection was closed before the whole body had come") from None
+        raise Problem(400, "the connection was closed before the body was whole; send it again") from None
     return b"".join(chunks)
 
 
@@ -50,7 +50,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     body = await read_body(request)
     value = decode_json(body) if body.strip() else {}
     if not isinstance(value, dict):
-        raise Problem(400, "the body must be a JSON object")
+        raise Problem(400, 'the body must be a JSON object, {"name": value, …}')
     return value
 
 

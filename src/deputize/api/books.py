@@ -22,8 +22,10 @@ router = APIRouter(prefix="/v1", dependencies=[READS])
 
 @router.get("/budgets")
 async def list_budgets(system: Here) -> Response:
-    """Every budget with what is held, spent and left in its window now, in words and in its unit, and since
-    when it is nearly used up."""
+    """Every budget, with what is held, spent and left in its window now.
+
+    In words and in its unit; and since when it is nearly used up.
+    """
     force, now = system.kernel.parts.force, system.time.now_us()
     used = system.store.read(lambda view: {(row[0], row[1]): row[2:] for row in view.budgets()})
     neared = system.store.read(read_neared)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from deputize.api.binary import binary_event, is_binary, is_json
 from deputize.api.body import decode_json, read_body
-from deputize.api.here import After, Here, Limit
+from deputize.api.here import After, Here, Limit, Name
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_event
 from deputize.api.who import READS, Sender
@@ -18,6 +19,7 @@ from deputize.clock import parse_time
 from deputize.errors import BadEvent
 from deputize.event import Occurrence, parse_cloudevent
 from deputize.kernel.intake import Arrival
+from deputize.store.rows import EventState
 from deputize.suggest import did_you_mean
 from deputize.system import System
 
@@ -25,20 +27,25 @@ BATCH_MAX = 1_000
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = ("application/cloudevents+json", "application/json")
 
+State = Annotated[EventState | Literal[""], Query(description="Only those in this state.")]
+
 router = APIRouter(prefix="/v1/events")
 
 
 @router.post("", status_code=202)
 async def accept_events(request: Request, system: Here, speaker: Sender) -> Response:
-    """Take events in: one (structured mode) or a batch, all or nothing. Whoever sends one by a token of
-    their own is a requester of all that its runs ask for."""
+    """Take events in: one (structured or binary mode) or a batch, all or nothing.
+
+    Whoever sends one by a token of their own is a requester of all that its runs ask for.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != BATCH and kind not in STRUCTURED:
-        raise Problem(415, f"send {STRUCTURED[0]} for one event or {BATCH} for several")
-    if kind == "application/json" and "ce-specversion" in request.headers:
-        raise Problem(415, f"the binary mode is not supported; send the whole event as {STRUCTURED[0]}")
+    binary = is_binary(request.headers)
+    if not (is_json(kind) if binary else kind == BATCH or kind in STRUCTURED):
+        data = "application/json for the data of an event in binary mode, " if binary else ""
+        raise Problem(415, f"send {data}{STRUCTURED[0]} for one event or {BATCH} for several")
     # Secrets go before anything else reads it, so that what a run sees is what its replay sees.
-    value = decode_json(system.secrets.scrub(await read_body(request)))
+    body = system.secrets.scrub(await read_body(request))
+    value = binary_event(request.headers, body, system.secrets.scrub) if binary else decode_json(body)
     occurrences = _occurrences(system, value, speaker.name, batch=kind == BATCH)
     for occurrence in occurrences:
         _check(system, occurrence)
@@ -52,10 +59,10 @@ async def accept_events(request: Request, system: Here, speaker: Sender) -> Resp
 
 @router.get("", dependencies=[READS])
 async def list_events(
-    system: Here, after: After = 0, limit: Limit = 100, state: str = Query("", max_length=40)
+    system: Here, after: After = 0, limit: Limit = 100, state: State = "", type: Name = ""
 ) -> Response:
     """Kept events in the order of their arrival; `state=unanswered` for those that nothing answers."""
-    rows = system.store.read(lambda view: view.events(after=after, limit=limit, state=state))
+    rows = system.store.read(lambda view: view.events(after=after, limit=limit, state=state, type=type))
     following = rows[-1].seq if len(rows) == limit else None
     return answer(system, {"events": [show_event(row) for row in rows], "next": following})
 

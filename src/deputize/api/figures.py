@@ -17,14 +17,17 @@ from deputize.store.telling import read_health
 
 DAYS_MAX = 3_660
 
+Days = Annotated[int, Query(ge=0, le=DAYS_MAX, description="Of UTC, today included; 0 for all there were.")]
+
 router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/health")
-async def get_figures(system: Here, days: Annotated[int, Query(ge=0, le=DAYS_MAX)] = 7) -> Response:
-    """Figures of the last `days` (of UTC, today included; 0 for all there were): failures, escalations,
-    refusals, how long it took to work again after a failure, what runs and actions take, and of thoughts
-    (by model, agent and automation) how long they took, their tokens and their cost.
+async def get_figures(system: Here, days: Days = 7) -> Response:
+    """How work went in the last days.
+
+    Failures, escalations, refusals, how long it took to work again after a failure, what runs and actions
+    take, and of thoughts (by model, agent and automation) how long they took, their tokens and their cost.
 
     `circuits` says which connectors nothing is sent to, `slowed` which automations begin their runs one by
     one because the inbox is full, and how many wait.

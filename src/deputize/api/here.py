@@ -36,9 +36,11 @@ async def _readiness(request: Request) -> Readiness:
 
 Here = Annotated[System, Depends(_system)]
 State = Annotated[Readiness, Depends(_readiness)]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
-After = Annotated[int, Query(ge=0, le=2**63 - 1)]
-Before = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many, at most.")]
+After = Annotated[int, Query(ge=0, le=2**63 - 1, description="The `next` of the page before.")]
+Before = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="The same where the newest come first.")]
+Name = Annotated[str, Query(max_length=200, description="Only those of this name.")]
+RunName = Annotated[str, Query(max_length=200, description="A run's id, or the first digits of one.")]
 
 
 def result_schemas(system: System) -> dict[str, str]:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deputize.api.body import text_of
 from deputize.api.fresh import need_fresh_for
-from deputize.api.here import After, Here, Limit, find_run, result_schemas
+from deputize.api.here import After, Here, Limit, Name, find_run, result_schemas
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_card, show_channel, show_source
 from deputize.api.who import READS, Decider, Speaker, Speaking, allow, read_decision
 from deputize.kernel.people import AnswerKind
 from deputize.ledger import SYSTEM_NAME
 from deputize.store.telling import read_waiting
+from deputize.suggest import did_you_mean
 from deputize.system import System
 
 Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "lift"]
 """What people say of an action that waits for them, to a question, of an undo that came to its end, of a
 budget that is nearly used up, and of an automation that failed too often."""
 
+Kind = Literal["approval", "question", "doubt", "drift", "stuck", "unwind", "lowered", "budget"]
+CardState = Annotated[Literal["open", "closed"], Query(description="Those that wait, or those that do not.")]
+Kinds = Annotated[tuple[Kind, ...], Query(max_length=20, description="Only cards of these kinds.")]
+
 router = APIRouter(prefix="/v1/inbox", dependencies=[READS])
 
 
 @router.get("")
 async def list_cards(
-    system: Here, after: After = 0, limit: Limit = 100, state: Literal["open", "closed"] = Query("open")
+    system: Here,
+    after: After = 0,
+    limit: Limit = 100,
+    state: CardState = "open",
+    kind: Kinds = (),
+    automation: Name = "",
 ) -> Response:
-    """Cards, oldest first; each says what it is about, and by which commands it is answered.
+    """Cards, oldest first, each with what it is about and how it is answered.
 
     `sources` are the polls, schedules and channels with trouble: they need a person as well, and no answer
     ends it. `unfinished` are the writes from before this ledger was restored of which nobody knows the
@@ -38,7 +48,8 @@ async def list_cards(
     schemas = result_schemas(system)
     rows = system.store.read(
         lambda view: [
-            (row, read_waiting(view, row)) for row in view.cards(after=after, limit=limit, state=state)
+            (row, read_waiting(view, row))
+            for row in view.cards(after=after, limit=limit, state=state, kinds=kind, automation=automation)
         ]
     )
     following = rows[-1][0].seq if len(rows) == limit else None
@@ -52,7 +63,9 @@ async def list_cards(
 
 @router.post("/{card:path}/answer")
 async def answer_card(request: Request, system: Here, speaker: Speaking, _: Decider, card: str) -> Response:
-    """Answer a card: `{"kind", "reason", …}`; the answer's sentence says what came of it.
+    """Answer a card.
+
+    The answer's sentence says what came of it.
 
     `kind` is `happened` (with its `result`), `did_not`, `do_again` or `abandon`; for an action that waits for
     people it is `approve`, `refuse`, `change` (with other `args`) or `ask_keeper` (with a `reason`), each
@@ -74,7 +87,8 @@ async def answered(system: System, card: str, body: dict[str, Any], speaker: Spe
     kind, reason = body.get("kind"), text_of(body, "reason", default="")
     kinds = (*get_args(AnswerKind), *get_args(Word))
     if kind not in kinds:
-        raise Problem(422, f"kind must be one of {', '.join(kinds)}", field="kind")
+        nearest = did_you_mean(kind, kinds) if isinstance(kind, str) else ""
+        raise Problem(422, f"kind must be one of {', '.join(kinds)}{nearest}", field="kind")
     run_id, slash, path = card.partition("/")
     name = card if run_id == SYSTEM_NAME else f"{find_run(system, run_id).id}{slash}{path}"
     need_fresh_for(system, speaker, name, str(kind))

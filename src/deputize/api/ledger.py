@@ -51,7 +51,10 @@ async def verify_ledger(system: Here, _: Keeping) -> Response:
 
 @router.post("/ledger/rebuild")
 async def rebuild_ledger(request: Request, system: Here, _: Keeping) -> Response:
-    """Fold all entries anew and list the differences; `{"replace": true}` puts what came of it in place."""
+    """Fold all entries anew and list the differences.
+
+    `{"replace": true}` puts what came of it in place.
+    """
     replace = (await read_object(request)).get("replace", False)
     if not isinstance(replace, bool):
         raise Problem(422, "replace must be true or false", field="replace")

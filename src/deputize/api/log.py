@@ -10,6 +10,8 @@ from typing import Any
 from deputize.system import System
 
 TRACE_CHARS_MAX = 8_000
+LET_GO = "ASGI callable returned without completing response."
+"""What uvicorn says where the stream lets a reader go who does not read."""
 
 
 def complain(system: System, event: str, *, error: BaseException | None = None, **fields: Any) -> None:
@@ -44,5 +46,7 @@ class Complaints(logging.Handler):
         self._system = system
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == LET_GO:
+            return
         error = record.exc_info[1] if record.exc_info else None
         complain(self._system, record.getMessage(), logger=record.name, error=error)

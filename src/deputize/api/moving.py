@@ -24,8 +24,11 @@ router = APIRouter(prefix="/v1")
 
 @router.post("/leaving")
 async def leave(request: Request, system: Here, readiness: State, person: Mover) -> Response:
-    """Halt everything, take nothing in any more, wait until nothing is being sent (`{"within_s"}` at most),
-    and end this process. Answers with the actions that were `open` still: the copy has them as doubts."""
+    """Halt everything, and end this process once nothing is being sent.
+
+    It takes nothing in any more, and waits `within_s` at most. Answers with the actions that were `open`
+    still: the copy has them as doubts.
+    """
     body = await read_decision(request)
     within_s = body.get("within_s", 60.0)
     if not isinstance(within_s, int | float) or not 0 <= within_s <= WITHIN_S_MAX:

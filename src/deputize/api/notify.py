@@ -28,7 +28,7 @@ async def list_channels(system: Here) -> Response:
 
 @router.get("/links/{token}")
 async def open_link(request: Request, system: Here, token: str) -> Response:
-    """Use up a link of a message: `{"card", "seq", "kind", "person"}`. It opens the card and answers nothing.
+    """Use up a link of a message: it opens a card, and answers nothing.
 
     403 for one that was not made here or is another person's, 410 for one that is over.
     """

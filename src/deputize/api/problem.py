@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from deputize import canonical
 from deputize.api.log import complain
@@ -61,8 +63,10 @@ def problem(system: System, error: Problem) -> Response:
     title = http.HTTPStatus(error.status).phrase
     body = {"type": "about:blank", "title": title, "status": error.status, "detail": error.detail}
     text = system.secrets.scrub(canonical.encode(body | error.more))
-    headers: Mapping[str, str] = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
-    return Response(text, error.status, dict(headers), media_type="application/problem+json")
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(text, error.status, headers, media_type="application/problem+json")
 
 
 def of_error(error: DeputizeError) -> Problem:
@@ -93,12 +97,17 @@ def explain_errors(app: FastAPI, system: System) -> None:
         return problem(system, Problem(422, f"{place}: {first['msg']}", field=place))
 
     async def plain(request: Request, error: Exception) -> Response:
+        # Of a path or a method that there is not.
         assert isinstance(error, HTTPException)
         detail = {
             404: f"there is nothing at {request.url.path}; GET /openapi.json lists what there is",
             405: f"{request.url.path} does not take {request.method}; GET /openapi.json lists what there is",
         }.get(error.status_code, str(error.detail))
-        return problem(system, Problem(error.status_code, detail))
+        found = problem(system, Problem(error.status_code, detail))
+        if error.status_code == 405:
+            taken = sorted(taken_by(app.state.routers, request.scope))
+            found.headers["Allow"] = ", ".join(taken) or (error.headers or {}).get("Allow", "")
+        return found
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         complain(system, "a request failed by an error of ours", path=request.url.path, error=error)
@@ -109,3 +118,14 @@ def explain_errors(app: FastAPI, system: System) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def taken_by(routers: Iterable[APIRouter], scope: Scope) -> set[str]:
+    """The methods that a path takes: each has a route of its own."""
+    routes = [route for router in routers for route in router.routes]
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }

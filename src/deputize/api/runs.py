@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from deputize.api.body import text_of
-from deputize.api.here import After, Before, Here, Limit, find_run
+from deputize.api.here import After, Before, Here, Limit, Name, RunName, find_run
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait, show_waits_for
 from deputize.api.who import READS, Operator, read_decision
+from deputize.clock import parse_time
+from deputize.ledger import SYSTEM, SYSTEM_NAME, EntryType
 from deputize.standing import WaitsFor
 from deputize.store.protocol import RunRow, View
+from deputize.store.rows import RunState
 from deputize.store.standing import Standings
+from deputize.suggest import did_you_mean
+from deputize.system import System
 
 NEWEST = 2**63 - 1
-States = Annotated[tuple[str, ...], Query(max_length=20)]
+LOOKED_AT_MAX = 20_000
+"""Entries that one page looks at where only some types are asked for: there may be millions between two."""
+
+States = Annotated[tuple[RunState, ...], Query(max_length=20, description="Only runs in one of these.")]
+Types = Annotated[tuple[str, ...], Query(max_length=50, description="Only entries of these types.")]
+Since = Annotated[str, Query(max_length=40, description="Only runs that began then or later, ISO 8601.")]
+
+Path = Annotated[str, Query(max_length=200, description="The `next` of the page before.")]
 
 router = APIRouter(prefix="/v1", dependencies=[READS])
 
@@ -26,19 +38,31 @@ router = APIRouter(prefix="/v1", dependencies=[READS])
 async def list_runs(
     system: Here,
     state: States = (),
-    automation: Annotated[str, Query(max_length=200)] = "",
+    automation: Name = "",
+    agent: Name = "",
+    since: Since = "",
     after: After = 0,
     before: Before = None,
     limit: Limit = 100,
 ) -> Response:
-    """Runs, newest first, going on with `before`; oldest first with `after` (both are run numbers). Each says
-    what it `waits_for`, and who is in its way."""
+    """Runs, each with what it waits for, and who is in its way.
+
+    Newest first, going on with `before`; oldest first with `after` (both are run numbers).
+    """
     if after == 0 and before is None:
         before = NEWEST
-    standing, zone = system.kernel.standing, system.project.settings.zone
+    standing, zone, since_us = system.kernel.standing, system.project.settings.zone, _since(since)
 
     def read(view: View) -> list[tuple[RunRow, list[WaitsFor]]]:
-        rows = view.runs(states=state, automation=automation, before=before, after=after, limit=limit)
+        rows = view.runs(
+            states=state,
+            automation=automation,
+            agent=agent,
+            since=since_us,
+            before=before,
+            after=after,
+            limit=limit,
+        )
         standings = Standings(view)
         return [(row, standings.of(row, standing.of(row))) for row in rows]
 
@@ -74,7 +98,7 @@ async def get_run(system: Here, run_id: str) -> Response:
 
 @router.get("/runs/{run_id}/entries")
 async def get_run_entries(system: Here, run_id: str, after: After = 0, limit: Limit = 100) -> Response:
-    """A run's stream from version `after + 1` on."""
+    """A run's stream, from version `after + 1` on."""
     run = find_run(system, run_id)
     entries = system.store.read(lambda view: view.entries(run.no, after, limit))
     following = entries[-1].version if len(entries) == limit else None
@@ -82,9 +106,7 @@ async def get_run_entries(system: Here, run_id: str, after: After = 0, limit: Li
 
 
 @router.get("/runs/{run_id}/actions")
-async def get_run_actions(
-    system: Here, run_id: str, after: Annotated[str, Query(max_length=200)] = "", limit: Limit = 100
-) -> Response:
+async def get_run_actions(system: Here, run_id: str, after: Path = "", limit: Limit = 100) -> Response:
     """A run's actions, oldest first, going on after the path of one."""
     run = find_run(system, run_id)
     known, page = system.store.read(
@@ -98,7 +120,10 @@ async def get_run_actions(
 
 @router.post("/runs/{run_id}/cancel")
 async def cancel_run(request: Request, system: Here, person: Operator, run_id: str) -> Response:
-    """Cancel a run; the answer's sentence says whether at once or after what is open."""
+    """Cancel a run.
+
+    The answer's sentence says whether at once or after what is open.
+    """
     await read_decision(request)
     run = find_run(system, run_id)
     said = await system.kernel.people.cancel(run.id, person)
@@ -107,7 +132,10 @@ async def cancel_run(request: Request, system: Here, person: Operator, run_id: s
 
 @router.post("/runs/{run_id}/undo")
 async def undo_run(request: Request, system: Here, person: Operator, run_id: str) -> Response:
-    """Undo what an ended run did, latest first: `{"path", "reason"}`, of one action where `path` names it."""
+    """Undo what an ended run did, the latest first.
+
+    Of one action alone where `path` names it.
+    """
     body = await read_decision(request)
     run = find_run(system, run_id)
     path = text_of(body, "path", chars_max=200, default="")
@@ -129,10 +157,46 @@ async def get_action(system: Here, run_id: str, path: str) -> Response:
 
 
 @router.get("/entries")
-async def list_entries(system: Here, after: After = 0, limit: Limit = 100) -> Response:
-    """Entries of all streams in the order of their commits, after a seq."""
-    rows = system.store.read(lambda view: view.entries_after(after, limit))
-    following = rows[-1][1].seq if len(rows) == limit else None
-    return answer(
-        system, {"entries": [show_entry(stream, entry) for stream, entry in rows], "next": following}
+async def list_entries(
+    system: Here, run: RunName = "", type: Types = (), after: After = 0, limit: Limit = 100
+) -> Response:
+    """Entries of all streams, or of one, in the order of their commits, after a seq.
+
+    A page of chosen types may hold few of them, or none, and still say where to go on.
+    """
+    stream, types = stream_of(system, run), known_types(type)
+    until = min(after + LOOKED_AT_MAX, NEWEST) if types and stream is None else None
+    rows, last = system.store.read(
+        lambda view: (
+            view.entries_after(after, limit, run=stream, types=types, until=until),
+            view.last_seq(),
+        )
     )
+    following = rows[-1][1].seq if len(rows) == limit else None
+    if following is None and until is not None and until < last:
+        following = until
+    return answer(system, {"entries": [show_entry(name, entry) for name, entry in rows], "next": following})
+
+
+def stream_of(system: System, run: str) -> int | None:
+    """The stream of a run, or of the `system`; None where none is named. Raises `Problem` 404."""
+    if not run:
+        return None
+    return SYSTEM if run == SYSTEM_NAME else find_run(system, run).no
+
+
+def known_types(types: tuple[str, ...]) -> tuple[str, ...]:
+    """Types that entries have. Raises `Problem` 422 for another, with the nearest."""
+    known = get_args(EntryType)
+    for one in types:
+        if one not in known:
+            raise Problem(422, f"no entry has the type {one!r}{did_you_mean(one, known)}", field="type")
+    return types
+
+
+def _since(text: str) -> int | None:
+    try:
+        return parse_time(text) if text else None
+    except ValueError:
+        said = "since must be ISO 8601 with an offset, like 2026-11-02T08:00:00Z (+ is written %2B)"
+        raise Problem(422, said, field="since") from None

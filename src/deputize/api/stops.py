@@ -24,7 +24,7 @@ async def list_stops(system: Here) -> Response:
 
 @router.post("")
 async def add_stop(request: Request, system: Here, person: Operator) -> Response:
-    """Stop `{"scope", "reason"}`.
+    """Stop everything, or an agent, a connector, an automation, a run.
 
     `scope` is `all`, `agent:NAME`, `connector:NAME`, `automation:NAME` or `run:ID`.
     """

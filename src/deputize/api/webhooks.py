@@ -20,7 +20,7 @@ async def accept_webhook(request: Request, system: Here, name: str) -> Response:
     """Turn a signed payload into events. 401 without details for what is not signed as it must be."""
     webhook = system.project.webhooks.get(name)
     if webhook is None:
-        raise Problem(404, f"there is no webhook {name!r}")
+        raise Problem(404, f"there is no webhook {name!r}; GET /v1/sources lists them")
     body = await read_body(request)
     verifier, now_us = webhook.verifier, system.time.now_us()
     secret = system.secrets.resolve(verifier.secret).reveal()

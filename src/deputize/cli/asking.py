@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo
 
 import typer
@@ -26,10 +26,11 @@ from deputize.cli.says import (
 )
 from deputize.cli.stopped import Stops, stop_line, stop_of_run, waits_of
 from deputize.signals import stopping_on
+from deputize.store.rows import RunState
 from deputize.suggest import did_you_mean
 
 WATCH_EVERY_S = 1.0
-RUN_STATES = ("ready", "waiting", "behind", "doubtful", "stuck", "ended")
+RUN_STATES = get_args(RunState)
 LATEST = 1_000
 """Runs among whose automations the nearest name is looked for."""
 

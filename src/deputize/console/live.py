@@ -34,7 +34,7 @@ BEAT = b": still here\n\n"
 
 @dataclass(eq=False)
 class _Listener:
-    """An open page, whether its reader may let go on what is paused, and the card that it shows; 0 for none."""
+    """An open page, whether its reader may let paused work go on, and the card that it shows; 0 for none."""
 
     operates: bool
     card: int

@@ -38,7 +38,9 @@ class Answering:
             if run is None:
                 raise NotAnswerable(f"there is no run {run_id!r}; `deputize inbox` lists what waits")
             if tx.wish(run.no):
-                raise NotAnswerable(f"run {run.id} is being cancelled")
+                raise NotAnswerable(
+                    f"run {run.id} is being cancelled: nothing in it is to be answered any more"
+                )
             asked = self._asked(tx, run, path)
             self._check(run, asked, person)
             try:
@@ -65,7 +67,7 @@ class Answering:
         waits = any(wait.path == path and wait.kind == "question" for wait in tx.waits(run.no))
         asked = question_at(tx, run.no, path) if waits else None
         if asked is None:
-            raise NotAnswerable(f"{run.id}/{path} asks nobody (any more)")
+            raise NotAnswerable(f"{run.id}/{path} asks nobody (any more); `deputize inbox` lists what waits")
         return asked
 
     def _check(self, run: RunRow, asked: Mapping[str, Any], person: str) -> None:

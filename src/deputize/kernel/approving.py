@@ -155,9 +155,10 @@ class Approving:
         if open.asking.binding != binding:
             raise NotAnswerable(f"the card {run.id}/{path} has changed since it was read; read it again")
         if tx.at_us >= open.due:
-            raise NotAnswerable(f"the time for {run.id}/{path} was over at {iso(open.due)}")
+            over = f"the time for {run.id}/{path} was over at {iso(open.due)}"
+            raise NotAnswerable(f"{over}; `deputize why {run.id}/{path}` tells what came of it")
         if tx.wish(run.no) and run.state != "ended":
-            raise NotAnswerable(f"run {run.id} is being cancelled")
+            raise NotAnswerable(f"run {run.id} is being cancelled: nothing in it is to be decided any more")
         return _Asked(run, row, open)
 
     def _check(self, asked: _Asked, person: str, at_us: int) -> None:

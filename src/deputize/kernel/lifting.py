@@ -32,7 +32,9 @@ class Lifting:
 
         def work(tx: Tx) -> list[tuple[int, str]]:
             if not tx.lowered(name):
-                raise NotAnswerable(f"there is nothing to lift at {card!r} (any more)")
+                raise NotAnswerable(
+                    f"there is nothing to lift at {card!r} (any more); `deputize inbox` lists what waits"
+                )
             may = self._parts.force.directory.among((KEEPER,), name)
             if person not in may:
                 raise NotAnswerable(f"{person} is not asked for this; it asks {listed(sorted(may))}")

@@ -32,7 +32,9 @@ class Noting:
                 run = tx.run(name)
                 no = run.no if run is not None and path == UNDO else -1
             if not tx.has_card(no, path):
-                raise NotAnswerable(f"there is no such card {card!r} (any more)")
+                raise NotAnswerable(
+                    f"there is no such card {card!r} (any more); `deputize inbox` lists what waits"
+                )
             if no == SYSTEM:
                 self._check(path, person)
             self._recording.append(tx, no, [Draft("noted", {"path": path, "by": {"person": person}})])

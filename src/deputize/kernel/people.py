@@ -250,7 +250,7 @@ class People:
         def work(tx: Tx) -> tuple[int, str | Ended]:
             run = tx.run(run_id)
             if run is None:
-                raise NotAnswerable(f"there is no run {run_id!r}")
+                raise NotAnswerable(f"there is no run {run_id!r}; `deputize runs` lists them")
             if run.state == "ended":
                 raise NotAnswerable(f"run {run.id} has ended already: {run.label}")
             unsettled = any(row.state in ("open", "doubtful") for row in tx.actions(run.no))

@@ -117,7 +117,7 @@ class Tokens:
         """Let a token be nobody's. Raises `NotAnswerable` where the person has none of this id."""
         found = {d: one for d, one in self._known.items() if (one.person, one.id) == (person, id)}
         if not found:
-            raise NotAnswerable(f"{person} has no token {id}")
+            raise NotAnswerable(f"{person} has no token {id}; `deputize people` lists them")
 
         def work(tx: Tx) -> None:
             for digest, token in found.items():

@@ -80,7 +80,9 @@ class Unwinding:
             if run.state != "ended":
                 raise NotAnswerable(f"run {run.id} is {run.state}; cancel it first, then undo what it did")
             if is_unwinding(tx, run.no):
-                raise NotAnswerable(f"run {run.id} is being undone already")
+                raise NotAnswerable(
+                    f"run {run.id} is being undone already; `deputize show {run.id}` tells how far"
+                )
             if doubtful := _in_doubt(tx, run.no):
                 raise NotAnswerable(f"action {run.id}/{doubtful} is not settled; answer its card first")
             body = plan(tx, run, self._operations, path)

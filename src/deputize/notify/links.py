@@ -73,9 +73,11 @@ class Links:
         try:
             body, signature = _bytes(said), _bytes(signed)
         except ValueError:
-            raise BadLink("this is no link of ours", forged=True) from None
+            raise BadLink("this is no link of ours; `deputize inbox` lists what waits", forged=True) from None
         if len(token) > TOKEN_CHARS_MAX or not hmac.compare_digest(signature, self._signed(body)):
-            raise BadLink("this link was not made here, or was changed", forged=True)
+            raise BadLink(
+                "this link was not made here, or was changed; `deputize inbox` lists what waits", forged=True
+            )
         link = Link(*canonical.decode(body))
         if link.expires <= now:
             raise BadLink(f"this link was good until {iso(link.expires)}; `deputize inbox` lists what waits")
@@ -91,7 +93,9 @@ class Links:
         found = tx.cards(after=link.seq - 1, limit=1)
         card = found[0] if found and found[0].seq == link.seq else None
         if card is None or card.id != link.card or binding_of(card) != link.binding:
-            raise BadLink(f"the card {link.card} is closed: it was answered, or its time was over")
+            raise BadLink(
+                f"the card {link.card} is closed: it was answered, or its time was over; `deputize why` tells"
+            )
         for old, text in tx.settings(USED).items():
             if int(text.rpartition(" ")[2]) <= tx.at_us:
                 tx.set_setting(old, None)

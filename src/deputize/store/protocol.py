@@ -35,8 +35,21 @@ class View(Figures, Protocol):
         """A stream's entries from version `after + 1` on, at most `limit`, with blobs put back."""
         ...
 
-    def entries_after(self, seq: int, limit: int) -> list[tuple[str, Entry]]:
-        """Entries of all streams in the order of their commits, with their run's id."""
+    def entries_after(
+        self,
+        seq: int,
+        limit: int,
+        *,
+        run: int | None = None,
+        types: Sequence[str] = (),
+        until: int | None = None,
+    ) -> list[tuple[str, Entry]]:
+        """Entries of all streams, or of one, in the order of their commits, with their run's id; of these
+        types where any is given, and of those up to a seq."""
+        ...
+
+    def last_seq(self) -> int:
+        """The seq of the latest entry; they are numbered without gaps."""
         ...
 
     def entry(self, seq: int) -> Entry | None:
@@ -56,11 +69,14 @@ class View(Figures, Protocol):
         *,
         states: Sequence[str] = (),
         automation: str = "",
+        agent: str = "",
+        since: int | None = None,
         before: int | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[RunRow]:
-        """Runs; newest first with `before` (a number, exclusive), else oldest first after `after`."""
+        """Runs; newest first with `before` (a number, exclusive), else oldest first after `after`. `since` is
+        the ledger time from which on they began."""
         ...
 
     def actions(self, run: int, after: str = "", limit: int | None = None) -> list[ActionRow]:
@@ -112,12 +128,21 @@ class View(Figures, Protocol):
         """A kept event."""
         ...
 
-    def events(self, *, after: int, limit: int, state: str = "") -> list[EventRow]:
+    def events(self, *, after: int, limit: int, state: str = "", type: str = "") -> list[EventRow]:
         """Events in the order of their arrival."""
         ...
 
-    def cards(self, *, after: int = 0, limit: int = 100, state: str = "open") -> list[CardRow]:
-        """The inbox."""
+    def cards(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        state: str = "open",
+        kinds: Sequence[str] = (),
+        automation: str = "",
+    ) -> list[CardRow]:
+        """The inbox, of these kinds where any is given; a card of no run is about the automation that its
+        path names."""
         ...
 
     def open_cards(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from deputize.event import Occurrence
 
@@ -13,6 +13,9 @@ Count = tuple[str, str, int, int]
 
 Hold = tuple[str, int, int]
 """A reservation: budget, start of its window (ledger time), amount."""
+
+RunState = Literal["ready", "waiting", "behind", "doubtful", "stuck", "ended"]
+EventState = Literal["answered", "waiting", "unanswered"]
 
 
 @dataclass(frozen=True, slots=True)

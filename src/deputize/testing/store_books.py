@@ -100,6 +100,51 @@ class Books(StoreCase):
         assert states() == ["ended", "ended", "ready"]
         assert sound(store)
 
+    async def test_runs_are_listed_by_agent_and_from_a_time_on(self, open_store: Open) -> None:
+        clock = SteppedClock(1_000)
+        store = open_store(clock)
+        for at, name in ((1_000, "a"), (2_000, "b"), (3_000, "c")):
+            clock.at_us = at
+            await store.write(partial(entries.begin, id=name))
+
+        def listed(**chosen: Any) -> list[str]:
+            return [run.id for run in store.read(lambda view: view.runs(before=99, **chosen))]
+
+        assert listed(since=2_000) == ["run-c", "run-b"] and listed(since=2_001) == ["run-c"]
+        assert listed(since=0) == ["run-c", "run-b", "run-a"] and listed(since=9_000) == []
+        assert listed(agent="desk", limit=1) == ["run-c"] and listed(agent="des") == []
+
+    async def test_entries_are_listed_by_stream_and_type(self, store: Store) -> None:
+        a, _ = await store.write(lambda tx: entries.begin(tx, "a"))
+        await store.write(lambda tx: entries.begin(tx, "b"))
+        await store.write(lambda tx: tx.append(a, 1, [entries.read("1"), entries.read("2")]))
+
+        def listed(after: int = 0, limit: int = 9, **chosen: Any) -> list[int]:
+            return [e.seq for _, e in store.read(lambda view: view.entries_after(after, limit, **chosen))]
+
+        assert listed() == [1, 2, 3, 4] and store.read(lambda view: view.last_seq()) == 4
+        assert listed(run=a) == [1, 3, 4] and listed(1, 1, run=a) == [3]
+        assert listed(types=["began"]) == [1, 2] and listed(types=["read"], run=a, until=3) == [3]
+
+    async def test_events_and_cards_are_listed_by_what_they_are(self, store: Store) -> None:
+        for name, type in (("1", "shop.order"), ("2", "mail.came"), ("3", "shop.order")):
+            event = entries.occurrence(name, type=type)
+            await store.write(lambda tx, event=event: tx.keep_event(event, "unanswered"))  # type: ignore[misc]
+
+        def events(**chosen: Any) -> list[int]:
+            return [row.seq for row in store.read(lambda view: view.events(after=0, limit=9, **chosen))]
+
+        assert events(type="shop.order") == [1, 3] and events(type="shop.order", state="answered") == []
+        no, _ = await store.write(lambda tx: entries.begin(tx, "a", automation="returns"))
+        await store.write(lambda tx: tx.append(no, 1, [entries.doubt("1"), entries.card("1")]))
+
+        def cards(**chosen: Any) -> int:
+            return len(store.read(lambda view: view.cards(**chosen)))
+
+        kind = store.read(lambda view: view.cards())[0].kind
+        assert cards(kinds=[kind]) == cards(automation="returns", kinds=[kind, "other"]) == 1
+        assert cards(kinds=["other"]) == cards(automation="return") == 0
+
     async def test_a_resource_is_leased_once(self, store: Store) -> None:
         a, _ = await store.write(lambda tx: entries.begin(tx, "a"))
         b, _ = await store.write(lambda tx: entries.begin(tx, "b"))

@@ -12,6 +12,7 @@ from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, EventRow, RunRow, WaitRow
+from deputize.store.sqlite import listing
 from deputize.store.sqlite.schema import APPROVALS_SINCE, RATES_SINCE, SUMS_SINCE, TALLIED_SINCE
 
 _RUN = (
@@ -55,9 +56,21 @@ class SqliteView:
         rows = self.db.execute(sql, (run, after, _bound(limit)))
         return [self._entry(row) for row in rows.fetchall()]
 
-    def entries_after(self, seq: int, limit: int) -> list[tuple[str, Entry]]:
-        rows = self.db.execute(_ENTRY + " WHERE e.seq>? ORDER BY e.seq LIMIT ?", (seq, limit)).fetchall()
+    def entries_after(
+        self,
+        seq: int,
+        limit: int,
+        *,
+        run: int | None = None,
+        types: Sequence[str] = (),
+        until: int | None = None,
+    ) -> list[tuple[str, Entry]]:
+        where, values = listing.entries(seq, run=run, types=types, until=until)
+        rows = self.db.execute(f"{_ENTRY} {where} LIMIT ?", (*values, limit)).fetchall()
         return [(self.stream_name(row[1]), self._entry(row)) for row in rows]
+
+    def last_seq(self) -> int:
+        return int(self.db.execute("SELECT COALESCE(max(seq), 0) FROM entry").fetchone()[0])
 
     def entry(self, seq: int) -> Entry | None:
         row = self.db.execute(_ENTRY + " WHERE e.seq=?", (seq,)).fetchone()
@@ -80,28 +93,17 @@ class SqliteView:
         *,
         states: Sequence[str] = (),
         automation: str = "",
+        agent: str = "",
+        since: int | None = None,
         before: int | None = None,
         after: int = 0,
         limit: int = 100,
     ) -> list[RunRow]:
-        where, values = ["no > ?"], [after]
-        more: list[Any] = list(values)
-        if before is not None:
-            where.append("no < ?")
-            more.append(before)
-        if states:
-            where.append(f"state IN ({','.join('?' * len(states))})")
-            more.extend(states)
-        if automation:
-            where.append("automation = ?")
-            more.append(automation)
-        among = _RUN
-        if states and "ended" not in states:
-            among += " INDEXED BY run_unfinished"
-            where.append("state <> 'ended'")
-        order = "DESC" if before is not None else "ASC"
-        sql = f"{among} WHERE {' AND '.join(where)} ORDER BY no {order} LIMIT ?"
-        return [RunRow(*row) for row in self.db.execute(sql, (*more, limit)).fetchall()]
+        where, values = listing.runs(
+            states=states, automation=automation, agent=agent, since=since, before=before, after=after
+        )
+        rows = self.db.execute(f"{_RUN} {where} LIMIT ?", (*values, limit)).fetchall()
+        return [RunRow(*row) for row in rows]
 
     def actions(self, run: int, after: str = "", limit: int | None = None) -> list[ActionRow]:
         sql = _ACTION + " WHERE a.run=?"
@@ -162,16 +164,22 @@ class SqliteView:
         row = self.db.execute(_EVENT + " WHERE seq=?", (seq,)).fetchone()
         return event_row(row) if row else None
 
-    def events(self, *, after: int, limit: int, state: str = "") -> list[EventRow]:
-        if state:
-            sql = _EVENT + " WHERE seq>? AND state=? ORDER BY seq LIMIT ?"
-            return [event_row(row) for row in self.db.execute(sql, (after, state, limit)).fetchall()]
-        rows = self.db.execute(_EVENT + " WHERE seq>? ORDER BY seq LIMIT ?", (after, limit)).fetchall()
+    def events(self, *, after: int, limit: int, state: str = "", type: str = "") -> list[EventRow]:
+        where, values = listing.events(after, state=state, type=type)
+        rows = self.db.execute(f"{_EVENT} {where} LIMIT ?", (*values, limit)).fetchall()
         return [event_row(row) for row in rows]
 
-    def cards(self, *, after: int = 0, limit: int = 100, state: str = "open") -> list[CardRow]:
-        sql = _CARD + " WHERE i.seq>? AND i.state=? ORDER BY i.seq LIMIT ?"
-        rows = self.db.execute(sql, (after, state, limit)).fetchall()
+    def cards(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        state: str = "open",
+        kinds: Sequence[str] = (),
+        automation: str = "",
+    ) -> list[CardRow]:
+        where, values = listing.cards(after, state=state, kinds=kinds, automation=automation)
+        rows = self.db.execute(f"{_CARD} {where} LIMIT ?", (*values, limit)).fetchall()
         return [_card_row(row) for row in rows]
 
     def open_cards(self) -> int:
