@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from deputize.api.shapes import books, events, inbox, ledger, people, runs, today, why
+from deputize.api.shapes import books, events, inbox, ledger, people, runs, sessions, today, why
 from deputize.api.shapes.problems import Problem
 from deputize.api.shapes.shape import JSON, Answer, Body, Told
 
@@ -22,6 +22,7 @@ ROUTES: dict[str, Told] = {
     **books.ROUTES,
     **today.ROUTES,
     **people.ROUTES,
+    **sessions.ROUTES,
     **ledger.ROUTES,
 }
 """By operation id, which is the name of the route's function."""
@@ -32,7 +33,7 @@ TAGS = {
     "Inbox": "What waits for people, and their answers.",
     "Stops": "What is halted or paused.",
     "In force": "Budgets, rules, connections, sources, channels; how work goes.",
-    "People": "Who may decide, and their tokens.",
+    "People": "Who may decide, their tokens and sessions.",
     "Ledger": "Copies, checks, erasure, leaving for another place.",
     "Process": "Whether it lives and is ready.",
 }
@@ -43,7 +44,7 @@ _TAG_OF = {
     **dict.fromkeys(("inbox", "links"), "Inbox"),
     "stops": "Stops",
     **dict.fromkeys(("budgets", "rules", "connectors", "sources", "channels", "health", "today"), "In force"),
-    **dict.fromkeys(("me", "people"), "People"),
+    **dict.fromkeys(("me", "people", "session"), "People"),
     **dict.fromkeys(("backup", "ledger", "erase", "leaving"), "Ledger"),
 }
 
