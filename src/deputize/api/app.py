@@ -9,6 +9,7 @@ from deputize.api import (
     events,
     figures,
     health,
+    history,
     inbox,
     ledger,
     metrics,
@@ -17,10 +18,12 @@ from deputize.api import (
     people,
     runs,
     stops,
+    story,
     today,
     webhooks,
     why,
 )
+from deputize.api.exporting import Exports
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
 from deputize.api.problem import explain_errors
@@ -32,7 +35,9 @@ _ROUTES = (
     events,
     webhooks,
     runs,
+    story,
     why,
+    history,
     inbox,
     notify,
     stops,
@@ -51,6 +56,7 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     app.state.system = system
     app.state.readiness = readiness
     app.state.scrape = metrics.Scrape()
+    app.state.exports = Exports()
     for module in _ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from deputize import canonical
 from deputize.approval import Approval
-from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, EventRow, RunRow, WaitRow
+from deputize.store.sqlite.looking import SqliteLooking, event_row
 from deputize.store.sqlite.schema import APPROVALS_SINCE, RATES_SINCE, SUMS_SINCE, TALLIED_SINCE
 
 _RUN = (
@@ -44,7 +44,7 @@ _CARD = (
 )
 
 
-class SqliteView:
+class SqliteView(SqliteLooking):
     """Queries over one connection. See `deputize.store.protocol.View`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -348,17 +348,6 @@ class SqliteView:
 def _bound(limit: int | None) -> int:
     """For LIMIT: below zero is no limit in SQLite."""
     return -1 if limit is None else limit
-
-
-def event_row(row: tuple[Any, ...]) -> EventRow:
-    """An event's row as its record."""
-    seq, source, id, type, subject, time, data, received_at, state = row
-    return EventRow(
-        seq,
-        Occurrence(source, id, type, subject, time, data if data is not None else b"null"),
-        received_at,
-        state,
-    )
 
 
 def _card_row(row: tuple[Any, ...]) -> CardRow:
