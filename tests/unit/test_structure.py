@@ -113,6 +113,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
     above = {
         "__init__",
         "api",
+        "aside",
         "cli",
         "code",
         "config",

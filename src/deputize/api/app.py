@@ -16,6 +16,7 @@ from deputize.api import (
     moving,
     notify,
     people,
+    rehearsing,
     runs,
     stops,
     story,
@@ -36,6 +37,7 @@ _ROUTES = (
     webhooks,
     runs,
     story,
+    rehearsing,
     why,
     history,
     inbox,
@@ -57,6 +59,7 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     app.state.readiness = readiness
     app.state.scrape = metrics.Scrape()
     app.state.exports = Exports()
+    app.state.rehearsals = rehearsing.Rehearsals()
     for module in _ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)
