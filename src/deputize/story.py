@@ -55,8 +55,18 @@ def story(telling: Telling, until: int, whole: str = "") -> list[dict[str, Any]]
             seen.add(path)
             found.append(_thing(telling, path, by_path[path], called.get(path, []), whole))
     for one in found:
-        one["inquiries"] = [p for p in seen if p.rpartition(CHILD)[0] == one.get("path") and is_child(p)]
+        if "path" in one:
+            one.update(_around(one["path"], by_path))
     return found
+
+
+def _around(path: str, by_path: Mapping[str, Sequence[Entry]]) -> dict[str, list[str]]:
+    """The other actions that are about one: what looked into it, undoes it, or went on in its place."""
+    others = [other for other in by_path if about(other) == path]
+    looked = [other for other in others if is_child(other)]
+    undone = [other for other in others if other.startswith(UNDO) and other not in looked]
+    went_on = [other for other in others if other not in looked and other not in undone]
+    return {"inquiries": looked, "undone_by": undone, "went_on_as": went_on}
 
 
 def _path_of(entry: Entry) -> str:
@@ -94,6 +104,10 @@ def _thing(
     body = asked.body if asked is not None and asked.body is not None else {}
     kind = {"waiting": "wait", "woke": "wait", "sent": "sent"}.get(first.type, "action")
     parts = parts_of(telling, own) if kind == "action" else {}
+    cause = _cause(own)
+    if cause:
+        # It is told by its link.
+        parts["caused"] = parts.get("caused", [])[1:]
     thought = is_thought(body.get("args"))
     plan = next((e.body["whole"]["plan"] for e in own if e.body and e.body.get("whole")), "")
     return {
@@ -102,6 +116,8 @@ def _thing(
         "version": first.version,
         "at": iso(first.at_us),
         "operation": str(body.get("op", "")),
+        "reads": asked is not None and asked.type in ("read", "rehearsed"),
+        "changed": any("changed" in (entry.body or {}) for entry in own),
         "began_before": kind == "action" and asked is None,
         "why": str(body.get("why", "")),
         "agent": str(body.get("agent", "")),
@@ -109,14 +125,14 @@ def _thing(
         "parts": {name: parts[name] for name in SHOWN if parts.get(name)},
         "conversation": parts.get("conversation", []) if thought and path == whole else [],
         "is_thought": thought,
-        "cause": _cause(own),
+        "cause": cause,
         "called": called,
         "plan": str(plan),
-        "about": _about(path),
+        "about": about(path),
     }
 
 
-def _about(path: str) -> str:
+def about(path: str) -> str:
     """The action that this one looks into, undoes, or goes on for; empty where it stands for itself."""
     if is_child(path):
         return path.rpartition(CHILD)[0]

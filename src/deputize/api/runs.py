@@ -10,6 +10,7 @@ from starlette.responses import Response
 from deputize.api.body import text_of
 from deputize.api.here import After, Before, Here, Limit, find_run
 from deputize.api.problem import Problem, answer
+from deputize.api.run_list import RunsWanted, runs_of
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait, show_waits_for
 from deputize.api.who import Decider, read_decision
 from deputize.standing import WaitsFor
@@ -27,12 +28,21 @@ async def list_runs(
     system: Here,
     state: States = (),
     automation: Annotated[str, Query(max_length=200)] = "",
+    show: Annotated[str, Query(max_length=20)] = "",
+    since: Annotated[str, Query(max_length=40)] = "",
     after: After = 0,
     before: Before = None,
     limit: Limit = 100,
 ) -> Response:
     """Runs, newest first, going on with `before`; oldest first with `after` (both are run numbers). Each says
-    what it `waits_for`, and who is in its way."""
+    what it `waits_for`, and who is in its way.
+
+    With `show` (`open`, a state, or how they ended: `done`, `gave_up`, `failed`, `cancelled`) or `since` they
+    began a time they are newest first, and looked through for a moment only, as far as `searched_to`.
+    """
+    if show or since:
+        wanted = RunsWanted(show, automation, since)
+        return answer(system, await runs_of(system, wanted, before=before, limit=limit))
     if after == 0 and before is None:
         before = NEWEST
     standing, zone = system.kernel.standing, system.project.settings.zone

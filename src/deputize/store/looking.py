@@ -7,7 +7,7 @@ from typing import Protocol
 
 from deputize.ledger import Entry
 from deputize.sought import Sought
-from deputize.store.rows import EventRow
+from deputize.store.rows import EventRow, RunRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,13 @@ class Looking(Protocol):
 
     def sought(self, sought: Sought, below: int, down_to: int, limit: int) -> list[Found]:
         """Entries that are looked for, newest first: their seq is under `below` and at least `down_to`."""
+        ...
+
+    def runs_sought(
+        self, outcome: str, automation: str, below: int, down_to: int, limit: int
+    ) -> list[RunRow]:
+        """Runs that are looked for, newest first, their number under `below` and at least `down_to`: of an
+        automation, or (empty) of all; that came to an outcome like `failed`, or (empty) whatever they did."""
         ...
 
     def stretch(self, run: int | None, below: int, entries: int) -> int:

@@ -10,8 +10,12 @@ from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry
 from deputize.sought import Sought
 from deputize.store.looking import Found
-from deputize.store.rows import EventRow
+from deputize.store.rows import EventRow, RunRow
 
+RUN = (
+    "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
+    " (SELECT max(version) FROM entry WHERE stream = run.no) FROM run"
+)
 _PATH = "json_extract(CAST(b.body AS TEXT), '$.path')"
 _OP = f"(SELECT a.operation FROM action a WHERE a.run=e.stream AND a.path={_PATH})"
 _NAMED_OP = f"COALESCE(json_extract(CAST(b.body AS TEXT), '$.op'), {_OP}, '')"
@@ -52,6 +56,21 @@ class SqliteLooking:
                 if len(found) == limit:
                     break
         return found
+
+    def runs_sought(
+        self, outcome: str, automation: str, below: int, down_to: int, limit: int
+    ) -> list[RunRow]:
+        where = ["no<?", "no>=?"]
+        more: list[Any] = [below, down_to]
+        if outcome:
+            # With its label in brackets, where it has one.
+            where.append("state='ended' AND (label=? OR substr(label, 1, ?)=?)")
+            more += [outcome, len(outcome) + 1, f"{outcome}("]
+        if automation:
+            where.append("automation=?")
+            more.append(automation)
+        sql = f"{RUN} WHERE {' AND '.join(where)} ORDER BY no DESC LIMIT ?"
+        return [RunRow(*row) for row in self.db.execute(sql, (*more, limit)).fetchall()]
 
     def stretch(self, run: int | None, below: int, entries: int) -> int:
         if run is None:
