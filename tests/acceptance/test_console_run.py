@@ -124,7 +124,9 @@ async def test_causes_are_followed_both_ways(tmp_path: Path, desk: Desk) -> None
         form = {"binding": card.body["binding"], "seen": "whole", "reason": ""}
         await served.http.post(f"/inbox/{card.seq}/approve", data=form)
         await served.app.ended(next)
-        text = words(await page(served, f"/runs/{next}"))
+        html = await page(served, f"/runs/{next}")
+        assert f'href="/inbox/{card.seq}">The card' in html
+        text = words(html)
         assert "It was approved by kim, recorded, and then sent." in text
         led = await served.http.get(f"/cards/{next}/1", headers=PAGE)
         assert led.headers["location"] == f"/runs/{next}?action=1#1"

@@ -81,6 +81,10 @@ def _page_of(view: View, run: RunRow, path: str) -> int:
     """Behind which version the page begins that has the beginning of an action."""
     row = view.action(run.no, path)
     began = view.version_at(run.no, row.at) if row is not None else 0
+    # Entries of one commit have one time: it is one of those that follow.
+    near = view.entries(run.no, began, 2 * ENTRIES_A_PAGE) if row is not None else []
+    own = next((entry for entry in near if entry.body and entry.body.get("path") == path), None)
+    began = own.version - 1 if own is not None else began
     return began - began % ENTRIES_A_PAGE
 
 

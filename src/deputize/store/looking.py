@@ -37,6 +37,10 @@ class Looking(Protocol):
         automation, or (empty) of all; that came to an outcome like `failed`, or (empty) whatever they did."""
         ...
 
+    def entries_of(self, run: int, type: str) -> list[Entry]:
+        """A stream's entries of one type, oldest first."""
+        ...
+
     def stretch(self, run: int | None, below: int, entries: int) -> int:
         """The seq at which so many entries before `below` begin, of one stream or (None) of all; 0 where
         there are not so many."""

@@ -142,15 +142,15 @@ def _event(view: View, run: RunRow) -> dict[str, Any] | None:
 def _rulesets(view: View) -> list[RuleTexts]:
     return [
         RuleTexts(entry.body["digest"], entry.seq, rule_texts(entry.body["source"]))
-        for entry in view.entries(SYSTEM)
-        if entry.type == "rules" and entry.body is not None
+        for entry in view.entries_of(SYSTEM, "rules")
+        if entry.body is not None
     ]
 
 
 def rules_changed(view: View, digest: str) -> dict[str, Any] | None:
     """When a rule set last came into force, and who started the process with it: `{"at", "by"}`."""
-    for entry in reversed(view.entries(SYSTEM)):
-        if entry.type == "rules" and entry.body is not None and entry.body["digest"] == digest:
+    for entry in reversed(view.entries_of(SYSTEM, "rules")):
+        if entry.body is not None and entry.body["digest"] == digest:
             # Ledgers of before people had tokens do not say who.
             return {"at": iso(entry.at_us), "by": entry.body.get("by")}
     return None

@@ -59,6 +59,12 @@ class Looking(StoreCase):
         assert (stretch(None, 7, 2), stretch(None, 3, 99)) == (5, 0)
         assert (stretch(1, 99, 2), stretch(1, 4, 1), stretch(1, 4, 9)) == (3, 3, 0)
 
+    async def test_the_entries_of_one_type_are_found_in_a_stream(self, open_store: Open) -> None:
+        store = open_store(SteppedClock())
+        await _two_runs(store)
+        found = store.read(lambda view: (view.entries_of(1, "read"), view.entries_of(2, "halted")))
+        assert [[entry.seq for entry in one] for one in found] == [[3, 4], []]
+
     async def test_moments_are_found_by_halving(self, open_store: Open) -> None:
         clock = SteppedClock()
         store = open_store(clock)

@@ -72,6 +72,13 @@ class SqliteLooking:
         sql = f"{RUN} WHERE {' AND '.join(where)} ORDER BY no DESC LIMIT ?"
         return [RunRow(*row) for row in self.db.execute(sql, (*more, limit)).fetchall()]
 
+    def entries_of(self, run: int, type: str) -> list[Entry]:
+        sql = (
+            "SELECT e.seq, e.stream, e.version, e.type, e.at, e.hash, b.body"
+            " FROM entry e LEFT JOIN body b ON b.seq=e.seq WHERE e.stream=? AND e.type=? ORDER BY e.version"
+        )
+        return [self._entry(row) for row in self.db.execute(sql, (run, type)).fetchall()]
+
     def stretch(self, run: int | None, below: int, entries: int) -> int:
         if run is None:
             return max(0, below - entries)  # entries are numbered without gaps
