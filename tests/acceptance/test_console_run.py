@@ -292,7 +292,7 @@ async def test_a_run_is_rehearsed_again_one_at_a_time_and_only_for_a_person(
         assert refused.status_code == 403
         await served.speak_as("kim")
         told = await served.http.post(f"/runs/{run}/rehearse", data={}, headers=PAGE)
-        assert told.status_code == 200 and "It would come to just what it did: done(begun)." in words(
+        assert told.status_code == 200 and "It would come to just what it did. Done: begun." in words(
             told.text
         )
         code = root / "automations" / "work.py"
@@ -302,7 +302,7 @@ async def test_a_run_is_rehearsed_again_one_at_a_time_and_only_for_a_person(
         (difference,) = changed["differences"]
         assert (difference["now"], difference["then"]) == ("done(other)", "done(begun)")
         html = words((await served.http.post(f"/runs/{run}/rehearse", data={}, headers=PAGE)).text)
-        assert "It would not come to just what it did" in html and "done(other) done(begun)" in html
+        assert "It would not come to just what it did" in html and "Done: other Done: begun" in html
         assert len(desk.writes) == effects, "nothing is done"
 
 

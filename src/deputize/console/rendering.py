@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "percent": percent,
         "name_of": name_of,
         "sentence": sentence,
+        "outcome": outcome,
     }
     environment.globals |= {"asset": asset}
     return environment
@@ -155,3 +156,16 @@ def name_of(name: str) -> str:
 def sentence(text: str) -> str:
     """A text with a capital letter at its beginning, where that is no name in code."""
     return text if "." in text.partition(" ")[0].rstrip(".") else text[:1].upper() + text[1:]
+
+
+ENDS = {"done": "Done", "gave_up": "Gave up", "failed": "Failed", "cancelled": "Cancelled"}
+"""How a run may end."""
+
+
+def outcome(label: str) -> str:
+    """How a run ended, as people say it: `done(refunded)` is `Done: refunded`."""
+    kind, _, rest = label.partition("(")
+    name = ENDS.get(kind)
+    if name is None:
+        return label
+    return f"{name}: {rest.removesuffix(')')}" if rest else name

@@ -14,6 +14,7 @@ from deputize.api.rehearsing import rehearsed
 from deputize.api.show import show_entry, show_run
 from deputize.api.story import story_of, undo_of
 from deputize.console.page import Page, get, post
+from deputize.console.rendering import outcome
 from deputize.errors import DeputizeError
 from deputize.store.protocol import RunRow
 
@@ -30,9 +31,6 @@ STATES = {
     "stuck": "Stuck",
 }
 """What each state of a run that has not ended is called to people; an ended one says how it did."""
-
-ENDS = {"done": "Done", "gave_up": "Gave up", "failed": "Failed", "cancelled": "Cancelled"}
-"""How a run may end."""
 
 ACTION_STATES = {
     "asking": "Waits for approval",
@@ -78,10 +76,7 @@ def how(run: RunRow | Mapping[str, Any]) -> tuple[str, str]:
     state, label = str(row["state"]), str(row["label"])
     if state != "ended":
         return STATES.get(state, state), {"stuck": "bad", "doubtful": "warn"}.get(state, "")
-    kind, _, rest = label.partition("(")
-    name = ENDS.get(kind, kind)
-    said = f"{name}: {rest.removesuffix(')')}" if rest else name
-    return said, {"done": "good", "failed": "bad"}.get(kind, "warn")
+    return outcome(label), {"done": "good", "failed": "bad"}.get(label.partition("(")[0], "warn")
 
 
 async def show(page: Page) -> Response:
