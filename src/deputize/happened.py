@@ -32,7 +32,7 @@ def happened(telling: Telling, entry: Entry, at: str) -> str:
             by = [one["person"] for one in body.get("approvals", ())]
             approved = f"approved by {listed(by)}, " if by else ""
             approved += f"approved with the whole plan by {granted_by(body)}, " if "whole" in body else ""
-            sent = "then" if body.get("first_sent", at) else "not"
+            sent = "then" if body.get("first_sent", True) else "not"
             return f"{at} it was {approved}recorded, and {sent} sent."
         case "intent":
             return f"{at} it was sent again as a new request, because {reason_of(body.get('because', ''))}."

@@ -35,21 +35,10 @@ from deputize.telling import Telling as Telling
 def why_action(telling: Telling, path: str) -> dict[str, Any]:
     """`{"sentences", "facts"}` for one action; no sentences where the run has none of this path."""
     own = [e for e in telling.entries if e.body is not None and e.body.get("path") == path]
-    asked = next((e for e in own if e.body and "op" in e.body and e.type != "card"), None)
-    if asked is None or asked.body is None:
+    asked = asked_in(own)
+    if asked is None:
         return {"sentences": [], "facts": {}}
-    started = next((e for e in reversed(own) if e.type == "intent"), asked)
-    sentences = [
-        *_asked(telling, asked, asked.body),
-        *_caused(telling, started.body or {}),
-        *_judged(telling, started, started.body or {}, own),
-        *_found(started.body or {}),
-        *_taken(telling, started.body or {}),
-        *(line for entry in own if (line := happened(telling, entry, f"{telling.when(entry.at_us)}:"))),
-        *_compared(own),
-        *_cost(telling, own),
-        *conversation(asked.body, own),
-    ]
+    sentences = [line for part in parts_of(telling, own).values() for line in part]
     ways = _ways(telling, path, own)
     if ways:
         sentences.append("It waits for a person's answer:")
@@ -57,9 +46,39 @@ def why_action(telling: Telling, path: str) -> dict[str, Any]:
     return {"sentences": sentences, "facts": _facts(telling, path, asked, own) | {"answers": ways}}
 
 
+def asked_in(own: Sequence[Entry]) -> Entry | None:
+    """Of the entries of one action that which asked for it; None where it is not among them."""
+    return next((e for e in own if e.body and "op" in e.body and e.type != "card"), None)
+
+
+def parts_of(telling: Telling, own: Sequence[Entry]) -> dict[str, list[str]]:
+    """What is told of an action from all its entries, part by part, in this order; empty without the one
+    that asked for it."""
+    asked = asked_in(own)
+    if asked is None or asked.body is None:
+        return {}
+    started = next((e for e in reversed(own) if e.type == "intent"), asked)
+    body = started.body or {}
+    return {
+        "asked": _asked(telling, asked, asked.body),
+        "caused": _caused(telling, body),
+        "rules": _judged(telling, started, body, own),
+        "found": _found(body),
+        "taken": _taken(telling, body),
+        "happened": [
+            line for entry in own if (line := happened(telling, entry, f"{telling.when(entry.at_us)}:"))
+        ],
+        "compared": _compared(own),
+        "cost": _cost(telling, own),
+        "conversation": conversation(asked.body, own),
+    }
+
+
 def why_run(telling: Telling) -> dict[str, Any]:
     """`{"sentences", "facts"}` for a run: its story in the order of time."""
-    sentences = [line for entry in telling.entries if (line := _told(telling, entry))]
+    sentences = [
+        line for entry in telling.entries if (line := told_of(telling, entry, _place(telling, entry)))
+    ]
     if any(entry.body is None for entry in telling.entries):
         sentences.append("Some of what happened has been erased.")
     sentences += [f"It waits for {wait.sentence(telling.when)}." for wait in telling.waits_for]
@@ -261,13 +280,17 @@ def _facts(telling: Telling, path: str, asked: Entry, own: Sequence[Entry]) -> d
 # -- a run ----------------------------------------------------------------------------------------------
 
 
-def _told(telling: Telling, entry: Entry) -> str:
-    """One line of a run's story."""
+def _place(telling: Telling, entry: Entry) -> str:
+    """How a line of a run's story begins: when, and at which action."""
+    path = (entry.body or {}).get("path", "")
+    return f"{telling.when(entry.at_us)}{f', action {path}' if path else ''}:"
+
+
+def told_of(telling: Telling, entry: Entry, at: str) -> str:
+    """One line of a run's story, behind its beginning; empty for what is erased, or told elsewhere."""
     body = entry.body
     if body is None:
         return ""
-    path = body.get("path", "")
-    at = f"{telling.when(entry.at_us)}{f', action {path}' if path else ''}:"
     match entry.type:
         case "began":
             behind = ", behind an earlier run for the same thing" if body.get("state") == "behind" else ""

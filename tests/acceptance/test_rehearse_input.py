@@ -120,8 +120,8 @@ def test_an_automation_that_is_not_there_is_told_with_the_nearest_name(root: Pat
 def test_the_command_says_all_of_it_in_lines(tmp_path: Path) -> None:
     project = new_project(tmp_path)
     for words, said, code in (
-        (("sell",), "give one of --event FILE and --last N", 2),
-        (("sell", "--event", "x", "--last", "2"), "give one of --event FILE and --last N", 2),
+        (("sell",), "give one of --event FILE, --last N and --run ID", 2),
+        (("sell", "--event", "x", "--last", "2"), "give one of --event FILE, --last N and --run ID", 2),
         (("sell", "--last", "x"), "unable to parse string as an integer", 2),
         (("--last", "3"), "Missing argument 'automation'", 2),
         (("sell", "--last", "3"), "yet; `deputize up` makes one", 1),

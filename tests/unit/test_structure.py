@@ -20,8 +20,8 @@ NOUNS = {
     "happened", "headers", "health", "ledger", "loopback", "money", "note", "notebook", "operation",
     "origins",
     "person", "planned", "pricing", "question", "rehearsal", "rule", "script", "sentence", "signature",
-    "sources", "standing", "suggest", "taking", "telling", "thinking", "thought", "today", "token", "undo",
-    "verification", "waits", "why", "window", "working",
+    "sought", "sources", "standing", "story", "suggest", "systemwide", "taking", "telling", "thinking",
+    "thought", "today", "token", "undo", "verification", "waits", "why", "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -115,6 +115,7 @@ def test_every_room_of_the_package_has_its_layer() -> None:
     above = {
         "__init__",
         "api",
+        "aside",
         "cli",
         "code",
         "config",

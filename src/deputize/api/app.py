@@ -10,20 +10,24 @@ from deputize.api import (
     events,
     figures,
     health,
+    history,
     inbox,
     ledger,
     metrics,
     moving,
     notify,
     people,
+    rehearsing,
     runs,
     session,
     stops,
+    story,
     stream,
     today,
     webhooks,
     why,
 )
+from deputize.api.exporting import Exports
 from deputize.api.feed import Feed
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
@@ -41,7 +45,10 @@ ROUTES = (
     webhooks,
     runs,
     stream,
+    story,
+    rehearsing,
     why,
+    history,
     inbox,
     notify,
     stops,
@@ -69,6 +76,8 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     app.state.scrape = metrics.Scrape()
     app.state.feed = Feed(system, readiness.stopping)
     app.state.routers = [module.router for module in ROUTES]
+    app.state.exports = Exports()
+    app.state.rehearsals = rehearsing.Rehearsals()
     for module in ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)

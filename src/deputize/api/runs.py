@@ -10,6 +10,7 @@ from starlette.responses import Response
 from deputize.api.body import text_of
 from deputize.api.here import After, Before, Here, Limit, Name, RunName, find_run
 from deputize.api.problem import Problem, answer
+from deputize.api.run_list import RunsWanted, runs_of
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait, show_waits_for
 from deputize.api.who import READS, Operator, read_decision
 from deputize.clock import parse_time
@@ -41,14 +42,20 @@ async def list_runs(
     automation: Name = "",
     agent: Name = "",
     since: Since = "",
+    show: Annotated[str, Query(max_length=20, description="`open`, a state, or how they ended.")] = "",
     after: After = 0,
     before: Before = None,
     limit: Limit = 100,
 ) -> Response:
     """Runs, each with what it waits for, and who is in its way.
 
-    Newest first, going on with `before`; oldest first with `after` (both are run numbers).
+    Newest first, going on with `before`; oldest first with `after` (both are run numbers). With `show`
+    (`open`, a state, or how they ended: `done`, `gave_up`, `failed`, `cancelled`) they are newest first, and
+    looked through for a moment only, as far as `searched_to`.
     """
+    if show:
+        wanted = RunsWanted(show, automation, since)
+        return answer(system, await runs_of(system, wanted, before=before, limit=limit))
     if after == 0 and before is None:
         before = NEWEST
     standing, zone, since_us = system.kernel.standing, system.project.settings.zone, _since(since)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deputize.cli.aside import Aside, run_aside
+from deputize.aside import Aside
+from deputize.cli.aside import run_aside
 from deputize.cli.says import count, say
 from deputize.config import read_settings
 

@@ -35,6 +35,7 @@ from deputize.kernel.recalling import recall
 from deputize.kernel.rehearsing import Given, Rehearsal
 from deputize.kernel.time import Calendar
 from deputize.project import Project, load_project
+from deputize.store.protocol import RunRow
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.suggest import did_you_mean
 
@@ -43,12 +44,13 @@ NEWEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is to be rehearsed: the events of a file, or the `last` so many of the ledger."""
+    """What is to be rehearsed: the events of a file, the `last` so many of the ledger, or that of one run."""
 
     automation: str
     file: Path | None = None
     last: int = 0
     as_refused: bool = False
+    run: str = ""
 
 
 def main(argv: list[str]) -> int:
@@ -58,7 +60,7 @@ def main(argv: list[str]) -> int:
     # The parent asks with this signal where we stand, before it ends us.
     faulthandler.register(signal.SIGUSR1, all_threads=False)
     given = _arguments().parse_args(argv)
-    wishes = Wishes(given.automation, given.event, given.last, given.as_refused)
+    wishes = Wishes(given.automation, given.event, given.last, given.as_refused, given.run)
     _tell(told, {"stage": "importing the project"})
     try:
         project = load_project(given.root)
@@ -127,7 +129,10 @@ def _of_past(
 ) -> tuple[list[Foretold], int]:
     """The last events of the ledger, in the world as it was; and how many cannot be, for they were erased."""
     name, last = wishes.automation, wishes.last
-    rows = ledger.read(lambda view: view.runs(automation=name, before=NEWEST, limit=last))[::-1]
+    if wishes.run:
+        rows = [_run_of(ledger, wishes)]
+    else:
+        rows = ledger.read(lambda view: view.runs(automation=name, before=NEWEST, limit=last))[::-1]
     if not rows:
         raise ProjectError(f"{name} has answered no event yet; rehearse one by --event FILE")
     first = ledger.read(lambda view: view.entries(rows[0].no, limit=1))
@@ -136,6 +141,15 @@ def _of_past(
     pasts = ledger.read(lambda view: [recall(view, row, project.operations) for row in rows])
     told = rehearsal.of_past([past for past in pasts if past is not None])
     return told, len(rows) - len(told)
+
+
+def _run_of(ledger: OfflineLedger, wishes: Wishes) -> RunRow:
+    row = ledger.read(lambda view: view.run(wishes.run))
+    if row is None:
+        raise ProjectError(f"there is no run {wishes.run!r}, or more than one begins so")
+    if row.automation != wishes.automation:
+        raise ProjectError(f"run {row.id} is one of {row.automation}, and not of {wishes.automation}")
+    return row
 
 
 def _rehearsal(
@@ -188,6 +202,7 @@ def _arguments() -> ArgumentParser:
     parser.add_argument("automation")
     parser.add_argument("--event", type=Path)
     parser.add_argument("--last", type=int, default=0)
+    parser.add_argument("--run", default="")
     parser.add_argument("--as-refused", action="store_true")
     return parser
 

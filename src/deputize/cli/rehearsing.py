@@ -33,6 +33,7 @@ def rehearse(
             min=0, max=LAST_MAX, help="The last so many of its past events, in the world as it was."
         ),
     ] = 0,
+    run: Annotated[str, typer.Option(help="The event of one past run, in the world as it was.")] = "",
     as_refused: Annotated[
         bool, typer.Option("--as-refused", help="Go on as if people refused what would wait for them.")
     ] = False,
@@ -40,10 +41,11 @@ def rehearse(
 ) -> None:
     """Tell what would happen, wait or be refused, and how that differs from what did. Nothing is done."""
     here: Here = ctx.obj
-    if (event is None) == (last == 0):
-        raise Said("give one of --event FILE and --last N", USAGE)
+    if (event is not None) + bool(last) + bool(run) != 1:
+        raise Said("give one of --event FILE, --last N and --run ID", USAGE)
     settings = read_settings(here.root.resolve())
     words = [f"--event={event.absolute()}"] if event is not None else [f"--last={last}"]
+    words = [f"--run={run}"] if run else words
     words += ["--as-refused"] if as_refused else []
     # The name last, and past every option: it may be anything that was typed.
     child = run_aside(

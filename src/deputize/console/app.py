@@ -13,12 +13,12 @@ from starlette.responses import Response
 from deputize import canonical
 from deputize.api.problem import Problem
 from deputize.api.who import NOBODY
-from deputize.console import cards, entering, files, inbox, live, stopping, today
+from deputize.console import cards, entering, files, history, inbox, live, runs, stopping, today
 from deputize.console.page import Page
 from deputize.errors import DeputizeError
 from deputize.system import System
 
-_ROOMS = (entering, today, inbox, cards, stopping, live, files)
+_ROOMS = (entering, today, inbox, cards, runs, history, stopping, live, files)
 
 Explain = Callable[[Request, Exception], Awaitable[Response]]
 

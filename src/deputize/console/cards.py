@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -123,7 +124,7 @@ async def find(page: Page) -> Response:
         return page.go(f"/inbox/{card.seq}")
     if no == SYSTEM:
         raise Problem(404, f"no card {run_id}/{path} waits for anybody; the inbox lists those that do")
-    return page.go(f"/runs/{find_run(page.system, run_id).id}#{path}")
+    return page.go(f"/runs/{find_run(page.system, run_id).id}?action={quote(path)}#{path}")
 
 
 async def follow(page: Page, token: str) -> int:

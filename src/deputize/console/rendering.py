@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 def render(template: str, zone: ZoneInfo, now: int, values: Mapping[str, Any]) -> str:
     """A template with its values; times in a zone, as they are from `now` (ledger time)."""
     words = {**values, "when": partial(when, zone, now), "day": partial(day, zone)}
+    words["clock"] = partial(clock, zone, now)
     return _environment().get_template(template).render(words)
 
 
@@ -50,6 +51,8 @@ def _environment() -> Environment:
         "lasts": lasts,
         "percent": percent,
         "name_of": name_of,
+        "sentence": sentence,
+        "outcome": outcome,
     }
     environment.globals |= {"asset": asset}
     return environment
@@ -75,6 +78,18 @@ def when(zone: ZoneInfo, now: int, at: str | int | None) -> Markup | str:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         moment.isoformat(), exact, said or f"{moment:%d %b, %H:%M}"
     )
+
+
+def clock(zone: ZoneInfo, now: int, at: str | int) -> Markup:
+    """A moment to the second, with its day where that is not today's."""
+    from markupsafe import Markup
+
+    moment = to_datetime(parse_time(at) if isinstance(at, str) else at).astimezone(zone)
+    exact = f"{moment:%a %d %b %Y, %H:%M:%S} ({moment.tzname()})"
+    here = to_datetime(now).astimezone(zone)
+    far = f"{moment:%d %b %Y, }" if moment.year != here.year else f"{moment:%d %b, }"
+    said = f"{'' if moment.date() == here.date() else far}{moment:%H:%M:%S}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(moment.isoformat(), exact, said)
 
 
 def _near(today: bool, ago_us: int, clock: str) -> str:
@@ -136,3 +151,21 @@ def name_of(name: str) -> str:
     """A name in code as a title: `handle_return` is `Handle return`."""
     spaced = name.replace("_", " ").replace(".", ": ")
     return spaced[:1].upper() + spaced[1:]
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter at its beginning, where that is no name in code."""
+    return text if "." in text.partition(" ")[0].rstrip(".") else text[:1].upper() + text[1:]
+
+
+ENDS = {"done": "Done", "gave_up": "Gave up", "failed": "Failed", "cancelled": "Cancelled"}
+"""How a run may end."""
+
+
+def outcome(label: str) -> str:
+    """How a run ended, as people say it: `done(refunded)` is `Done: refunded`."""
+    kind, _, rest = label.partition("(")
+    name = ENDS.get(kind)
+    if name is None:
+        return label
+    return f"{name}: {rest.removesuffix(')')}" if rest else name

@@ -16,6 +16,8 @@ from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
 from deputize.store.figures import Added as Added
 from deputize.store.figures import Failures, Figures
+from deputize.store.looking import Found as Found
+from deputize.store.looking import Looking
 from deputize.store.rows import ActionRow as ActionRow
 from deputize.store.rows import AnswerRow as AnswerRow
 from deputize.store.rows import CardRow as CardRow
@@ -28,7 +30,7 @@ from deputize.store.rows import WaitRow as WaitRow
 T = TypeVar("T")
 
 
-class View(Figures, Protocol):
+class View(Figures, Looking, Protocol):
     """Reading."""
 
     def entries(self, run: int, after: int = 0, limit: int | None = None) -> list[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,7 @@ from deputize.today import DAYS, told_today
 from deputize.why import RuleText, RuleTexts, Telling
 
 ANSWERS_SHOWN = 5
+RULESETS_KEPT = 64
 
 _ANNOTATION = re.compile(r'@(id|title|counts|counter)\(("(?:[^"\\]|\\.)*")\)')
 
@@ -34,10 +36,13 @@ def read_telling(
     budgets: Mapping[str, Budget],
     schemas: Mapping[str, str] | None = None,
     stands: Sequence[Stand] = (),
+    after: int = 0,
+    limit: int | None = None,
 ) -> Telling:
-    """A run's entries, its event, and the rules that were in force at the time. `budgets` by key;
-    `schemas` of results by operation, where the project is at hand; `stands` as memory has them."""
-    event, entries, rulesets = _event(view, run), view.entries(run.no), _rulesets(view)
+    """A run's entries (from version `after + 1` on, at most `limit`), its event, and the rules that were in
+    force at the time. `budgets` by key; `schemas` of results by operation, where the project is at hand;
+    `stands` as memory has them."""
+    event, entries, rulesets = _event(view, run), view.entries(run.no, after, limit), _rulesets(view)
     waits_for, schemas = Standings(view).of(run, stands), schemas or {}
     return Telling(
         run.id, run.automation, run.agent, event, entries, rulesets, zone, budgets, schemas, waits_for
@@ -137,21 +142,22 @@ def _event(view: View, run: RunRow) -> dict[str, Any] | None:
 def _rulesets(view: View) -> list[RuleTexts]:
     return [
         RuleTexts(entry.body["digest"], entry.seq, rule_texts(entry.body["source"]))
-        for entry in view.entries(SYSTEM)
-        if entry.type == "rules" and entry.body is not None
+        for entry in view.entries_of(SYSTEM, "rules")
+        if entry.body is not None
     ]
 
 
 def rules_changed(view: View, digest: str) -> dict[str, Any] | None:
     """When a rule set last came into force, and who started the process with it: `{"at", "by"}`."""
-    for entry in reversed(view.entries(SYSTEM)):
-        if entry.type == "rules" and entry.body is not None and entry.body["digest"] == digest:
+    for entry in reversed(view.entries_of(SYSTEM, "rules")):
+        if entry.body is not None and entry.body["digest"] == digest:
             # Ledgers of before people had tokens do not say who.
             return {"at": iso(entry.at_us), "by": entry.body.get("by")}
     return None
 
 
-def rule_texts(source: str) -> dict[str, RuleText]:
+@lru_cache(maxsize=RULESETS_KEPT)
+def rule_texts(source: str) -> Mapping[str, RuleText]:
     """The titles in a rule set's text, by rule id, and by what a rule counts under."""
     found: dict[str, RuleText] = {}
     for block in re.split(r"\n\s*\n", source):

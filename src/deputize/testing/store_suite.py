@@ -14,9 +14,10 @@ from deputize.testing.store_appending import Appending
 from deputize.testing.store_books import Books
 from deputize.testing.store_case import sound
 from deputize.testing.store_keeping import Keeping
+from deputize.testing.store_looking import Looking
 
 __all__ = ["StoreSuite", "sound"]
 
 
-class StoreSuite(Appending, Books, Keeping):
+class StoreSuite(Appending, Books, Keeping, Looking):
     """Subclass it as `Test…`, with `factory` and `blobs`."""

@@ -27,6 +27,13 @@
     }
   });
 
+  // What takes a while says so, and is not asked for twice.
+  document.addEventListener("submit", (event) => {
+    const says = event.target.dataset?.busy;
+    const button = says && event.target.querySelector("button");
+    if (button) setTimeout(() => Object.assign(button, { disabled: true, textContent: says }));
+  });
+
   const lost = (is) => {
     const note = document.getElementById("lost");
     if (note) note.hidden = !is;

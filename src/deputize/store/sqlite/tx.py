@@ -27,10 +27,11 @@ from deputize.store.matching import match_of
 from deputize.store.protocol import EventRow
 from deputize.store.rates import BUDGET, FAILURE, FRESH, LIMIT, LOWERED, RUNS, WINDOW
 from deputize.store.sqlite.appending import Heads, NewEntries, Salts
+from deputize.store.sqlite.looking import event_row
 from deputize.store.sqlite.rebuilding import blank, kept_of
 from deputize.store.sqlite.schema import rates_since
 from deputize.store.sqlite.sums import GatheredSums
-from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, event_row, holder_of
+from deputize.store.sqlite.view import _ENTRY, _EVENT, SqliteView, holder_of
 
 HEADS_MAX = 20_000
 

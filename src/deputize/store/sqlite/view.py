@@ -8,17 +8,13 @@ from typing import Any, cast
 
 from deputize import canonical
 from deputize.approval import Approval
-from deputize.event import Occurrence
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, EventRow, RunRow, WaitRow
 from deputize.store.sqlite import listing
+from deputize.store.sqlite.looking import RUN, SqliteLooking, event_row
 from deputize.store.sqlite.schema import APPROVALS_SINCE, RATES_SINCE, SUMS_SINCE, TALLIED_SINCE
 
-_RUN = (
-    "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
-    " (SELECT max(version) FROM entry WHERE stream = run.no) FROM run"
-)
 _ACTION = (
     "SELECT a.run, r.id, a.path, a.operation, a.state, a.digest, a.key, a.round, a.attempts, a.first_sent,"
     " a.give_up_at, a.connector_version, a.agent, a.intent, a.at, a.ended_at"
@@ -45,7 +41,7 @@ _CARD = (
 )
 
 
-class SqliteView:
+class SqliteView(SqliteLooking):
     """Queries over one connection. See `deputize.store.protocol.View`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -77,15 +73,15 @@ class SqliteView:
         return self._entry(row) if row else None
 
     def run(self, run_id: str) -> RunRow | None:
-        row = self.db.execute(_RUN + " WHERE id=?", (run_id,)).fetchone()
+        row = self.db.execute(RUN + " WHERE id=?", (run_id,)).fetchone()
         if row is None and len(run_id) >= 4:
             upper = run_id + "\U0010ffff"
-            rows = self.db.execute(_RUN + " WHERE id>=? AND id<? LIMIT 2", (run_id, upper)).fetchall()
+            rows = self.db.execute(RUN + " WHERE id>=? AND id<? LIMIT 2", (run_id, upper)).fetchall()
             row = rows[0] if len(rows) == 1 else None
         return RunRow(*row) if row else None
 
     def run_no(self, no: int) -> RunRow | None:
-        row = self.db.execute(_RUN + " WHERE no=?", (no,)).fetchone()
+        row = self.db.execute(RUN + " WHERE no=?", (no,)).fetchone()
         return RunRow(*row) if row else None
 
     def runs(
@@ -102,7 +98,7 @@ class SqliteView:
         where, values = listing.runs(
             states=states, automation=automation, agent=agent, since=since, before=before, after=after
         )
-        rows = self.db.execute(f"{_RUN} {where} LIMIT ?", (*values, limit)).fetchall()
+        rows = self.db.execute(f"{RUN} {where} LIMIT ?", (*values, limit)).fetchall()
         return [RunRow(*row) for row in rows]
 
     def actions(self, run: int, after: str = "", limit: int | None = None) -> list[ActionRow]:
@@ -223,7 +219,7 @@ class SqliteView:
 
     def waiting_beside(self) -> list[RunRow]:
         sql = " WHERE state='waiting' AND no IN (SELECT run FROM wait WHERE instr(path, '.')) ORDER BY no"
-        return [RunRow(*row) for row in self.db.execute(_RUN + sql).fetchall()]
+        return [RunRow(*row) for row in self.db.execute(RUN + sql).fetchall()]
 
     def unwinding_runs(self) -> list[int]:
         rows = self.db.execute("SELECT run FROM wait WHERE kind='unwind' ORDER BY run").fetchall()
@@ -312,7 +308,7 @@ class SqliteView:
         return holder_of(self.db.execute, resources)
 
     def run_before(self, run: RunRow) -> RunRow | None:
-        sql = _RUN + " WHERE automation=? AND key=? AND state<>'ended' AND no<? ORDER BY no DESC LIMIT 1"
+        sql = RUN + " WHERE automation=? AND key=? AND state<>'ended' AND no<? ORDER BY no DESC LIMIT 1"
         row = self.db.execute(sql, (run.automation, run.key, run.no)).fetchone()
         return RunRow(*row) if row else None
 
@@ -356,17 +352,6 @@ class SqliteView:
 def _bound(limit: int | None) -> int:
     """For LIMIT: below zero is no limit in SQLite."""
     return -1 if limit is None else limit
-
-
-def event_row(row: tuple[Any, ...]) -> EventRow:
-    """An event's row as its record."""
-    seq, source, id, type, subject, time, data, received_at, state = row
-    return EventRow(
-        seq,
-        Occurrence(source, id, type, subject, time, data if data is not None else b"null"),
-        received_at,
-        state,
-    )
 
 
 def _card_row(row: tuple[Any, ...]) -> CardRow:
