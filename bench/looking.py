@@ -48,7 +48,7 @@ class Shown(Deciding):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.url = ""
+        self.url = self.token = ""
         self._stop = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
 
@@ -60,6 +60,7 @@ class Shown(Deciding):
         )
         self._serving.add_done_callback(lambda task: ready.done() or ready.cancel())
         self.url = await ready
+        _, self.token = await self.system.kernel.tokens.issue("maya", "the bench")
 
     async def stop(self) -> None:
         self._stop.set()
@@ -91,7 +92,7 @@ def measure_pages(runs: int, concurrency: int, directory: Path) -> Mapping[str, 
         card = bench.open_card(0).seq
         run = canonical.name("filled", runs // 2)
         paths = [path.format(card=card, run=run) for path in PAGES]
-        figures = await asyncio.to_thread(_looked_at, bench.url, paths)
+        figures = await asyncio.to_thread(_looked_at, bench.url, bench.token, paths)
         await bench.stop()
         return figures
 
@@ -105,20 +106,20 @@ PAGES = (
     "/runs",
     "/runs/{run}",
     "/runs/{run}?tab=entries",
-    # "/history",
-    # "/history?text=no-such-thing",
-    # "/history?operation=desk.write",
+    "/history",
+    "/history?text=no-such-thing",
+    "/history?operation=desk.write",
     "/rules",
     "/workshop",
     "/costs",
 )
 
 
-def _looked_at(url: str, paths: list[str]) -> dict[str, float]:
+def _looked_at(url: str, token: str, paths: list[str]) -> dict[str, float]:
     """Each page by itself; what the worst of them comes to."""
-    times = {path: _times_ms(url + path) for path in paths}
+    times = {path: _times_ms(url + path, token) for path in paths}
     worst = max(times, key=lambda path: _p95(times[path]))
-    paints, weights = _painted(url, paths)
+    paints, weights = _painted(url, token, paths)
     for path in paths:
         told = (
             f"{path}: {_p95(times[path]):.1f} ms, first paint {paints[path]:.0f} ms, {weights[path]:.0f} kB"
@@ -131,14 +132,16 @@ def _looked_at(url: str, paths: list[str]) -> dict[str, float]:
     }
 
 
-def _times_ms(url: str) -> list[float]:
+def _times_ms(url: str, token: str) -> list[float]:
     found = []
     for _ in range(LOOKS):
         began = time.perf_counter()
-        with _open(Request(url, headers={"accept": "text/html"}), timeout=30) as answer:
+        with _open(
+            Request(url, headers={"accept": "text/html", "authorization": f"Bearer {token}"}), timeout=30
+        ) as answer:
             answer.read()
-            if answer.status != 200:
-                raise WorkNotDone(f"{url} was answered {answer.status}")
+            if answer.status != 200 or answer.url != url:
+                raise WorkNotDone(f"{url} was answered {answer.status} by {answer.url}")
         found.append((time.perf_counter() - began) * 1_000)
     # The first look compiles the templates; people come again.
     return found[1:]
@@ -148,7 +151,7 @@ def _p95(times: list[float]) -> float:
     return sorted(times)[int(len(times) * 0.95)]
 
 
-def _painted(url: str, paths: list[str]) -> tuple[dict[str, float], dict[str, float]]:
+def _painted(url: str, token: str, paths: list[str]) -> tuple[dict[str, float], dict[str, float]]:
     """First contentful paint in ms and weight in kB of each page, in a browser that has nothing yet."""
     from playwright.sync_api import sync_playwright
 
@@ -159,7 +162,7 @@ def _painted(url: str, paths: list[str]) -> tuple[dict[str, float], dict[str, fl
         for path in paths:
             seen: list[float] = []
             for _ in range(PAINTS):
-                context = browser.new_context()
+                context = browser.new_context(extra_http_headers={"authorization": f"Bearer {token}"})
                 page = context.new_page()
                 page.goto(url + path, wait_until="load")
                 page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
@@ -196,7 +199,7 @@ def measure_viewers_slowdown(runs: int, concurrency: int, directory: Path) -> fl
             await bench.run(WARM_UP_RUNS, concurrency)
         longlived.settle()
         shares = []
-        with _viewers(looked_at.url):
+        with _viewers(looked_at):
             for number in range(SLOWDOWN_ROUNDS):
                 took = {}
                 pair = (looked_at, alone)
@@ -213,9 +216,9 @@ def measure_viewers_slowdown(runs: int, concurrency: int, directory: Path) -> fl
 
 
 @contextlib.contextmanager
-def _viewers(url: str) -> Any:
+def _viewers(bench: Shown) -> Any:
     """So many open pages, in a process of their own."""
-    command = [sys.executable, "-m", "bench.looking", "--watch", url]
+    command = [sys.executable, "-m", "bench.looking", "--watch", bench.url, bench.token]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None
@@ -225,13 +228,15 @@ def _viewers(url: str) -> Any:
         child.wait()
 
 
-async def _watch(url: str) -> None:
+async def _watch(url: str, token: str) -> None:
     """Open the live streams, say so once all have begun, and read them for good."""
     host, _, port = url.removeprefix("http://").partition(":")
 
     async def one() -> asyncio.StreamReader:
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"GET /live HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        writer.write(
+            f"GET /live HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
         await reader.readuntil(b"retry: ")
         _open_writers.append(writer)
         return reader
@@ -256,6 +261,6 @@ MEASURES: Mapping[str, Measure] = {
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--watch"]:
-        asyncio.run(_watch(sys.argv[2]))
+        asyncio.run(_watch(*sys.argv[2:4]))
     else:
         main("ours", version("deputize"), MEASURES)

@@ -39,12 +39,12 @@ async def logged_in(page: Page) -> Response:
 async def first(page: Page) -> Response:
     """What a one-time link opens: a form for a new password, or for this machine's owner a button."""
     key = page.query("key")
-    return page.shown("first.html", key=key, person=page.system.entrance.look(key), problem=None)
+    return page.shown("first.html", person=page.system.entrance.look(key), problem=None)
 
 
 async def first_used(page: Page) -> Response:
     """The link is used up: a password is set, and a session begins."""
-    key, password = page.form.get("key", ""), page.form.get("password", "")
+    key, password = page.query("key"), page.form.get("password", "")
     person = page.system.entrance.look(key)
     try:
         if person != LOCAL and password != page.form.get("again"):
@@ -52,7 +52,7 @@ async def first_used(page: Page) -> Response:
         opened = await page.system.entrance.use(key, password, before=before_of(page.request))
     except (Problem, DeputizeError) as error:
         problem = error if isinstance(error, Problem) else of_error(error)
-        return page.shown("first.html", problem.status, key=key, person=person, problem=problem)
+        return page.shown("first.html", problem.status, person=person, problem=problem)
     return _opened(page, opened, "/")
 
 
