@@ -143,11 +143,13 @@ def _rulesets(view: View) -> list[RuleTexts]:
 
 
 def rules_changed(view: View, digest: str) -> dict[str, Any] | None:
-    """When a rule set last came into force, and who started the process with it: `{"at", "by"}`."""
+    """When a rule set last came into force, and who started the process with it, or changed a number of it
+    then: `{"at", "by"}`, and the `change`."""
     for entry in reversed(view.entries(SYSTEM)):
         if entry.type == "rules" and entry.body is not None and entry.body["digest"] == digest:
             # Ledgers of before people had tokens do not say who.
-            return {"at": iso(entry.at_us), "by": entry.body.get("by")}
+            change = {"change": entry.body["change"]} if "change" in entry.body else {}
+            return {"at": iso(entry.at_us), "by": entry.body.get("by"), **change}
     return None
 
 
