@@ -168,19 +168,20 @@ def _previewed(system: System, rule: LoadedRule, number: Number, value: str) -> 
 
 
 def sentence(value: str, judged: int, was: Mapping[Came, int], now: Mapping[Came, int]) -> str:
-    """`With 60.00 EUR, 3 of the last 200 would have been stopped (instead of 0), …`"""
+    """`60.00 EUR would have stopped 3 of your last 200 (instead of 0) and asked people for 12 (instead of 9).`"""
     if not judged:
         return "Nothing that this rule speaks of was done lately, so there is nothing to compare it with."
-    told = [f"{_against(now, was, 'refused')} of the last {judged:,} would have been stopped"]
-    told.append(f"people would have been asked for {_against(now, was, 'asked')}")
+    told = [
+        f"stopped {now['refused']:,} of your last {judged:,}{_instead(now, was, 'refused')}",
+        f"asked people for {now['asked']:,}{_instead(now, was, 'asked')}",
+    ]
     if was["checked"] or now["checked"]:
-        told.append(f"{_against(now, was, 'checked')} would have been looked into first")
-    return f"With {value}, {', '.join(told[:-1])} and {told[-1]}."
+        told.append(f"looked into {now['checked']:,} first{_instead(now, was, 'checked')}")
+    return f"{value} would have {', '.join(told[:-1])} and {told[-1]}."
 
 
-def _against(now: Mapping[Came, int], was: Mapping[Came, int], kind: Came) -> str:
-    here, there = now[kind], was[kind]
-    return f"{here:,} (as now)" if here == there else f"{here:,} (instead of {there:,})"
+def _instead(now: Mapping[Came, int], was: Mapping[Came, int], kind: Came) -> str:
+    return " (as now)" if now[kind] == was[kind] else f" (instead of {was[kind]:,})"
 
 
 def _differs(one: Rejudged) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def numbers_of(form: Form) -> tuple[Number, ...]:
     found = []
     for kind in AMOUNTS:
         for name, limit in (getattr(form, kind) or {}).items():
-            found.append(_amount(f"{kind}.{name}", f"{_LABELS[kind]} {name} above", limit))
+            found.append(_amount(f"{kind}.{name}", _LABELS[kind].format(name), limit))
     if form.at_most is not None:
         per = "ever" if form.at_most.per == "ever" else f"per {form.at_most.per}"
         if form.at_most.times is not None:
@@ -98,8 +98,8 @@ def _amount(place: str, label: str, limit: Any) -> Number:
 
 
 _LABELS = {
-    "never_above": "Never with",
-    "ask_above": "Asks for",
-    "two_people_above": "Asks two people for",
-    "above": "Looks first for",
+    "never_above": "Never where {} is above",
+    "ask_above": "Asks where {} is above",
+    "two_people_above": "Asks two people where {} is above",
+    "above": "Looks first where {} is above",
 }
