@@ -15,11 +15,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
     "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call", "canonical",
-    "card", "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold",
-    "happened", "headers", "health", "ledger", "loopback", "money", "note", "notebook", "operation",
-    "origins", "person", "planned", "pricing", "question", "rehearsal", "rewriting", "rule", "script",
-    "sentence", "signature", "sources", "standing", "suggest", "taking", "telling", "thinking", "thought",
-    "today", "token", "undo", "verification", "waits", "why", "window", "working",
+    "card", "circuit", "connector", "conversation", "costs", "cron", "duration", "event", "finding",
+    "foretold", "happened", "headers", "health", "ledger", "loopback", "money", "note", "notebook",
+    "operation", "origins", "person", "planned", "pricing", "question", "rehearsal", "rewriting", "rule",
+    "script", "sentence", "signature", "sources", "standing", "suggest", "taking", "telling", "thinking",
+    "thought", "today", "token", "undo", "verification", "waits", "why", "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

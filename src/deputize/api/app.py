@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from deputize.api import (
     books,
+    costs,
     events,
     figures,
     health,
@@ -14,6 +15,7 @@ from deputize.api import (
     metrics,
     moving,
     notify,
+    params,
     people,
     ruling,
     runs,
@@ -21,6 +23,7 @@ from deputize.api import (
     today,
     webhooks,
     why,
+    workshop,
 )
 from deputize.api.guard import Guard
 from deputize.api.here import Readiness
@@ -40,6 +43,9 @@ _ROUTES = (
     people,
     books,
     ruling,
+    params,
+    workshop,
+    costs,
     figures,
     today,
     ledger,

@@ -107,7 +107,7 @@ def rules_of(system: System) -> dict[str, Any]:
 @router.get("/connectors")
 async def list_connectors(system: Here) -> Response:
     """Every connector: where it is (never how to log in), and its operations' contracts."""
-    return answer(system, {"connectors": [_connector(system, name) for name in system.project.connectors]})
+    return answer(system, {"connectors": [connector_of(system, name) for name in system.project.connectors]})
 
 
 @router.get("/sources")
@@ -118,7 +118,8 @@ async def list_sources(system: Here) -> Response:
     return answer(system, {"sources": sources, "webhooks": webhooks})
 
 
-def _connector(system: System, name: str) -> dict[str, Any]:
+def connector_of(system: System, name: str) -> dict[str, Any]:
+    """A connector: where it is, what waits, its circuit and its operations' contracts."""
     connector = system.project.connectors[name]
     settings = system.project.settings.connectors.get(name)
     lane = system.kernel.lanes.get(f"connector:{name}")

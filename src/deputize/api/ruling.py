@@ -168,7 +168,7 @@ def _previewed(system: System, rule: LoadedRule, number: Number, value: str) -> 
 
 
 def sentence(value: str, judged: int, was: Mapping[Came, int], now: Mapping[Came, int]) -> str:
-    """`60.00 EUR would have stopped 3 of your last 200 (instead of 0) and asked people for 12 (instead of 9).`"""
+    """`60.00 EUR would have stopped 3 of your last 200 (as now) and asked people for 12 (instead of 9).`"""
     if not judged:
         return "Nothing that this rule speaks of was done lately, so there is nothing to compare it with."
     told = [

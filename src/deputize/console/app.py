@@ -13,12 +13,12 @@ from starlette.responses import Response
 from deputize import canonical
 from deputize.api.problem import Problem
 from deputize.api.who import NOBODY
-from deputize.console import cards, files, inbox, live, rules, stopping, today
+from deputize.console import cards, costs, files, inbox, live, rules, stopping, today, workshop
 from deputize.console.page import Page
 from deputize.errors import DeputizeError
 from deputize.system import System
 
-_ROOMS = (today, inbox, cards, rules, stopping, live, files)
+_ROOMS = (today, inbox, cards, rules, workshop, costs, stopping, live, files)
 
 Explain = Callable[[Request, Exception], Awaitable[Response]]
 
