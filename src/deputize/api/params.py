@@ -228,4 +228,4 @@ def _meanwhile(system: System, param: Param, automation: str) -> str:
     bodies = (entry.body for entry in reversed(entries) if entry.type == "params" and entry.body)
     last = next((one for one in bodies if (one["automation"], one["name"]) == (automation, param.name)), None)
     who = last["by"]["person"] if last is not None else "somebody"
-    return f"{who} changed it to {param.value} in the meantime, so nothing was changed: look at it again"
+    return f"in the meantime {who} changed it to {param.value}, so yours was not taken: look at it again"

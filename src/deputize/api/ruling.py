@@ -268,4 +268,4 @@ def _meanwhile(system: System) -> str:
     who = (last.get("by") or {}).get("person") or "somebody"
     what = last.get("change")
     said = f"changed “{what['title']}” to {what['now']}" if what else "changed the rules"
-    return f"{who} {said} in the meantime, so nothing was changed: look at it again, and then decide"
+    return f"in the meantime {who} {said}, so yours was not taken: look at it again, and then decide"

@@ -46,6 +46,8 @@ class Number:
         money = Money.parse(text if text.upper() != text.lower() else f"{text} {currency}")
         if money.currency != currency:
             raise ValueError(f"this is in {currency}; another currency is another rule")
+        if money.minor < 0:
+            raise ValueError("an amount below zero is no limit")
         return money
 
 
