@@ -205,13 +205,19 @@ class System:
         self.sources.start()
         self.notifier.start()
 
-    async def change_rules(self, project: Project, change: Mapping[str, Any], by: str) -> None:
-        """Put the rules of the same project in force from here on, whoever runs; a person answers for them.
+    async def change_rules(
+        self,
+        project: Project,
+        change: Mapping[str, Any],
+        by: str,
+        approved: tuple[str, str] | None = None,
+    ) -> None:
+        """Put the rules of the same project in force from here on; see `put_rules_in_force`.
 
         Raises `NotAnswerable` where others came into force meanwhile.
         """
         was = self.project.rules.digest
-        await put_rules_in_force(self.kernel.parts, project.rules, was, change, by)
+        await put_rules_in_force(self.kernel.parts, project.rules, was, change, by, approved)
         self.project = project
 
     async def change_params(self, project: Project, change: Mapping[str, Any], by: str) -> None:

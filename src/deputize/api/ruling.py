@@ -11,6 +11,7 @@ from typing import Any, get_args
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from deputize import canonical
 from deputize.api.body import read_object, text_of
 from deputize.api.here import Here
 from deputize.api.problem import Problem, answer
@@ -19,11 +20,13 @@ from deputize.api.who import Decider, read_decision
 from deputize.clock import iso
 from deputize.errors import DeputizeError, ProjectError
 from deputize.kernel.rejudging import Came, Rejudged, first_asked, rejudge
+from deputize.kernel.ruling import card_path, propose_rule
+from deputize.ledger import SYSTEM_NAME
 from deputize.project import Project
 from deputize.rules.compile import LoadedRule
 from deputize.rules.files import read_folder
 from deputize.rules.numbers import Number, with_number
-from deputize.sentence import asked_for
+from deputize.sentence import asked_for, listed
 from deputize.store.protocol import Decided
 from deputize.store.telling import rules_changed
 from deputize.suggest import did_you_mean
@@ -60,7 +63,8 @@ async def preview_change(request: Request, system: Here, rule: str) -> Response:
 @router.post("/{rule:path}/change")
 async def change_rule(request: Request, system: Here, person: Decider, rule: str) -> Response:
     """Change a number of a rule: `{"place", "value", "ruleset"}`, where `ruleset` is the digest of the rules
-    that were looked at. Its file is rewritten in just that number, and is in force from then on."""
+    that were looked at. Its file is rewritten in just that number, and is in force from then on. Where
+    `[rules] ask` names people, it `waits` for one of them instead: that is the id of its card."""
     body = await read_decision(request)
     place, value = text_of(body, "place"), text_of(body, "value", chars_max=100)
     return answer(system, await changed(system, rule, place, value, text_of(body, "ruleset"), person))
@@ -117,6 +121,7 @@ class Change:
             "title": self.rule.rule.title,
             "file": self.rule.file,
             "place": self.number.place,
+            "label": self.number.label,
             "was": self.number.value,
             "now": self.value,
         }
@@ -143,7 +148,7 @@ async def preview_of(system: System, rule: str, place: str, value: str) -> dict[
 
 
 def _previewed(system: System, rule: LoadedRule, number: Number, value: str) -> dict[str, Any]:
-    change = _checked(system.project, rule, number, value)
+    change = checked(system.project, rule, number, value)
     alone = next(iter(rule.operations)) if len(rule.operations) == 1 else ""
     most = JUDGED_MAX * (2 if alone else 10)
     entries = system.store.read(lambda view: view.decisions(alone, LOOKED_AT_MAX, most))
@@ -154,7 +159,6 @@ def _previewed(system: System, rule: LoadedRule, number: Number, value: str) -> 
     now: Counter[Came] = Counter(one.now for one in told)
     differ = [one for one in told if one.was != one.now]
     return change.body() | {
-        "label": number.label,
         "ruleset": system.project.rules.digest,
         "operations": sorted(rule.operations),
         "judged": len(told),
@@ -188,7 +192,7 @@ def _differs(one: Rejudged) -> dict[str, Any]:
     return _shown(one.decided) | {"was": one.was, "now": one.now}
 
 
-def _checked(project: Project, rule: LoadedRule, number: Number, value: str) -> Change:
+def checked(project: Project, rule: LoadedRule, number: Number, value: str) -> Change:
     """The change, checked as `deputize check` would. Raises `Problem`."""
     root = project.settings.root
     try:
@@ -246,17 +250,52 @@ async def _change(
         found = find_number(system, rule, place)
         if system.project.rules.digest != seen:
             raise Problem(409, _meanwhile(system))
-        change = await asyncio.to_thread(_checked, system.project, *found, value)
+        change = await asyncio.to_thread(checked, system.project, *found, value)
+        if system.project.settings.rules_ask:
+            return await _propose(system, change, person)
         await put(system, change, person)
     body = change.body()
-    return body | {"ruleset": system.project.rules.digest, "said": f"{body['now']} instead of {body['was']}"}
+    return body | {
+        "waits": None,
+        "ruleset": system.project.rules.digest,
+        "said": f"{body['now']} instead of {body['was']}",
+    }
 
 
-async def put(system: System, change: Change, person: str, **more: Any) -> None:
+async def _propose(system: System, change: Change, person: str) -> dict[str, Any]:
+    """It waits for somebody else's approval."""
+    settings, (rule, number) = system.project.settings, (change.rule, change.number)
+    may = settings.directory.among(settings.rules_ask, "")
+    if not may - {person}:
+        raise Problem(
+            409,
+            f"a change of a rule waits for {person} alone, and nobody approves their own request: somebody "
+            "else has to ask for it, or [rules] ask has to name more people",
+        )
+    told = await asyncio.to_thread(_previewed, system, rule, number, change.value)
+    body = change.body()
+    path = card_path(rule.rule.id, number.place)
+    asks = {
+        "path": path,
+        "kind": "rule",
+        "title": f"{person} asks that “{rule.rule.title}” says {change.value} instead of {number.value}",
+        "change": body,
+        "said": told["sentence"],
+        "ruleset": system.project.rules.digest,
+        "whom": list(settings.rules_ask),
+        "requesters": [person],
+        "binding": canonical.name(system.project.rules.digest, path, change.value)[:24],
+    }
+    await propose_rule(system.kernel.parts, asks)
+    said = f"it waits for {listed(sorted(may - {person}))}"
+    return body | {"ruleset": system.project.rules.digest, "waits": f"{SYSTEM_NAME}/{path}", "said": said}
+
+
+async def put(system: System, change: Change, person: str, approved: tuple[str, str] | None = None) -> None:
     """Write the file and put it in force; where the ledger cannot take it, the file is as it was."""
     written = await asyncio.to_thread(change.file.replaced, change.text)
     try:
-        await system.change_rules(change.project, change.body() | more, person)
+        await system.change_rules(change.project, change.body(), person, approved)
     except DeputizeError:
         await asyncio.to_thread(written.replaced, change.file.text)
         raise

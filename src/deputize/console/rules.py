@@ -40,6 +40,7 @@ async def rules(page: Page) -> Response:
         last=told["changed"],
         tiers=TIERS,
         changed=names.get(page.query("changed"), ""),
+        waits=names.get(page.query("waits"), ""),
         now_is=page.query("now")[:VALUE_CHARS_MAX],
         link=change_link,
     )
@@ -88,7 +89,8 @@ async def put(page: Page) -> Response:
         told = await changed(page.system, rule, place, value, seen, page.speaker.name)
     except (Problem, DeputizeError) as error:
         return _form(page, rule, place, value, problem=_problem(error))
-    return page.go(f"/rules?changed={quote(rule, safe='')}&now={quote(told['now'], safe='')}")
+    done = "waits" if told["waits"] else "changed"
+    return page.go(f"/rules?{done}={quote(rule, safe='')}&now={quote(told['now'], safe='')}")
 
 
 def _problem(error: Problem | DeputizeError) -> Problem:
@@ -114,6 +116,7 @@ def _form(
         preview=preview,
         problem=problem,
         came=CAME,
+        asks=page.system.project.settings.rules_ask,
         named=any(character.isdigit() for character in loaded.rule.title),
     )
 

@@ -53,7 +53,8 @@ def read_health(view: View, since: int) -> dict[str, Any]:
 def read_today(view: View, now_us: int) -> dict[str, Any]:
     """What happened since yesterday. See `deputize.today`."""
     since = since_of(DAYS, now_us)
-    cards = {name: one.open for name, one in view.added().items()}
+    # Cards of the system's stream are of budgets and rules, whose places have rooms.
+    cards = {name: one.open for name, one in view.added().items() if "/" not in name}
     return told_today(view.daily(since, AUTOMATION), view.counts(), cards, now_us)
 
 
