@@ -42,6 +42,7 @@ from deputize.project import Project, load_project
 from deputize.sources import Poll
 from deputize.store.protocol import Store
 from deputize.store.sqlite.store import SqliteStore
+from deputize.store.telling import rules_changed
 
 
 def restart_process(reason: str) -> None:
@@ -186,6 +187,7 @@ class System:
         self.kernel.approving.handed = self.notifier.look_again
         self.changing = asyncio.Lock()
         """Held by whoever changes the files of the project: one after the other."""
+        self._since: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, root: Path, **options: Any) -> System:
@@ -218,7 +220,14 @@ class System:
         """
         was = self.project.rules.digest
         await put_rules_in_force(self.kernel.parts, project.rules, was, change, by, approved)
-        self.project = project
+        self.project, self._since = project, None
+
+    def rules_since(self) -> dict[str, Any] | None:
+        """When the rules in force came into force, and by whom. See `rules_changed`."""
+        if self._since is None:
+            # Read once: the system's stream may be long, and nothing but a change makes another of it.
+            self._since = self.store.read(lambda view: rules_changed(view, self.project.rules.digest))
+        return self._since
 
     async def change_params(self, project: Project, change: Mapping[str, Any], by: str) -> None:
         """Give runs that begin from here on the parameters of the same project; a person answers for them."""

@@ -124,6 +124,7 @@ async def test_a_changed_number_is_in_force_at_once_and_the_ledger_says_by_whom(
             **OVER,
             "title": HOSTILE,
             "file": "rules/rules.toml",
+            "label": "Asks where amount is above",
             "was": "50.00 EUR",
             "now": "40.00 EUR",
         }

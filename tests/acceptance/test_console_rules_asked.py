@@ -104,12 +104,12 @@ async def test_two_who_approve_it_at_once_change_it_once(tmp_path: Path, desk: D
 async def test_a_card_outlives_a_restart_and_a_rebuild(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk)) as served:
         card = await asked(served)
+        assert "rule/" not in (await served.http.get("/v1/today")).text, "it is no automation"
     async with serving(tmp_path) as again:
         assert again.app.system.store.rebuild(replace=False) == []
         await again.speak_as("maya")
         await say(again, card, "approve")
         assert again.app.system.store.rebuild(replace=False) == []
-        assert "rule/" not in (await again.http.get("/v1/today")).text
 
 
 async def test_the_card_is_answered_on_its_page(tmp_path: Path, desk: Desk) -> None:

@@ -14,7 +14,7 @@ from deputize.api.problem import answer
 from deputize.api.show import show_circuit, show_source
 from deputize.clock import iso
 from deputize.operation import Contract
-from deputize.store.telling import read_neared, rules_changed
+from deputize.store.telling import read_neared
 from deputize.system import System
 from deputize.window import window_end
 
@@ -100,8 +100,7 @@ def rules_of(system: System) -> dict[str, Any]:
         }
         for one in rules.explain()
     ]
-    changed = system.store.read(lambda view: rules_changed(view, rules.digest))
-    return {"digest": rules.digest, "changed": changed, "rules": shown}
+    return {"digest": rules.digest, "changed": system.rules_since(), "rules": shown}
 
 
 @router.get("/connectors")

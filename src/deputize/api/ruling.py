@@ -28,7 +28,6 @@ from deputize.rules.files import read_folder
 from deputize.rules.numbers import Number, with_number
 from deputize.sentence import asked_for, listed
 from deputize.store.protocol import Decided
-from deputize.store.telling import rules_changed
 from deputize.suggest import did_you_mean
 from deputize.system import System
 
@@ -303,7 +302,7 @@ async def put(system: System, change: Change, person: str, approved: tuple[str, 
 
 def _meanwhile(system: System) -> str:
     """Who changed the rules since somebody looked at them."""
-    last = system.store.read(lambda view: rules_changed(view, system.project.rules.digest)) or {}
+    last = system.rules_since() or {}
     who = (last.get("by") or {}).get("person") or "somebody"
     what = last.get("change")
     said = f"changed “{what['title']}” to {what['now']}" if what else "changed the rules"
