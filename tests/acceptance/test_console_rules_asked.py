@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from deputize.cli.here import Here
+from deputize.cli.process import need_process
 from deputize.config import read_settings
 from deputize.errors import ProjectError
 from deputize.ledger import SYSTEM
 from tests.acceptance.test_console_rules import CODE, MANY, OVER, RULES, change, digest, pay, rules_of
+from tests.support.command import deputize, new_project
+from tests.support.command import served as served_by
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
@@ -150,3 +154,26 @@ def test_a_setting_that_means_nobody_is_refused(tmp_path: Path, desk: Desk, ask:
     with pytest.raises(ProjectError, match=r"^deputize\.toml") as told:
         read_settings(project(tmp_path, desk, ask))
     assert said in str(told.value)
+
+
+def test_commands_answer_it_as_the_inbox_says(tmp_path: Path) -> None:
+    project = new_project(tmp_path)
+    toml = project / "deputize.toml"
+    one, other = list(read_settings(project).directory.people)[:2]
+    toml.write_text(f'{toml.read_text()}\n[rules]\nask = ["{one}", "{other}"]\n')
+    limit = '\n[[rule]]\ntitle = "Few"\noperation = "notebook.write"\nat_most = { times = 9, per = "day" }\n'
+    rules = project / "rules" / "few.toml"
+    rules.write_text(limit)
+    with served_by(project):
+        assert deputize(project, "login", one).code == 0
+        process = need_process(Here(root=project))
+        seen = process.get("v1", "rules")["digest"]
+        told = process.post(
+            "v1", "rules", "few", "change", body={"place": "at_most.times", "value": "8", "ruleset": seen}
+        )
+        own = deputize(project, "approve", told["waits"])
+        assert own.code != 0 and "nobody approves their own request" in own.err
+        assert deputize(project, "login", other).code == 0
+        done = deputize(project, "approve", told["waits"])
+        assert done.code == 0 and "Changed: 8 instead of 9." in done.out
+        assert "times = 8" in rules.read_text()
