@@ -23,8 +23,8 @@ from deputize.kernel.rejudging import Came, Rejudged, first_asked, rejudge
 from deputize.kernel.ruling import card_path, propose_rule
 from deputize.ledger import SYSTEM_NAME
 from deputize.project import Project
-from deputize.rules.compile import LoadedRule
 from deputize.rules.files import read_folder
+from deputize.rules.loaded import LoadedRule
 from deputize.rules.numbers import Number, with_number
 from deputize.sentence import asked_for, listed
 from deputize.store.protocol import Decided
