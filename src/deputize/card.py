@@ -65,6 +65,7 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
         **(_asks(waiting.body, waiting.handed) if waiting.kind == "approval" else {}),
         **_plan(asked.get("plan", {})),
         **(_question(waiting.body) if waiting.kind == "question" else {}),
+        **(_rule(waiting.body) if waiting.kind == "rule" else {}),
         "answers": choices(
             waiting.id, waiting.kind, waiting.run_ended, schemas.get(op, ""), whole="plan" in asked
         )
@@ -75,6 +76,8 @@ def told_card(waiting: Waiting, schemas: Mapping[str, str]) -> dict[str, Any]:
 
 def _of(waiting: Waiting) -> str:
     """What a card belongs to."""
+    if waiting.kind == "rule":
+        return f"the rule {quoted(waiting.body['change']['title'])}"
     if waiting.kind == "budget":
         scope = waiting.body["scope"]
         return "the whole project" if scope == "whole" else f"the {scope} {waiting.body['of']}"
@@ -121,6 +124,12 @@ def _question(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _rule(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the card of another number in a rule says besides: whom it asks, and what an answer binds to."""
+    asks = f"it asks {' or '.join(body['whom'])}; {' and '.join(body['requesters'])} asked for it, and cannot"
+    return {"binding": body["binding"], "asks": [f"{asks} approve it"]}
+
+
 def handed_to(body: Mapping[str, Any]) -> str:
     """Who handed it on, to whom, and their words: `kim asks maya, who keeps it: "…"`."""
     return f"{body['by']['person']} asks {body['keeper']}, who keeps it: {quoted(body['by']['reason'])}"
@@ -149,6 +158,12 @@ def _shown(waiting: Waiting) -> str:
     return short(pairs(waiting.body["show"]), EVIDENCE_CHARS_MAX)
 
 
+def _foreseen(waiting: Waiting) -> str:
+    """What another number in a rule would have done."""
+    change = waiting.body["change"]
+    return f"{change['label']}: now {change['was']}, then {change['now']}; {waiting.body['said']}"
+
+
 def _failed(waiting: Waiting) -> str:
     """The latest runs that failed, with why."""
     told = (f"run {one['run']}: {one['reason'] or 'its reason is erased'}" for one in waiting.rests_on)
@@ -167,6 +182,7 @@ _EVIDENCE: Mapping[str, Callable[[Waiting], str]] = {
     "question": _shown,
     "lowered": _failed,
     "budget": _near,
+    "rule": _foreseen,
 }
 
 
@@ -207,6 +223,13 @@ def choices(
     if kind == "lowered":
         goes_on = "its writes start without being confirmed again, and its failures are counted anew"
         return [_choice("lift", f"{resolve} lift", goes_on)]
+    if kind == "rule":
+        return [
+            _choice(
+                "approve", f"deputize approve {card}", "the number is changed, and in force from then on"
+            ),
+            _choice("refuse", f'deputize refuse {card} --reason "…"', "the rule stays as it is"),
+        ]
     if kind == "budget":
         goes_on = "you have read it; for more, set another limit in deputize.toml and start the process anew"
         return [_choice("noted", f"{resolve} noted", goes_on)]

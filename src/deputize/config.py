@@ -17,7 +17,7 @@ from deputize.headers import header_lines
 from deputize.loopback import is_loopback as is_loopback
 from deputize.models.settings import ModelSettings, read_models
 from deputize.notify.settings import NotifySettings, read_notify
-from deputize.person import Directory, directory_of_settings
+from deputize.person import KEEPER, Directory, directory_of_settings
 from deputize.suggest import did_you_mean
 
 FILE = "deputize.toml"
@@ -36,6 +36,7 @@ _TABLES = {
     "keepers",
     "notify",
     "inbox",
+    "rules",
 }
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
@@ -45,7 +46,8 @@ _SERVER = {"host", "port", "token"}
 class Settings:
     """Everything in deputize.toml, checked once. `environ` is the environment with the project's
     `.env` below it; `inbox_full_at` is the number of open cards at which automations that only
-    add to them slow down; `token` is the handle of the API's token, needed on any address but loopback."""
+    add to them slow down; `rules_ask` are those who have to approve a change of a rule in a form, nobody
+    where it is empty; `token` is the handle of the API's token, needed on any address but loopback."""
 
     root: Path
     name: str
@@ -61,6 +63,7 @@ class Settings:
     directory: Directory
     notify: NotifySettings | None
     inbox_full_at: int
+    rules_ask: tuple[str, ...]
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -118,6 +121,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         params=_table(tables, "params", None),
         directory=directory,
         notify=_notify(tables, directory),
+        rules_ask=_rules_ask(_table(tables, "rules", {"ask"}).get("ask", []), directory),
         inbox_full_at=_full_at(_table(tables, "inbox", {"full_at"}).get("full_at", INBOX_FULL_AT)),
         environ=_environment(root, os.environ if environ is None else environ),
     )
@@ -185,6 +189,20 @@ def _full_at(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
         raise ProjectError(f"{FILE}: [inbox] full_at must be a number of cards from 1 to 1000000")
     return value
+
+
+def _rules_ask(value: Any, directory: Directory) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ProjectError(f'{FILE}: [rules] ask names people, roles or groups, like ask = "owner"')
+    known = {KEEPER, *directory.names()}
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ProjectError(f"{FILE}: [rules] ask: there is no person, role or group {name!r}{hint}")
+    if names and not directory.among(names, ""):
+        raise ProjectError(f"{FILE}: [rules] ask: nobody is one of {', '.join(names)}")
+    return tuple(names)
 
 
 def _environment(root: Path, environ: Mapping[str, str]) -> Mapping[str, str]:

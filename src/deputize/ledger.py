@@ -68,6 +68,7 @@ EntryType = Literal[
     "lowered",
     "lifted",
     "neared",
+    "proposed",
     "person",
 ]
 

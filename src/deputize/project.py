@@ -25,7 +25,7 @@ from deputize.models.line import Line, lines_of
 from deputize.operation import Operation
 from deputize.person import KEEPER
 from deputize.plans.files import ReadPlan, read_plans
-from deputize.rules import CedarRules, load_rules
+from deputize.rules import CedarRules, load_rules, rules_from_text
 from deputize.sources import Poll, Schedule, Webhook
 from deputize.suggest import did_you_mean
 from deputize.thinking import Means, ModelOf
@@ -49,6 +49,22 @@ class Project:
     rules: CedarRules
     models: Mapping[str, Line]
     modules: tuple[ModuleType, ...]
+    plans: tuple[ReadPlan, ...] = ()
+
+    def with_rules(self, texts: Mapping[str, str]) -> Project:
+        """The same under the rules of these texts, by file name, checked as those of the folder are. Raises
+        `ProjectError` with all that is wrong with them."""
+        settings = self.settings
+        rules = rules_from_text(
+            texts,
+            self.operations,
+            agents=list(self.agents),
+            automations=list(self.automations),
+            directory=settings.directory,
+            events=_event_types(self.modules, self.automations),
+        )
+        _check_plans(self.plans, rules, settings.directory.names())
+        return replace(self, rules=rules)
 
 
 def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Project:
@@ -119,6 +135,7 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         rules,
         models,
         tuple(modules),
+        tuple(plans),
     )
 
 

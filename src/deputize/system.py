@@ -24,6 +24,7 @@ from deputize.kernel.judging import InForce
 from deputize.kernel.kernel import Given, Kernel
 from deputize.kernel.lanes import Lane, kept_from_batch
 from deputize.kernel.ports import Boundary, no_boundary
+from deputize.kernel.ruling import note_params, put_rules_in_force
 from deputize.kernel.sources import Sources
 from deputize.kernel.time import Calendar, LedgerTime
 from deputize.kernel.tokens import Opener
@@ -42,6 +43,7 @@ from deputize.project import Project, load_project
 from deputize.sources import Poll
 from deputize.store.protocol import Store
 from deputize.store.sqlite.store import SqliteStore
+from deputize.store.telling import rules_changed
 
 
 def restart_process(reason: str) -> None:
@@ -146,7 +148,7 @@ class System:
                 automations=project.automations,
                 operations=project.operations,
                 agents=project.agents,
-                params=lambda name: settings.params.get(name, {}),
+                params=lambda name: self.project.settings.params.get(name, {}),
                 lane=lambda scope: _lane(scope, clock, settings, project.agents),
                 circuit=lambda name: _limits(name, settings).circuit.terms,
                 inbox_full_at=settings.inbox_full_at,
@@ -185,6 +187,9 @@ class System:
         )
 
         self.kernel.approving.handed = self.notifier.look_again
+        self.changing = asyncio.Lock()
+        """Held by whoever changes the files of the project: one after the other."""
+        self._since: dict[str, Any] | None = None
 
     @classmethod
     def open(cls, root: Path, **options: Any) -> System:
@@ -203,6 +208,33 @@ class System:
             self._watching = asyncio.get_running_loop().create_task(self._processor.watch())
         self.sources.start()
         self.notifier.start()
+
+    async def change_rules(
+        self,
+        project: Project,
+        change: Mapping[str, Any],
+        by: str,
+        approved: tuple[str, str] | None = None,
+    ) -> None:
+        """Put the rules of the same project in force from here on; see `put_rules_in_force`.
+
+        Raises `NotAnswerable` where others came into force meanwhile.
+        """
+        was = self.project.rules.digest
+        await put_rules_in_force(self.kernel.parts, project.rules, was, change, by, approved)
+        self.project, self._since = project, None
+
+    def rules_since(self) -> dict[str, Any] | None:
+        """When the rules in force came into force, and by whom. See `rules_changed`."""
+        if self._since is None:
+            # Read once: the system's stream may be long, and nothing but a change makes another of it.
+            self._since = self.store.read(lambda view: rules_changed(view, self.project.rules.digest))
+        return self._since
+
+    async def change_params(self, project: Project, change: Mapping[str, Any], by: str) -> None:
+        """Give runs that begin from here on the parameters of the same project; a person answers for them."""
+        await note_params(self.kernel.parts, change, by)
+        self.project = project
 
     async def stop(self) -> None:
         """Let go of everything; nothing is lost."""

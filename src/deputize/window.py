@@ -31,3 +31,13 @@ def window_start(window: Window, at_us: int, zone: ZoneInfo) -> int:
     elif window == "month":
         midnight = midnight.replace(day=1)
     return to_us(midnight)
+
+
+_WELL_INTO_NEXT_H: dict[Window, float] = {"hour": 1.5, "day": 36, "week": 24 * 8, "month": 24 * 32}
+
+
+def window_end(window: Window, start_us: int, zone: ZoneInfo) -> int | None:
+    """When the window that began then is over and the next one begins; None for `ever`."""
+    if window == "ever":
+        return None
+    return window_start(window, start_us + int(_WELL_INTO_NEXT_H[window] * 3_600_000_000), zone)

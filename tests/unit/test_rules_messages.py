@@ -8,7 +8,7 @@ import pytest
 
 from deputize.errors import RuleError
 from deputize.rules import load_rules
-from deputize.rules.ruleset import FILE_BYTES_MAX, FILES_MAX
+from deputize.rules.files import FILE_BYTES_MAX, FILES_MAX
 from tests.unit.rules_shop import OPERATIONS, PERMIT_ALL, rules
 
 HEAD = '# refunds\n\n[[rule]]\ntitle = "R"\n'

@@ -14,14 +14,13 @@ PACKAGE = Path(deputize.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
-    "access", "session",
-    "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call", "canonical",
-    "card", "circuit", "connector", "conversation", "cron", "duration", "event", "finding", "foretold",
-    "happened", "headers", "health", "ledger", "loopback", "money", "note", "notebook", "operation",
-    "origins",
-    "person", "planned", "pricing", "question", "rehearsal", "rule", "script", "sentence", "signature",
-    "sought", "sources", "standing", "story", "suggest", "systemwide", "taking", "telling", "thinking",
-    "thought", "today", "token", "undo", "verification", "waits", "why", "window", "working",
+    "access", "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call",
+    "canonical", "card", "circuit", "connector", "conversation", "costs", "cron", "duration", "event",
+    "finding", "foretold", "happened", "headers", "health", "ledger", "loopback", "money", "note",
+    "notebook", "operation", "origins", "person", "planned", "pricing", "question", "rehearsal",
+    "rewriting", "rule", "script", "sentence", "session", "signature", "sought", "sources", "standing",
+    "story", "suggest", "systemwide", "taking", "telling", "thinking", "thought", "today", "token",
+    "undo", "verification", "waits", "why", "window", "working",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from deputize.api import (
     books,
+    costs,
     describing,
     events,
     figures,
@@ -16,8 +17,10 @@ from deputize.api import (
     metrics,
     moving,
     notify,
+    params,
     people,
     rehearsing,
+    ruling,
     runs,
     session,
     stops,
@@ -26,6 +29,7 @@ from deputize.api import (
     today,
     webhooks,
     why,
+    workshop,
 )
 from deputize.api.exporting import Exports
 from deputize.api.feed import Feed
@@ -55,6 +59,10 @@ ROUTES = (
     people,
     session,
     books,
+    ruling,
+    params,
+    workshop,
+    costs,
     figures,
     today,
     ledger,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,8 +15,9 @@ from deputize.api.show import show_circuit, show_source
 from deputize.api.who import READS
 from deputize.clock import iso
 from deputize.operation import Contract
-from deputize.store.telling import read_neared, rules_changed
+from deputize.store.telling import read_neared
 from deputize.system import System
+from deputize.window import window_end
 
 router = APIRouter(prefix="/v1", dependencies=[READS])
 
@@ -26,14 +28,27 @@ async def list_budgets(system: Here) -> Response:
 
     In words and in its unit; and since when it is nearly used up.
     """
+    return answer(system, {"budgets": budgets_of(system)})
+
+
+def budgets_of(system: System) -> list[dict[str, Any]]:
+    """Every budget as plain data; one for each call or run has no window."""
     force, now = system.kernel.parts.force, system.time.now_us()
-    used = system.store.read(lambda view: {(row[0], row[1]): row[2:] for row in view.budgets()})
-    neared = system.store.read(read_neared)
+    pers = {one.key: one.per for one in force.budgets}
+    starts = {
+        key: force.calendar.start(per, now) for key, per in pers.items() if per != "call" and per != "run"
+    }
+    neared, used = system.store.read(
+        lambda view: (read_neared(view), {key: view.used(key, since) for key, since in starts.items()})
+    )
     shown = []
     for budget in force.budgets:
         per = budget.per
-        since = force.calendar.start(per, now) if per != "call" and per != "run" else None
-        held, spent = used.get((budget.key, since or 0), (0, 0)) if since is not None else (0, 0)
+        since = starts.get(budget.key)
+        anew = (
+            window_end(per, since, force.calendar.zone) if since and per != "call" and per != "run" else None
+        )
+        held, spent = used.get(budget.key, (0, 0))
         left = max(0, budget.limit - held - spent)
         of = "for each" if since is None else f"of {budget.show(budget.limit)} this"
         shown.append(
@@ -43,6 +58,14 @@ async def list_budgets(system: Here) -> Response:
                 "currency": budget.currency,
                 "per": budget.per,
                 "since": iso(since) if since is not None else None,
+                "anew_at": iso(anew) if anew is not None else None,
+                "near": budget.is_near(held + spent),
+                "shown": {
+                    "limit": budget.show(budget.limit),
+                    "held": budget.show(held),
+                    "spent": budget.show(spent),
+                    "left": budget.show(left),
+                },
                 "scope": f"{budget.scope}:{budget.of}" if budget.of else budget.scope,
                 "operations": budget.operations,
                 "limit": budget.limit,
@@ -53,12 +76,18 @@ async def list_budgets(system: Here) -> Response:
                 "said": f"{budget.show(left)} {'' if since is None else 'left '}{of} {per}",
             }
         )
-    return answer(system, {"budgets": shown})
+    return shown
 
 
 @router.get("/rules")
 async def list_rules(system: Here) -> Response:
-    """Every rule in force, with its title, a sentence that says it, and where it is written."""
+    """Every rule in force, with its title, a sentence that says it, where it is written, and its numbers that
+    people may change."""
+    return answer(system, rules_of(system))
+
+
+def rules_of(system: System) -> dict[str, Any]:
+    """The rules in force as plain data."""
     rules = system.project.rules
     shown = [
         {
@@ -70,17 +99,17 @@ async def list_rules(system: Here) -> Response:
             "operations": sorted(one.operations),
             "file": one.file,
             "line": one.line,
+            "numbers": [asdict(number) for number in one.numbers],
         }
         for one in rules.explain()
     ]
-    changed = system.store.read(lambda view: rules_changed(view, rules.digest))
-    return answer(system, {"digest": rules.digest, "changed": changed, "rules": shown})
+    return {"digest": rules.digest, "changed": system.rules_since(), "rules": shown}
 
 
 @router.get("/connectors")
 async def list_connectors(system: Here) -> Response:
     """Every connector: where it is (never how to log in), and its operations' contracts."""
-    return answer(system, {"connectors": [_connector(system, name) for name in system.project.connectors]})
+    return answer(system, {"connectors": [connector_of(system, name) for name in system.project.connectors]})
 
 
 @router.get("/sources")
@@ -91,7 +120,8 @@ async def list_sources(system: Here) -> Response:
     return answer(system, {"sources": sources, "webhooks": webhooks})
 
 
-def _connector(system: System, name: str) -> dict[str, Any]:
+def connector_of(system: System, name: str) -> dict[str, Any]:
+    """A connector: where it is, what waits, its circuit and its operations' contracts."""
     connector = system.project.connectors[name]
     settings = system.project.settings.connectors.get(name)
     lane = system.kernel.lanes.get(f"connector:{name}")

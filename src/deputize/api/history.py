@@ -11,8 +11,9 @@ from deputize.api.exporting import export
 from deputize.api.here import Before, Here, Limit
 from deputize.api.problem import answer
 from deputize.api.searching import found_of, wanted_of
+from deputize.api.who import READS
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/history")

@@ -11,9 +11,11 @@ from deputize.api.body import text_of
 from deputize.api.fresh import need_fresh_for
 from deputize.api.here import After, Here, Limit, Name, find_run, result_schemas
 from deputize.api.problem import Problem, answer
+from deputize.api.proposing import decided
 from deputize.api.show import show_card, show_channel, show_source
 from deputize.api.who import READS, Decider, Speaker, Speaking, allow, read_decision
 from deputize.kernel.people import AnswerKind
+from deputize.kernel.ruling import is_card_path
 from deputize.ledger import SYSTEM_NAME
 from deputize.store.telling import read_waiting
 from deputize.suggest import did_you_mean
@@ -115,6 +117,9 @@ async def _say(system: System, card: str, word: Word, body: dict[str, Any], reas
         if "answer" not in body:
             raise Problem(422, "say what the answer is: answer", field="answer")
         return await system.kernel.answering.answer(card, body["answer"], person=person)
+    if is_card_path(card.partition("/")[2]) and card.startswith(f"{SYSTEM_NAME}/"):
+        bound = text_of(body, "binding", chars_max=200)
+        return await decided(system, card, word, binding=bound, reason=reason, person=person)
     # Of what was read, and no other: an answer to a card that has changed since is no answer.
     binding = text_of(body, "binding", chars_max=200)
     if word == "approve":

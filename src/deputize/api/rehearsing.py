@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from deputize.api.here import Here, find_run
 from deputize.api.problem import Problem, answer
-from deputize.api.who import Decider, read_decision
+from deputize.api.who import READS, Decider, read_decision
 from deputize.aside import EndedWithoutReport, run_aside
 from deputize.foretold import KINDS
 from deputize.store.protocol import RunRow
@@ -21,7 +21,7 @@ CHILD = "deputize.cli.rehearse_child"
 WITHIN_S = 60.0
 RETRY_AFTER_S = 10
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @dataclass

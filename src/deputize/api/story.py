@@ -11,6 +11,7 @@ from starlette.responses import Response
 from deputize.api.here import After, Here, find_run
 from deputize.api.problem import answer
 from deputize.api.show import show_event, show_run, show_waits_for
+from deputize.api.who import READS
 from deputize.event import RUN_SOURCE
 from deputize.kernel.undoing import plan
 from deputize.sentence import listed, pairs
@@ -28,7 +29,7 @@ RUNS_SHOWN = 20
 _ENDS = ("ended", "continued")
 """The ids of the events by which a run tells of its end, and goes on as another."""
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/runs/{run_id}/story")

@@ -60,12 +60,12 @@ def answer(ctx: typer.Context, card: Card, value: Annotated[str, typer.Argument(
 
 def _answer(here: Here, name: str, kind: str, more: dict[str, Any]) -> None:
     process = need_process(here)
-    card = _find(process, name, "approval")
+    card = _find(process, name, "approval", *(("rule",) if kind in ("approve", "refuse") else ()))
     _send(here, process, card, {"kind": kind, "binding": card["binding"], **more})
 
 
 def _send(here: Here, process: Process, card: dict[str, Any], body: dict[str, Any]) -> None:
-    about = card["title"] if card["kind"] == "question" else card["about"]
+    about = card["title"] if card["kind"] in ("question", "rule") else card["about"]
     if not here.json:
         say(f"{card['id']}: {one_line(about)}")
     answered = process.post("v1", "inbox", card["id"], "answer", body=body)
@@ -79,13 +79,15 @@ def _send(here: Here, process: Process, card: dict[str, Any], body: dict[str, An
         say(f"{said[:1].upper()}{said[1:]}.")
 
 
-def _find(process: Process, name: str, kind: str) -> dict[str, Any]:
-    """The open card of this id, whose run may be told by its first digits. Raises `Said`."""
+def _find(process: Process, name: str, *kinds: str) -> dict[str, Any]:
+    """The open card of this id, of one of these kinds; its run may be told by its first digits.
+
+    Raises `Said`."""
     run, _, path = name.partition("/")
     after, found = 0, list[dict[str, Any]]()
     for _ in range(PAGES_MAX):
         page = process.get("v1", "inbox", after=after or None, limit=PAGE)
-        found += [card for card in page["cards"] if card["path"] == path and card["run"].startswith(run)]
+        found += [card for card in page["cards"] if card["path"] == path and card["id"].startswith(run)]
         if page["next"] is None:
             break
         after = page["next"]
@@ -95,6 +97,6 @@ def _find(process: Process, name: str, kind: str) -> dict[str, Any]:
         ids = ", ".join(card["id"] for card in found)
         raise Said(f"more than one card begins with {run!r}: {ids}; give more of its digits")
     card = found[0]
-    if card["kind"] != kind:
+    if card["kind"] not in kinds:
         raise Said(f"{card['id']} is answered in another way: {card['answers'][0]['command']}")
     return card

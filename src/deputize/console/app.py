@@ -13,12 +13,25 @@ from starlette.responses import Response
 from deputize import canonical
 from deputize.api.problem import Problem
 from deputize.api.who import NOBODY
-from deputize.console import cards, entering, files, history, inbox, live, runs, stopping, today
+from deputize.console import (
+    cards,
+    costs,
+    entering,
+    files,
+    history,
+    inbox,
+    live,
+    rules,
+    runs,
+    stopping,
+    today,
+    workshop,
+)
 from deputize.console.page import Page
 from deputize.errors import DeputizeError
 from deputize.system import System
 
-_ROOMS = (entering, today, inbox, cards, runs, history, stopping, live, files)
+_ROOMS = (entering, today, inbox, cards, runs, history, rules, workshop, costs, stopping, live, files)
 
 Explain = Callable[[Request, Exception], Awaitable[Response]]
 

@@ -38,6 +38,7 @@ KINDS = {
     "unwind": "Undo came to its end",
     "lowered": "Failed too often",
     "budget": "Nearly used up",
+    "rule": "A rule is to change",
 }
 """What each kind of card is called to people."""
 

@@ -60,13 +60,16 @@ def asked_of(
     """Whom a card waits for, each with the time from which on it does.
 
     Of an approval those whom a demand asks that is not met yet, and who have not granted it, and the keeper
-    from when somebody `handed` it on (the time, and who); of a question those whom it asks; of everything
-    else the keeper, or where nobody reaches one, everybody who is reached.
+    from when somebody `handed` it on (the time, and who); of a question, and of another number in a rule,
+    those whom it asks; of everything else the keeper, or where nobody reaches one, everybody who is reached.
     """
     if kind == "approval":
         return _asked_to_approve(body, at, automation, directory, approvals, handed)
     if kind == "question":
         return dict.fromkeys(directory.among(body.get("whom", ()), automation), at)
+    if kind == "rule":
+        may = directory.among(body["whom"], automation) - set(body["requesters"])
+        return dict.fromkeys(may, at)
     keeper = directory.keeper_of(automation)
     return dict.fromkeys([keeper] if keeper in reached else reached, at)
 

@@ -88,7 +88,7 @@ def _lines(item: Item, zone: ZoneInfo) -> list[tuple[str, str]]:
     if card.get("due"):
         lines.append(("Until", f"{_moment(card['due'], zone)}; after that {card['silence']}"))
     else:
-        news = card["kind"] == "budget"
+        news = card["kind"] in ("budget", "rule")
         lines.append(("Until", f"it is answered; {NOTHING_WAITS if news else RUN_WAITS}"))
     lines += [("Answer", answer["command"]) for answer in card["answers"]]
     return [*lines, ("Open", item.link)] if item.link else lines

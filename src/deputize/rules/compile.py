@@ -16,6 +16,7 @@ from deputize.rule import FactNeed, RuleLine
 from deputize.rules.demands import annotations_of
 from deputize.rules.forms import AtMost, Form, NotWhile, OnlyDuring, Problem
 from deputize.rules.loaded import LoadedRule
+from deputize.rules.numbers import numbers_of
 from deputize.rules.schema import Kind, Shape, View
 from deputize.rules.words import sentence
 from deputize.suggest import did_you_mean
@@ -72,6 +73,7 @@ def compile_form(file: str, line: int, form: Form, known: Known) -> LoadedRule |
         tuple(form.patterns),
         tuple(form.agent_names),
         bool(form.never) and not form.when,
+        numbers_of(form),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deputize.rule import FactNeed, RuleLine
+from deputize.rules.numbers import Number
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class LoadedRule:
     """Those that it holds for; empty for all."""
     always: bool = False
     """It forbids, whatever an action's arguments and the facts are."""
+    numbers: tuple[Number, ...] = ()
+    """Those that people may change in a form."""
 
     def holds_for(self, agent: str, automation: str, operation: str) -> bool:
         """Whether it can decide on anything of this operation."""

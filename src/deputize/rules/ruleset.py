@@ -28,6 +28,7 @@ from deputize.rules.alike import Alike, Kind
 from deputize.rules.cedar_files import parse_policy, policy_set, read_cedar
 from deputize.rules.compile import Known, compile_form
 from deputize.rules.demands import unmeetable
+from deputize.rules.files import read_folder
 from deputize.rules.forms import Problem, read_forms
 from deputize.rules.inquirable import inquirable
 from deputize.rules.loaded import LoadedRule, why_barred
@@ -35,8 +36,6 @@ from deputize.rules.reading import reads_of
 from deputize.rules.schema import Context, View, cedar_schema, view_of
 from deputize.suggest import did_you_mean
 
-FILES_MAX = 500
-FILE_BYTES_MAX = 1_000_000
 RULES_MAX = 5_000
 KINDS_MAX = 4_096
 """Kinds of questions whose verdict is kept, for each operation."""
@@ -59,23 +58,7 @@ def load_rules(
     `events` the types of events that come in; None leaves them unchecked. Raises one `RuleError` for
     everything that is wrong, a line each: `rules/refunds.toml:12: …`.
     """
-    problems: list[Problem] = []
-    texts: dict[str, str] = {}
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise RuleError(f"{folder.name}:1: the rules cannot be read: {error.strerror}") from None
-    if len(paths) > FILES_MAX:
-        raise RuleError(f"{folder.name}:1: there are more than {FILES_MAX} rules files")
-    for path in paths:
-        if path.name.startswith(".") or path.name.endswith("~") or path.suffix == ".md":
-            continue
-        file = f"{folder.name}/{path.name}"
-        text = _read(path)
-        if isinstance(text, str):
-            texts[file] = text
-        else:
-            problems.append(Problem(file, *text))
+    texts, problems = read_folder(folder)
     return _build(texts, Known(_views(operations), agents, automations, directory, events), problems)
 
 
@@ -127,8 +110,12 @@ class _Slice:
 class CedarRules:
     """A `RuleSet` over Cedar. Made by `load_rules` and `rules_from_text`; immutable."""
 
-    def __init__(self, rules: Sequence[LoadedRule], views: Mapping[str, View]) -> None:
+    def __init__(
+        self, rules: Sequence[LoadedRule], views: Mapping[str, View], texts: Mapping[str, str] | None = None
+    ) -> None:
         self._rules = tuple(rules)
+        self.texts = dict(texts or {})
+        """What they were read from, by file name."""
         self._views = dict(views)
         counters = {name: tuple(need.counter for need in _needs(rules, name)) for name in views}
         patterns = {name: _origins(rules, name) for name in views}
@@ -309,23 +296,6 @@ def _readable(error: str) -> str:
     return error.replace("for policy `policy0`, ", "").replace("\n", " ")
 
 
-def _read(path: Path) -> str | tuple[int, str]:
-    """A rules file's text, or the line and what is wrong."""
-    if path.suffix not in (".toml", ".cedar"):
-        return 1, "is no rules file; rules are .toml or .cedar files, side by side"
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        return 1, f"cannot be read: {error.strerror}"
-    if len(data) > FILE_BYTES_MAX:
-        return 1, f"is larger than {FILE_BYTES_MAX:,} bytes"
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        return data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text"
-
-
 def _views(operations: Mapping[str, Operation[..., Any]]) -> dict[str, View]:
     return {name: view_of(operation) for name, operation in operations.items()}
 
@@ -342,7 +312,7 @@ def _build(texts: Mapping[str, str], known: Known, problems: list[Problem]) -> C
     problems += _unmeetable(rules, known)
     problems += _unfindable(rules, known)
     if not problems:
-        loaded = CedarRules(rules, known.views)
+        loaded = CedarRules(rules, known.views, texts)
         problems = loaded.problems()
         if not problems:
             return loaded

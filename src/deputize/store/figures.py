@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from deputize.ledger import Entry
+
 
 @dataclass(frozen=True, slots=True)
 class Added:
@@ -13,6 +15,16 @@ class Added:
 
     open: int
     streak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An entry that says what became of an action before it started (`read`, `asked`, `intent`, `refused`),
+    and whose it is."""
+
+    run: str
+    automation: str
+    entry: Entry
 
 
 class Figures(Protocol):
@@ -31,6 +43,11 @@ class Figures(Protocol):
     def daily(self, since: int, prefix: str) -> list[tuple[str, str, int, int, int]]:
         """The same day by day, of names that begin with `prefix`: name, what, the beginning of the day
         (ledger time), how often, and how long in all; oldest first."""
+        ...
+
+    def decisions(self, operation: str, entries_max: int, limit: int) -> list[Decided]:
+        """What was decided of actions before they started, the latest first: at most `limit` of them, looked
+        for in the newest `entries_max` entries. Of one operation, or where it is empty of all."""
         ...
 
     def remembered(self) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, neared, open_card
+from deputize.store.fold_cards import Body, Sql, automation_of, close_cards, neared, open_card, proposed
 from deputize.store.fold_rates import began_of, intended_of, lost, never_started, was_sent
 from deputize.store.matching import fields_of, match_of
 from deputize.store.rates import Sums
@@ -389,4 +389,5 @@ _STEPS: dict[str, Callable[[Sql, Sums, int, int, str, int, Body], None]] = {
     "lowered": _lowered,
     "lifted": _lifted,
     "neared": neared,
+    "proposed": proposed,
 }

@@ -39,6 +39,11 @@ def neared(sql: Sql, sums: Sums, seq: int, stream: int, name: str, at: int, body
     _put(sql, seq, stream, name, body["path"], body["kind"], body["title"], body, at)
 
 
+def proposed(sql: Sql, sums: Sums, seq: int, stream: int, name: str, at: int, body: Body) -> None:
+    """Somebody asks for another number in a rule. No automation has added that to the inbox."""
+    _put(sql, seq, stream, name, body["path"], body["kind"], body["title"], body, at)
+
+
 def close_cards(sql: Sql, run: int, path: str) -> None:
     """Nothing at this place waits for a person any more."""
     sql("UPDATE inbox SET state='closed' WHERE run=? AND path=? AND state='open'", (run, path))

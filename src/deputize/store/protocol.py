@@ -15,6 +15,7 @@ from deputize.approval import Approval
 from deputize.event import Occurrence
 from deputize.ledger import Draft, Entry, Flaw
 from deputize.store.figures import Added as Added
+from deputize.store.figures import Decided as Decided
 from deputize.store.figures import Failures, Figures
 from deputize.store.looking import Found as Found
 from deputize.store.looking import Looking

@@ -58,7 +58,8 @@ def read_health(view: View, since: int) -> dict[str, Any]:
 def read_today(view: View, now_us: int) -> dict[str, Any]:
     """What happened since yesterday. See `deputize.today`."""
     since = since_of(DAYS, now_us)
-    cards = {name: one.open for name, one in view.added().items()}
+    # Cards of the system's stream are of budgets and rules, whose places have rooms.
+    cards = {name: one.open for name, one in view.added().items() if "/" not in name}
     return told_today(view.daily(since, AUTOMATION), view.counts(), cards, now_us)
 
 
@@ -148,11 +149,13 @@ def _rulesets(view: View) -> list[RuleTexts]:
 
 
 def rules_changed(view: View, digest: str) -> dict[str, Any] | None:
-    """When a rule set last came into force, and who started the process with it: `{"at", "by"}`."""
+    """When a rule set last came into force, and who started the process with it, or changed a number of it
+    then: `{"at", "by"}`, and the `change`."""
     for entry in reversed(view.entries_of(SYSTEM, "rules")):
         if entry.body is not None and entry.body["digest"] == digest:
             # Ledgers of before people had tokens do not say who.
-            return {"at": iso(entry.at_us), "by": entry.body.get("by")}
+            change = {"change": entry.body["change"]} if "change" in entry.body else {}
+            return {"at": iso(entry.at_us), "by": entry.body.get("by"), **change}
     return None
 
 

@@ -71,6 +71,9 @@ class _Judging:
             if entry.type == "opened":
                 in_force = body.get("ruleset") in self._known
                 self._force = self._known.get(str(body.get("ruleset")), self._force)
+            elif entry.type == "rules":
+                in_force = body["digest"] in self._known
+                self._force = self._known.get(str(body["digest"]), self._force)
             elif entry.type in ("asked", "intent") and isinstance(body["args"], dict):
                 judged = self._judged(runs[entry.stream], entry, body)
                 if in_force:

@@ -10,7 +10,7 @@ from deputize import canonical
 from deputize.approval import Approval
 from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
 from deputize.store.fold import RUNS_ENDED
-from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, EventRow, RunRow, WaitRow
+from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, Decided, EventRow, RunRow, WaitRow
 from deputize.store.sqlite import listing
 from deputize.store.sqlite.looking import RUN, SqliteLooking, event_row
 from deputize.store.sqlite.schema import APPROVALS_SINCE, RATES_SINCE, SUMS_SINCE, TALLIED_SINCE
@@ -33,6 +33,12 @@ _FINISHED_COUNT = "SELECT state, count(*) FROM action WHERE state NOT IN ('open'
 _ENTRY = (
     "SELECT e.seq, e.stream, e.version, e.type, e.at, e.hash, b.body"
     " FROM entry e LEFT JOIN body b ON b.seq = e.seq"
+)
+_DECIDED = (
+    "SELECT r.id, r.automation, e.seq, e.stream, e.version, e.type, e.at, e.hash, b.body FROM entry e"
+    " CROSS JOIN body b ON b.seq = e.seq CROSS JOIN run r ON r.no = e.stream"
+    " WHERE e.seq > (SELECT max(seq) FROM entry) - ? AND e.type IN ('read', 'asked', 'intent', 'refused')"
+    " AND instr(b.body, ?) ORDER BY e.seq DESC LIMIT ?"
 )
 _EVENT = "SELECT seq, source, id, type, subject, time, data, received_at, state FROM event"
 _CARD = (
@@ -262,6 +268,12 @@ class SqliteView(SqliteLooking):
         sql = "SELECT name, subject, window, amount, spent FROM rate WHERE what='rate' AND name>=? AND name<?"
         bounds = (prefix, prefix + "\U0010ffff", since)
         return self.db.execute(f"{sql} AND window>=? ORDER BY window, name, subject", bounds).fetchall()
+
+    def decisions(self, operation: str, entries_max: int, limit: int) -> list[Decided]:
+        # As canonical JSON has it; what is in a text there has its quotes escaped.
+        op = b'"op":' + (canonical.encode(operation) if operation else b'"')
+        rows = self.db.execute(_DECIDED, (entries_max, op, limit)).fetchall()
+        return [Decided(run, automation, self._entry(tuple(row))) for run, automation, *row in rows]
 
     def remembered(self) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
