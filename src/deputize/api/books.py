@@ -81,8 +81,10 @@ def budgets_of(system: System) -> list[dict[str, Any]]:
 
 @router.get("/rules")
 async def list_rules(system: Here) -> Response:
-    """Every rule in force, with its title, a sentence that says it, where it is written, and its numbers that
-    people may change."""
+    """Every rule in force, with its title and a sentence that says it.
+
+    And where it is written, and its numbers that people may change.
+    """
     return answer(system, rules_of(system))
 
 

@@ -19,14 +19,17 @@ from deputize.system import System
 DAYS = 30
 DAYS_MAX = 366
 
+Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="Of UTC, today included.")]
+
 router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/costs")
-async def get_costs(system: Here, days: Annotated[int, Query(ge=1, le=DAYS_MAX)] = DAYS) -> Response:
-    """What models cost in the last `days` (of UTC, today included), in micro-dollars: by day, model, agent
-    and automation, and for each run that came to a good end. `lost` are thoughts that were never answered,
-    which count with the most that they can have cost."""
+async def get_costs(system: Here, days: Days = DAYS) -> Response:
+    """What models cost in the last `days`, in micro-dollars.
+
+    By day, model, agent and automation, and for each run that came to a good end. `lost` are thoughts that
+    were never answered, which count with the most that they can have cost."""
     return answer(system, await asyncio.to_thread(costs_of, system, days))
 
 

@@ -8,7 +8,21 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from deputize.api.shapes import books, events, inbox, ledger, people, runs, sessions, today, why
+from deputize.api.shapes import (
+    books,
+    events,
+    figures,
+    inbox,
+    ledger,
+    people,
+    ruling,
+    runs,
+    sessions,
+    stories,
+    today,
+    why,
+    workshop,
+)
 from deputize.api.shapes.problems import Problem
 from deputize.api.shapes.shape import JSON, Answer, Body, Told
 
@@ -20,9 +34,13 @@ ROUTES: dict[str, Told] = {
     **why.ROUTES,
     **inbox.ROUTES,
     **books.ROUTES,
+    **figures.ROUTES,
     **today.ROUTES,
     **people.ROUTES,
     **sessions.ROUTES,
+    **stories.ROUTES,
+    **ruling.ROUTES,
+    **workshop.ROUTES,
     **ledger.ROUTES,
 }
 """By operation id, which is the name of the route's function."""
@@ -40,10 +58,24 @@ TAGS = {
 _TAG_OF = {
     "events": "Events",
     "webhooks": "Events",
-    **dict.fromkeys(("runs", "actions", "entries", "stream", "why"), "Runs"),
+    **dict.fromkeys(("runs", "actions", "entries", "stream", "why", "history"), "Runs"),
     **dict.fromkeys(("inbox", "links"), "Inbox"),
     "stops": "Stops",
-    **dict.fromkeys(("budgets", "rules", "connectors", "sources", "channels", "health", "today"), "In force"),
+    **dict.fromkeys(
+        (
+            "budgets",
+            "rules",
+            "connectors",
+            "sources",
+            "channels",
+            "health",
+            "today",
+            "automations",
+            "workshop",
+            "costs",
+        ),
+        "In force",
+    ),
     **dict.fromkeys(("me", "people", "session"), "People"),
     **dict.fromkeys(("backup", "ledger", "erase", "leaving"), "Ledger"),
 }

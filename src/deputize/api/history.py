@@ -20,20 +20,24 @@ router = APIRouter(prefix="/v1", dependencies=[READS])
 async def get_history(
     request: Request,
     system: Here,
-    run: str = "",
-    automation: str = "",
-    agent: str = "",
-    operation: str = "",
-    resource: str = "",
-    person: str = "",
-    text: str = "",
-    since: Annotated[str, Query(alias="from")] = "",
-    until: Annotated[str, Query(alias="to")] = "",
+    run: Annotated[str, Query(description="Its id, or `system`.")] = "",
+    automation: Annotated[str, Query(description="Its name.")] = "",
+    agent: Annotated[str, Query(description="Its name.")] = "",
+    operation: Annotated[str, Query(description="Its name, or that of its connection.")] = "",
+    resource: Annotated[str, Query(description="As `charge:ch_1`.")] = "",
+    person: Annotated[str, Query(description="Their name.")] = "",
+    text: Annotated[str, Query(description="Somewhere in what was recorded.")] = "",
+    since: Annotated[str, Query(alias="from", description="ISO 8601.")] = "",
+    until: Annotated[str, Query(alias="to", description="ISO 8601.")] = "",
     before: Before = None,
     limit: Limit = 50,
-    format: Literal["json", "ndjson", "csv"] = "json",
+    format: Annotated[
+        Literal["json", "ndjson", "csv"], Query(description="All of it as a stream, but for JSON.")
+    ] = "json",
 ) -> Response:
-    """What was recorded, newest first: of a run (`system` for what is about no run), an automation, an agent,
+    """What was recorded, newest first.
+
+    Of a run (`system` for what is about no run), an automation, an agent,
     an operation (or all of a connection), a resource, a person, with a text in it, and `from` and `to` a time
     (ISO 8601; in the project's time zone where it names none).
 

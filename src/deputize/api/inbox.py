@@ -25,7 +25,7 @@ Word = Literal["approve", "refuse", "change", "ask_keeper", "answer", "noted", "
 """What people say of an action that waits for them, to a question, of an undo that came to its end, of a
 budget that is nearly used up, and of an automation that failed too often."""
 
-Kind = Literal["approval", "question", "doubt", "drift", "stuck", "unwind", "lowered", "budget"]
+Kind = Literal["approval", "question", "doubt", "drift", "stuck", "unwind", "lowered", "budget", "rule"]
 CardState = Annotated[Literal["open", "closed"], Query(description="Those that wait, or those that do not.")]
 Kinds = Annotated[tuple[Kind, ...], Query(max_length=20, description="Only cards of these kinds.")]
 

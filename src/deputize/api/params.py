@@ -55,8 +55,10 @@ class Param:
 
 @router.post("/{automation}/params")
 async def change_param(request: Request, system: Here, person: Changer, automation: str) -> Response:
-    """Change a parameter: `{"name", "value", "was"}`, each value as text. deputize.toml is rewritten in just
-    that value; runs that begin from then on have it."""
+    """Change a parameter of an automation.
+
+    Each value is text. deputize.toml is rewritten in just that value; runs that begin from then on have it.
+    """
     body = await read_decision(request)
     name, was = text_of(body, "name", chars_max=200), text_of(body, "was", default="")
     value = text_of(body, "value", chars_max=VALUE_CHARS_MAX, default="")

@@ -33,9 +33,10 @@ class Rehearsals:
 
 @router.post("/runs/{run_id}/rehearse")
 async def rehearse_run(request: Request, system: Here, person: Decider, run_id: str) -> Response:
-    """Rehearse the event of a run once more, in a process of its own for a minute at most. Nothing is done.
+    """Rehearse the event of a run once more; nothing is done.
 
-    The answer says whether it would come to just what it did (`same`), and if not, how it differs.
+    In a process of its own, for a minute at most. The answer says whether it would come to just what it did
+    (`same`), and if not, how it differs.
     """
     await read_decision(request)
     return answer(system, await rehearsed(request, system, find_run(system, run_id)))

@@ -45,15 +45,21 @@ router = APIRouter(prefix="/v1/rules", dependencies=[READS])
 
 @router.get("/decisions")
 async def get_decisions(system: Here) -> Response:
-    """What each rule decided lately: of the last decisions (`looked_at` of them), how many it allowed, put
-    before people, and refused, with the latest."""
+    """What each rule decided lately.
+
+    Of the last decisions (`looked_at` of them), how many it allowed, put before people, and refused, with the
+    latest.
+    """
     return answer(system, decisions_of(system))
 
 
 @router.post("/{rule:path}/preview")
 async def preview_change(request: Request, system: Here, rule: str) -> Response:
-    """What another number would have done: `{"place", "value"}`. The last actions of the rule's operations
-    are judged again with it, on the facts that the ledger has of them. Nothing is changed."""
+    """What another number in a rule would have done.
+
+    The last actions of the rule's operations are judged again with it, on the facts that the ledger has of
+    them. Nothing is changed.
+    """
     body = await read_object(request)
     place, value = text_of(body, "place"), text_of(body, "value", chars_max=100)
     return answer(system, await preview_of(system, rule, place, value))
@@ -61,9 +67,12 @@ async def preview_change(request: Request, system: Here, rule: str) -> Response:
 
 @router.post("/{rule:path}/change")
 async def change_rule(request: Request, system: Here, person: Changer, rule: str) -> Response:
-    """Change a number of a rule: `{"place", "value", "ruleset"}`, where `ruleset` is the digest of the rules
-    that were looked at. Its file is rewritten in just that number, and is in force from then on. Where
-    `[rules] ask` names people, it `waits` for one of them instead: that is the id of its card."""
+    """Change a number of a rule.
+
+    `ruleset` is the digest of the rules that were looked at. Its file is rewritten in just that number, and
+    is in force from then on. Where `[rules] ask` names people, it `waits` for one of them instead: that is
+    the id of its card.
+    """
     body = await read_decision(request)
     place, value = text_of(body, "place"), text_of(body, "value", chars_max=100)
     return answer(system, await changed(system, rule, place, value, text_of(body, "ruleset"), person))

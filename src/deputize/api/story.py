@@ -29,22 +29,27 @@ RUNS_SHOWN = 20
 _ENDS = ("ended", "continued")
 """The ids of the events by which a run tells of its end, and goes on as another."""
 
+Action = Annotated[str, Query(max_length=200, description="The path of one of its actions.")]
+
 router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/runs/{run_id}/story")
-async def tell_story(
-    system: Here, run_id: str, after: After = 0, action: Annotated[str, Query(max_length=200)] = ""
-) -> Response:
-    """A run's story in the order of time, each action with its rules, its source, its cost and what was
-    expected of it. It goes on after the version `next`; with an `action` it begins where that does, and has
-    what a model was shown and said there."""
+async def tell_story(system: Here, run_id: str, after: After = 0, action: Action = "") -> Response:
+    """A run's story in the order of time.
+
+    Each action with its rules, its source, its cost and what was expected of it. It goes on after the
+    version `next`; with an `action` it begins where that does, and has what a model was shown and said
+    there."""
     return answer(system, story_of(system, find_run(system, run_id), after, action))
 
 
 @router.get("/runs/{run_id}/undo")
-async def plan_undo(system: Here, run_id: str, path: Annotated[str, Query(max_length=200)] = "") -> Response:
-    """What would undo an ended run, latest first, and what cannot be undone and why. Nothing is done."""
+async def plan_undo(system: Here, run_id: str, path: Action = "") -> Response:
+    """What would undo an ended run, latest first.
+
+    And what cannot be undone, and why. Nothing is done.
+    """
     return answer(system, await undo_of(system, find_run(system, run_id), path))
 
 

@@ -34,13 +34,17 @@ RISKS = {
 }
 """What a contract's risk is in words."""
 
+Days = Annotated[int, Query(ge=1, le=DAYS_MAX, description="Of UTC, today included.")]
+
 router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/workshop")
-async def get_workshop(system: Here, days: Annotated[int, Query(ge=1, le=DAYS_MAX)] = DAYS) -> Response:
-    """Automations with their parameters, agents, connections and people, with figures of the last `days` (of
-    UTC, today included)."""
+async def get_workshop(system: Here, days: Days = DAYS) -> Response:
+    """Automations with their parameters, agents, connections and people.
+
+    With figures of the last `days`.
+    """
     return answer(system, await asyncio.to_thread(workshop_of, system, days))
 
 

@@ -18,6 +18,12 @@ class Budget(Shape):
     per: str
     since: Time | None
     """The start of its window; null of one for each call or run."""
+    anew_at: Time | None
+    """When it begins anew."""
+    near: bool
+    """Whether it is nearly used up."""
+    shown: Object
+    """`limit`, `held`, `spent` and `left` in its own form."""
     scope: str
     operations: list[str]
     limit: int
@@ -46,13 +52,17 @@ class Rule(Shape):
     operations: list[str]
     file: str
     line: int
+    numbers: list[Object]
+    """Those that people may change, each with its `place`, `label` and `value`."""
 
 
 class RulesChanged(Shape):
-    """When this rule set came into force, and who started the process with it."""
+    """When this rule set came into force, and who started the process with it, or changed a number then."""
 
     at: Time
     by: Object | None
+    change: Object | None = None
+    """The number that was changed; absent where it was none."""
 
 
 class Rules(Shape):
@@ -160,84 +170,6 @@ class StopSent(Sent):
     reason: str = ""
 
 
-class AutomationFigures(Shape):
-    """How an automation's runs go."""
-
-    name: str
-    runs: int
-    done: int
-    gave_up: int
-    failed: int
-    cancelled: int
-    stuck: int
-    failure_rate: float | None
-    cards: dict[str, int]
-    escalation_rate: float | None
-    refusals: int
-    refusal_rate: float | None
-    mended: int
-    mttr_s: float | None
-    p50_s: float | None
-    p95_s: float | None
-    down_since: Time | None
-    confirming: bool
-    open_cards: int
-
-
-class ConnectorFigures(Shape):
-    """How a connector's calls go."""
-
-    name: str
-    actions: int
-    settled: int
-    declined: int
-    refused: int
-    drifted: int
-    abandoned: int
-    calls_failed: int
-    failure_rate: float | None
-    mended: int
-    mttr_s: float | None
-    p50_s: float | None
-    p95_s: float | None
-    down_since: Time | None
-
-
-class ThoughtFigures(Shape):
-    """What thoughts took and cost."""
-
-    by: Literal["model", "agent", "automation"]
-    name: str
-    thoughts: int
-    p50_s: float | None
-    p95_s: float | None
-    input_tokens: int
-    output_tokens: int
-    cost_usd_micros: int
-    lost: int
-    lost_usd_micros: int
-
-
-class Slowed(Shape):
-    """An automation that begins its runs one by one, and how many wait."""
-
-    automation: str
-    held: int
-
-
-class Figures(Shape):
-    """How work goes."""
-
-    since: Time | None
-    automations: list[AutomationFigures]
-    connectors: list[ConnectorFigures]
-    thoughts: list[ThoughtFigures]
-    cards: int
-    circuits: dict[str, Circuit]
-    inbox_full_at: int
-    slowed: list[Slowed]
-
-
 _CIRCUIT: Object = {"state": "closed", "calls": 12, "failures": 0, "waiting": 0, "tried_in_s": None}
 _STOP: Object = {"scope": "agent:returns-desk", "reason": "stock-taking"}
 
@@ -255,6 +187,14 @@ ROUTES = {
                             "currency": "EUR",
                             "per": "day",
                             "since": "2026-11-01T23:00:00.000000Z",
+                            "anew_at": "2026-11-02T23:00:00.000000Z",
+                            "near": False,
+                            "shown": {
+                                "limit": "500.00 EUR",
+                                "held": "80.00 EUR",
+                                "spent": "120.00 EUR",
+                                "left": "300.00 EUR",
+                            },
                             "scope": "agent:returns-desk",
                             "operations": ["payments.*"],
                             "limit": 50000,
@@ -290,6 +230,14 @@ ROUTES = {
                             "operations": ["payments.refund"],
                             "file": "rules/refunds.toml",
                             "line": 1,
+                            "numbers": [
+                                {
+                                    "place": "ask_above.amount",
+                                    "label": "above",
+                                    "kind": "money",
+                                    "value": "50.00 EUR",
+                                }
+                            ],
                         }
                     ],
                 },
@@ -361,23 +309,5 @@ ROUTES = {
             422: "scope must be all, agent:NAME, connector:NAME, automation:NAME or run:ID",
         },
         needs_person=True,
-    ),
-    "get_figures": Told(
-        {
-            200: Answer(
-                "The figures.",
-                Figures,
-                {
-                    "since": "2026-10-27T00:00:00.000000Z",
-                    "automations": [],
-                    "connectors": [],
-                    "thoughts": [],
-                    "cards": 2,
-                    "circuits": {"payments": _CIRCUIT},
-                    "inbox_full_at": 200,
-                    "slowed": [],
-                },
-            )
-        }
     ),
 }

@@ -95,6 +95,8 @@ class Runs(Shape):
     runs: list[Run]
     next: int | None
     """Where to go on: as `before` (newest first) or `after` (oldest first). Null at the end."""
+    searched_to: Time | None = None
+    """With `show`: back to when was looked in this moment; null where that was to the end."""
 
 
 class RunTold(Shape):
