@@ -155,8 +155,14 @@ async def test_a_viewer_comes_to_no_route_that_changes_anything(tmp_path: Path, 
             said = acts(route.dependant)
             if "own" in said:
                 continue
+            if route.path == "/v1/stream":
+                continue  # it has no end
             path = re.sub(r"\{[^}]*\}", "x", route.path)
             for method in route.methods:
                 answer = await served.http.request(method, path, json={} if method == "POST" else None)
                 forbidden = "open" not in said and said != {"read"}
-                assert ("deputize:role" in answer.text) == forbidden, (method, path, answer.text)
+                assert (answer.status_code == 403 and "deputize:role" in answer.text) == forbidden, (
+                    method,
+                    path,
+                    answer.text,
+                )

@@ -45,7 +45,7 @@ async def test_what_thinking_cost_is_told_by_day_and_by_whom(tmp_path: Path, thi
         {"cut": True},
     )
     root = project(tmp_path, SMALL.format(base=thinker.base), 'agent("worker", model="small")')
-    async with serving(root) as served:
+    async with serving(root, speaks="ines") as served:
         for id in ("1", "2", "3"):
             await served.app.ended(await served.send(id, item=id))
         told = (await served.http.get("/v1/costs", params={"days": 7})).json()
@@ -68,13 +68,13 @@ async def test_what_thinking_cost_is_told_by_day_and_by_whom(tmp_path: Path, thi
 
 
 async def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
-    async with serving(project(tmp_path)) as served:
+    async with serving(project(tmp_path), speaks="ines") as served:
         page = await served.http.get("/costs")
         assert page.status_code == 200 and "No model was asked anything in the last 30 days" in page.text
 
 
 async def test_a_range_that_is_none_is_refused(tmp_path: Path) -> None:
-    async with serving(project(tmp_path)) as served:
+    async with serving(project(tmp_path), speaks="ines") as served:
         for days in ("8", "-1", "all", "9" * 30):
             page = await served.http.get("/costs", params={"days": days}, headers={"accept": "text/html"})
             assert page.status_code == 422 and "<h1>" in page.text

@@ -14,7 +14,7 @@ from deputize.store.sqlite.store import SqliteStore
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
-from tests.support.serving import PEOPLE, SERVER, Served, serving
+from tests.support.serving import ADMINS, SERVER, Served, serving
 
 CODE = """
 @automation(on=Ask, agent=worker)
@@ -46,7 +46,7 @@ MANY = {"rule": "at-most", "place": "at_most.times"}
 
 
 def project(tmp_path: Path, desk: Desk, toml: str = "") -> Path:
-    return write_project(tmp_path, desk.base, CODE, toml=SERVER + PEOPLE + toml, rules=RULES)
+    return write_project(tmp_path, desk.base, CODE, toml=SERVER + ADMINS + toml, rules=RULES)
 
 
 def rules_of(tmp_path: Path) -> str:
@@ -84,7 +84,7 @@ def entries(served: Served, type: str) -> list[Any]:
 
 
 async def test_a_preview_says_what_another_number_would_have_done(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await pay(served, 10, 30, 45, 60)
         told = await preview(served, OVER, "40")
         assert told["sentence"] == (
@@ -96,7 +96,7 @@ async def test_a_preview_says_what_another_number_would_have_done(tmp_path: Path
 
 
 async def test_a_preview_counts_as_the_ledger_counted_then(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         for n in range(3):
             run = await served.send(f"same-{n}", item="same", n=1)
             await served.app.ended(run)
@@ -108,7 +108,7 @@ async def test_a_preview_counts_as_the_ledger_counted_then(tmp_path: Path, desk:
 async def test_a_changed_number_is_in_force_at_once_and_the_ledger_says_by_whom(
     tmp_path: Path, desk: Desk
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("maya")
         assert await pay(served, 45)
         assert not served.app.cards()
@@ -132,12 +132,12 @@ async def test_a_changed_number_is_in_force_at_once_and_the_ledger_says_by_whom(
         assert asked.body and asked.body["ruleset"] == told["digest"][:16]
         changed = (await served.http.get("/v1/rules")).json()["changed"]
         assert changed["change"]["now"] == "40.00 EUR" and changed["by"]["person"] == "maya"
-    async with serving(tmp_path) as again:
+    async with serving(tmp_path, speaks="ines") as again:
         assert len(entries(again, "rules")) == 2, "the next start finds the very same rules"
 
 
 async def test_of_two_people_who_change_one_number_the_second_is_told(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         seen = await digest(served)
         kim, maya = [{"authorization": f"Bearer {await served.token(name)}"} for name in ("kim", "maya")]
         answers = await asyncio.gather(
@@ -159,7 +159,7 @@ async def test_of_two_people_who_change_one_number_the_second_is_told(tmp_path: 
 
 
 async def test_a_file_that_was_changed_on_disk_is_left_as_it_is(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("maya")
         seen = await digest(served)
         for other in (RULES.replace("times = 3", "times = 4"), "[[rule]\n", RULES + "\n[[rule]]\n"):
@@ -180,7 +180,7 @@ async def test_a_file_keeps_its_line_ends_and_its_permissions(tmp_path: Path, de
     path.write_bytes(b"\xef\xbb\xbf" + RULES.replace("\n", "\r\n").encode())
     path.chmod(0o640)
     before = path.read_bytes()
-    async with serving(root) as served:
+    async with serving(root, speaks="ines") as served:
         await served.speak_as("maya")
         await change(served, MANY, "2", await digest(served))
         assert path.read_bytes() == before.replace(b"times = 3", b"times = 2")
@@ -191,7 +191,7 @@ async def test_a_file_keeps_its_line_ends_and_its_permissions(tmp_path: Path, de
 async def test_where_the_ledger_takes_it_not_the_file_is_as_it_was(
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("maya")
         seen, force = await digest(served), served.app.kernel.parts.force
         # Somebody else's entry, of another process of before that this one knows nothing of.
@@ -218,7 +218,7 @@ async def test_where_the_ledger_takes_it_not_the_file_is_as_it_was(
 async def test_a_number_that_is_none_is_refused_with_why(
     tmp_path: Path, desk: Desk, about: dict[str, str], value: str, said: str
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("maya")
         seen = await digest(served)
         assert said in (await preview(served, about, value, 422))["detail"]
@@ -229,11 +229,11 @@ async def test_a_number_that_is_none_is_refused_with_why(
 
 
 async def test_nobody_in_particular_changes_nothing(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
-        await change(served, OVER, "40", await digest(served), 401)
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
+        await change(served, OVER, "40", await digest(served), 403)
         form = {**OVER, "value": "40", "ruleset": await digest(served)}
         page = await served.http.post("/rules/change", data=form)
-        assert page.status_code == 403 and "log in first" in page.text
+        assert page.status_code == 403 and "ines is an approver" in page.text
         assert rules_of(tmp_path) == RULES
         for about in ({"rule": "over-5", "place": "ask_above.amount"}, {**OVER, "place": "title"}):
             await preview(served, about, "1", 404)
@@ -241,7 +241,7 @@ async def test_nobody_in_particular_changes_nothing(tmp_path: Path, desk: Desk) 
 
 
 async def test_a_person_changes_a_number_on_the_page(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("kim")
         await pay(served, 45, 60)
         page = (await served.http.get("/rules/change", params={**OVER, "value": "40"})).text
@@ -258,7 +258,7 @@ async def test_a_person_changes_a_number_on_the_page(tmp_path: Path, desk: Desk)
 
 
 async def test_the_page_has_rules_what_they_did_and_what_is_left(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk, BUDGET)) as served:
+    async with serving(project(tmp_path, desk, BUDGET), speaks="ines") as served:
         await pay(served, 45, 38, 60)
         page = (await served.http.get("/rules", headers={"accept": "text/html"})).text
         assert "<script>alert" not in page and "Over 50 &lt;script&gt;alert(1)&lt;/script&gt; wait" in page
@@ -272,7 +272,7 @@ async def test_the_page_has_rules_what_they_did_and_what_is_left(tmp_path: Path,
 
 
 async def test_what_is_looked_at_is_bounded(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await pay(served, *range(1, 6))
         store = served.app.system.store
         assert isinstance(store, SqliteStore)

@@ -19,13 +19,13 @@ from tests.support.command import served as served_by
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.serving import PEOPLE, SERVER, Served, serving
+from tests.support.serving import ADMINS, SERVER, Served, serving
 
 ASK = '[rules]\nask = "finance"\n'
 
 
 def project(tmp_path: Path, desk: Desk, ask: str = ASK) -> Path:
-    return write_project(tmp_path, desk.base, CODE, toml=SERVER + PEOPLE + ask, rules=RULES)
+    return write_project(tmp_path, desk.base, CODE, toml=SERVER + ADMINS + ask, rules=RULES)
 
 
 async def asked(served: Served) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def last(served: Served, type: str) -> Any:
 
 
 async def test_it_waits_until_somebody_else_says_yes(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         card = await asked(served)
         assert "it asks finance; kim asked for it, and cannot approve it" in card["asks"]
         assert rules_of(tmp_path) == RULES
@@ -71,7 +71,7 @@ async def test_it_waits_until_somebody_else_says_yes(tmp_path: Path, desk: Desk)
 
 
 async def test_who_says_no_leaves_the_rule_as_it_is(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         card = await asked(served)
         await served.speak_as("maya")
         assert await say(served, card, "refuse", reason="too little") == "refused"
@@ -82,7 +82,7 @@ async def test_who_says_no_leaves_the_rule_as_it_is(tmp_path: Path, desk: Desk) 
 
 
 async def test_what_was_asked_for_is_bound_to_the_rules_of_then(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         card = await asked(served)
         await change(served, OVER, "30", await digest(served), 409)
         second = await change(served, MANY, "5", await digest(served))
@@ -95,7 +95,7 @@ async def test_what_was_asked_for_is_bound_to_the_rules_of_then(tmp_path: Path, 
 
 
 async def test_two_who_approve_it_at_once_change_it_once(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         card = await asked(served)
         await served.speak_as("maya")
         path, body = f"/v1/inbox/{card['id']}/answer", {"kind": "approve", "binding": card["binding"]}
@@ -106,10 +106,10 @@ async def test_two_who_approve_it_at_once_change_it_once(tmp_path: Path, desk: D
 
 
 async def test_a_card_outlives_a_restart_and_a_rebuild(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         card = await asked(served)
         assert "rule/" not in (await served.http.get("/v1/today")).text, "it is no automation"
-    async with serving(tmp_path) as again:
+    async with serving(tmp_path, speaks="ines") as again:
         assert again.app.system.store.rebuild(replace=False) == []
         await again.speak_as("maya")
         await say(again, card, "approve")
@@ -117,7 +117,7 @@ async def test_a_card_outlives_a_restart_and_a_rebuild(tmp_path: Path, desk: Des
 
 
 async def test_the_card_is_answered_on_its_page(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("kim")
         form = {**OVER, "value": "40", "ruleset": await digest(served)}
         page = (await served.http.get("/rules/change", params=form)).text
@@ -136,7 +136,7 @@ async def test_the_card_is_answered_on_its_page(tmp_path: Path, desk: Desk) -> N
 
 
 async def test_who_alone_could_approve_it_cannot_ask_for_it(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk, '[rules]\nask = ["owner"]\n')) as served:
+    async with serving(project(tmp_path, desk, '[rules]\nask = ["owner"]\n'), speaks="ines") as served:
         await served.speak_as("maya")
         told = await change(served, OVER, "40", await digest(served), 409)
         assert "nobody approves their own request" in told["detail"] and not served.app.cards()

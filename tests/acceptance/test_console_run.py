@@ -88,7 +88,7 @@ async def follower(served: Served, run: str) -> str:
 async def test_a_run_is_told_action_by_action_with_rules_source_cost_and_what_was_expected(
     tmp_path: Path, desk: Desk
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", item="ann", n=1)
         await served.app.ended(run)
         html = await page(served, f"/runs/{run}")
@@ -108,7 +108,7 @@ async def test_a_run_is_told_action_by_action_with_rules_source_cost_and_what_wa
 
 
 async def test_causes_are_followed_both_ways(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", item="ann", n=0)
         next = await follower(served, run)
         card = await served.app.card()
@@ -133,7 +133,7 @@ async def test_causes_are_followed_both_ways(tmp_path: Path, desk: Desk) -> None
 
 
 async def test_what_comes_from_outside_is_text_and_nothing_else(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", item=HOSTILE, n=0)
         next = await follower(served, run)
         await served.app.card()
@@ -162,7 +162,7 @@ async def test_what_comes_from_outside_is_text_and_nothing_else(tmp_path: Path, 
 async def test_a_run_is_found_by_the_beginning_of_its_id_and_an_unknown_one_is_a_page_that_says_so(
     tmp_path: Path, desk: Desk
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", n=0)
         await served.app.ended(run)
         short = await served.http.get(f"/runs/{run[:8]}?tab=entries", headers=PAGE)
@@ -177,7 +177,7 @@ async def test_a_run_is_found_by_the_beginning_of_its_id_and_an_unknown_one_is_a
 
 
 async def test_an_erased_run_says_what_it_cannot_tell(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", "test.word", item="Ann Secret", text="fail")
         await served.app.ended(run)
         assert "Ann Secret" in await page(served, f"/runs/{run}")
@@ -199,7 +199,7 @@ async def test_an_erased_run_says_what_it_cannot_tell(tmp_path: Path, desk: Desk
 async def test_a_long_run_is_told_a_page_at_a_time_and_an_action_is_found_on_its_page(
     tmp_path: Path, desk: Desk
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", n=300)
         await served.app.ended(run)
         version = served.app.run(run).version
@@ -221,7 +221,7 @@ async def test_a_long_run_is_told_a_page_at_a_time_and_an_action_is_found_on_its
 
 
 async def test_an_action_whose_end_is_on_the_next_page_is_told_to_its_end(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         # The intent is the last entry of the first page, and its receipt the first of the second.
         run = await served.send("1", n=api_story.ENTRIES_A_PAGE - 2)
         await served.app.ended(run)
@@ -236,12 +236,12 @@ async def test_an_action_whose_end_is_on_the_next_page_is_told_to_its_end(tmp_pa
 
 
 async def test_a_person_cancels_a_run_and_nobody_else_does(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", "test.word", text="hold")
         await served.app.card()
         assert "Cancel" not in await page(served, f"/runs/{run}")
         refused = await served.http.post(f"/runs/{run}/cancel", headers=PAGE)
-        assert refused.status_code == 403 and "log in first" in refused.text
+        assert refused.status_code == 403 and "nes is an approver" in refused.text
         assert served.app.run(run).state == "waiting"
         await served.speak_as("kim")
         assert "Cancel this run" in await page(served, f"/runs/{run}")
@@ -252,7 +252,7 @@ async def test_a_person_cancels_a_run_and_nobody_else_does(tmp_path: Path, desk:
 
 
 async def test_what_would_be_undone_is_said_before_it_is(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", "test.word", text="make", item="a")
         await served.app.card()
         assert "cancel it first" in unescape(await page(served, f"/runs/{run}/undo"))
@@ -288,8 +288,8 @@ async def test_a_run_is_rehearsed_again_one_at_a_time_and_only_for_a_person(
         await served.app.ended(run)
         effects = len(desk.writes)
         assert (await served.http.post(f"/v1/runs/{run}/rehearse")).status_code == 401
-        refused = await served.http.post(f"/runs/{run}/rehearse", data={}, headers=PAGE)
-        assert refused.status_code == 403
+        stranger = await served.http.post(f"/runs/{run}/rehearse", data={}, headers=PAGE)
+        assert stranger.headers["location"].startswith("/login")
         await served.speak_as("kim")
         told = await served.http.post(f"/runs/{run}/rehearse", data={}, headers=PAGE)
         assert told.status_code == 200 and "It would come to just what it did. Done: begun." in words(
@@ -310,7 +310,7 @@ async def test_a_rehearsal_that_takes_too_long_is_ended_and_there_is_one_at_a_ti
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = project(tmp_path, desk)
-    async with serving(root) as served:
+    async with serving(root, speaks="ines") as served:
         run = await served.send("1", n=0)
         await served.app.ended(run)
         await served.speak_as("kim")

@@ -12,7 +12,7 @@ from deputize.ledger import SYSTEM
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.serving import PEOPLE, SERVER, Served, serving
+from tests.support.serving import ADMINS, SERVER, Served, serving
 
 CODE = """
 from typing import Literal
@@ -40,7 +40,7 @@ tone = "warm"
 
 
 def project(tmp_path: Path, desk: Desk, toml: str = PARAMS, agents: str = 'worker = agent("worker")') -> Path:
-    return write_project(tmp_path, desk.base, CODE, toml=SERVER + PEOPLE + toml, agents=agents)
+    return write_project(tmp_path, desk.base, CODE, toml=SERVER + ADMINS + toml, agents=agents)
 
 
 def file_of(tmp_path: Path) -> str:
@@ -64,7 +64,7 @@ def noted(served: Served) -> list[Any]:
 
 async def test_runs_that_begin_after_a_change_have_it_and_the_file_has_it(tmp_path: Path, desk: Desk) -> None:
     before = file_of(project(tmp_path, desk))
-    async with serving(tmp_path) as served:
+    async with serving(tmp_path, speaks="ines") as served:
         await served.speak_as("kim")
         assert await label(served, "1") == "done(30 warm)"
         assert (await change(served, "days", "14", "30"))["said"] == "14 instead of 30"
@@ -72,7 +72,7 @@ async def test_runs_that_begin_after_a_change_have_it_and_the_file_has_it(tmp_pa
         assert file_of(tmp_path) == before.replace("days = 30 ", "days = 14 ")
         change_of = {"automation": "works", "name": "days", "was": "30", "now": "14"}
         assert noted(served) == [{**change_of, "by": {"person": "kim", "account": ""}}]
-    async with serving(tmp_path) as again:
+    async with serving(tmp_path, speaks="ines") as again:
         assert await label(again, "3") == "done(14 warm)"
 
 
@@ -87,18 +87,18 @@ async def test_every_kind_of_value_is_written_so_that_the_next_start_reads_it(
         "most": ("1.50 EUR", "20.00 EUR"),
         "words": ('"quoted"\n\\ and more', "<i>hello</i>"),
     }
-    async with serving(tmp_path) as served:
+    async with serving(tmp_path, speaks="ines") as served:
         await served.speak_as("kim")
         for name, (value, was) in given.items():
             await change(served, name, value, was)
-    async with serving(tmp_path) as again:
+    async with serving(tmp_path, speaks="ines") as again:
         (told,) = (await again.http.get("/v1/workshop")).json()["automations"]
         values = {one["name"]: one["value"] for one in told["params"]}
         assert values == {name: value for name, (value, _) in given.items()} | {"days": "30", "names": "[]"}
 
 
 async def test_of_two_people_who_change_one_parameter_the_second_is_told(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("kim")
         await asyncio.gather(change(served, "tone", "plain", "warm"))
         await served.speak_as("maya")
@@ -124,7 +124,7 @@ async def test_a_value_that_is_none_is_refused_with_why(
     tmp_path: Path, desk: Desk, name: str, value: str, was: str, said: str
 ) -> None:
     before = file_of(project(tmp_path, desk))
-    async with serving(tmp_path) as served:
+    async with serving(tmp_path, speaks="ines") as served:
         await served.speak_as("kim")
         assert said in (await change(served, name, value, was, 422))["detail"]
         form = {"automation": "works", "name": name, "value": value, "was": was}
@@ -135,7 +135,7 @@ async def test_a_value_that_is_none_is_refused_with_why(
 
 async def test_a_file_that_was_changed_on_disk_is_left_as_it_is(tmp_path: Path, desk: Desk) -> None:
     before = file_of(project(tmp_path, desk))
-    async with serving(tmp_path) as served:
+    async with serving(tmp_path, speaks="ines") as served:
         await served.speak_as("kim")
         for other in (before.replace('"warm"', '"plain"'), before + "[[["):
             (tmp_path / "deputize.toml").write_text(other)
@@ -148,8 +148,8 @@ async def test_a_file_that_was_changed_on_disk_is_left_as_it_is(tmp_path: Path, 
 
 async def test_nobody_in_particular_changes_nothing(tmp_path: Path, desk: Desk) -> None:
     before = file_of(project(tmp_path, desk))
-    async with serving(tmp_path) as served:
-        await change(served, "days", "14", "30", 401)
+    async with serving(tmp_path, speaks="ines") as served:
+        await change(served, "days", "14", "30", 403)
         form = {"automation": "works", "name": "days", "value": "14", "was": "30"}
         assert (await served.http.post("/workshop/params", data=form)).status_code == 403
         assert (
@@ -162,7 +162,7 @@ async def test_nobody_in_particular_changes_nothing(tmp_path: Path, desk: Desk) 
 
 
 async def test_a_person_changes_a_parameter_on_the_page(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await served.speak_as("kim")
         page = (await served.http.get("/workshop")).text
         assert "<i>hello" not in page and "&lt;i&gt;hello&lt;/i&gt;" in page
@@ -176,7 +176,7 @@ async def test_a_person_changes_a_parameter_on_the_page(tmp_path: Path, desk: De
 
 async def test_the_page_says_who_works_with_what_and_how_well(tmp_path: Path, desk: Desk) -> None:
     agents = 'worker = agent("worker", may=["desk.pay"], budgets=[budget("50.00 EUR", per="day")])'
-    async with serving(project(tmp_path, desk, agents=agents)) as served:
+    async with serving(project(tmp_path, desk, agents=agents), speaks="ines") as served:
         for id in ("1", "2", "3"):
             await label(served, id)
         told = (await served.http.get("/v1/workshop")).json()

@@ -66,7 +66,7 @@ def words(html: str) -> str:
 
 
 async def test_what_was_recorded_is_found_by_whose_it_is_and_what_it_says(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         first = await served.send("1", item="Ann O'Brien")
         second = await served.send("2", "test.word", item="Bob", text="ask")
         third = await served.send("3", "test.word", item="acc-9")
@@ -100,7 +100,7 @@ async def test_what_was_recorded_is_found_by_whose_it_is_and_what_it_says(tmp_pa
 
 
 async def test_times_are_those_of_the_projects_zone(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1")
         await served.app.ended(run)
         at = served.app.entries(run)[0].at_us
@@ -131,7 +131,7 @@ async def test_times_are_those_of_the_projects_zone(tmp_path: Path, desk: Desk) 
 async def test_a_search_looks_back_for_a_moment_and_says_how_far(
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", item="needle")
         await served.app.ended(run)
         await many_entries(served, 6_000)
@@ -156,7 +156,7 @@ async def test_a_search_looks_back_for_a_moment_and_says_how_far(
 async def test_all_that_is_found_is_told_as_a_stream_within_bounds(
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", item="=1+1")
         bad = await served.send("2", item="bad")
         await served.app.ended(run, bad)
@@ -187,7 +187,7 @@ def test_no_cell_is_a_formula() -> None:
 async def test_there_are_so_many_exports_at_once_and_whoever_goes_away_ends_theirs(
     tmp_path: Path, desk: Desk
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await many_entries(served, 30_000)
         async with (
             served.http.stream("GET", "/v1/history?format=ndjson") as one,
@@ -209,7 +209,7 @@ async def test_there_are_so_many_exports_at_once_and_whoever_goes_away_ends_thei
 
 
 async def test_a_large_history_is_searched_in_time(tmp_path: Path, desk: Desk) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         await many_entries(served, 30_000)
         for query in ("text=nowhere", "person=nobody", "operation=desk.nothing", "resource=item:no", ""):
             began = time.monotonic()
@@ -222,7 +222,7 @@ async def test_a_large_history_is_searched_in_time(tmp_path: Path, desk: Desk) -
 async def test_the_runs_there_were_are_listed_by_how_they_are(
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(project(tmp_path, desk)) as served:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
         puts = [await served.send(str(n)) for n in range(3)]
         bad = await served.send("bad", item="bad")
         asking = await served.send("asking", "test.word", text="ask")

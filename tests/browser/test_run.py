@@ -42,7 +42,7 @@ async def test_the_history_is_searched_on_a_phone(tmp_path: Path, desk: Desk) ->
     async with serving(project(tmp_path, desk)) as served, looking(served) as browser:
         run = await served.send("1", item="ann", n=0)
         await served.app.ended(run)
-        page = await browser.person(phone=True, dark=True)
+        page = await browser.person(await served.token("kim"), phone=True, dark=True)
         await page.goto("/history")
         await accessible(page)
         await page.get_by_label("Text").fill("asked for by ann")

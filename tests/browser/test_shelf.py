@@ -12,7 +12,7 @@ from tests.support.browser import accessible, looking
 from tests.support.desk import Desk
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
-from tests.support.serving import PEOPLE, SERVER, serving
+from tests.support.serving import ADMINS, SERVER, serving
 from tests.support.thinkers import RULES, SMALL
 from tests.support.thinkers import thinker as thinker
 
@@ -40,7 +40,7 @@ BUDGET = '[[budget]]\nname = "Paid out"\nlimit = "100.00 EUR"\nper = "day"\n'
 
 def project(tmp_path: Path, desk: Desk, thinker: Thinker) -> Path:
     thinker.usually(text="fine", usage={"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 35})
-    toml = SERVER + PEOPLE + BUDGET + SMALL.format(base=thinker.base)
+    toml = SERVER + ADMINS + BUDGET + SMALL.format(base=thinker.base)
     agents = 'worker = agent("worker", model="small")'
     return write_project(tmp_path / "p", desk.base, CODE, toml=toml, rules=RULES + OVER, agents=agents)
 

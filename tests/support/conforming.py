@@ -14,6 +14,8 @@ from deputize.api.describing import describe
 from deputize.api.describing_routes import ROUTES
 from deputize.api.shapes.problems import Problem
 
+STREAMS = ("text/event-stream", "application/x-ndjson", "text/csv")
+PAGES = ("text/html", "text/css", "text/javascript", "image/svg+xml", "")
 WHOLE_PATHS = ("path", "card")
 """Parameters that hold slashes."""
 
@@ -50,13 +52,15 @@ def operations() -> tuple[Known, ...]:
 async def conforms(answer: httpx2.Response) -> None:
     """Raises `AssertionError` for an answer that the description does not have."""
     kind = answer.headers.get("content-type", "").partition(";")[0]
-    if kind == "text/event-stream" or (answer.status_code == 400 and kind == "text/plain"):
+    if kind in STREAMS or (answer.status_code == 400 and kind == "text/plain"):
         return  # a stream goes on; and uvicorn itself answers what is no HTTP
     await answer.aread()
     request = answer.request
     path = request.url.path
     known = next((k for k in operations() if k.method == request.method and k.path.fullmatch(path)), None)
     where = f"{request.method} {path} → {answer.status_code} {answer.text[:500]}"
+    if known is None and kind in PAGES:
+        return  # a page, or a way to one
     if answer.status_code >= 400:
         assert kind == "application/problem+json", where
         Problem.model_validate_json(answer.content)
@@ -66,8 +70,8 @@ async def conforms(answer: httpx2.Response) -> None:
     assert str(answer.status_code) in known.statuses, f"not described: {where}"
     success = ROUTES[known.id].answers.get(answer.status_code)
     if success is not None:
-        assert kind == success.media, where
-        if success.shape is not None:
+        assert kind in (success.media, *success.also), where
+        if success.shape is not None and kind == success.media:
             try:
                 success.shape.model_validate_json(answer.content)
             except ValidationError as error:

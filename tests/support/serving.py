@@ -32,6 +32,10 @@ groups = ["shop-floor"]
 """
 
 
+ADMINS = PEOPLE.replace('"operator"', '"admin"')
+"""The same with two who may change rules and parameters."""
+
+
 @dataclass
 class Served:
     """A served system: its inside, and a client that speaks to it over HTTP, which holds every answer to its
@@ -64,9 +68,10 @@ def cloudevent(id: str, type: str = "test.ask", **data: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(
-    root: Path, headers: Mapping[str, str] | None = None, **options: Any
+    root: Path, headers: Mapping[str, str] | None = None, *, speaks: str = "", **options: Any
 ) -> AsyncIterator[Served]:
-    """Serve a project on a free port of this process; its ledger is checked at the end."""
+    """Serve a project on a free port of this process; its ledger is checked at the end. With `speaks` every
+    request has a token of this person's."""
     app, stop = Running(), asyncio.Event()
     app.system = System.open(root, boundary=app.boundary, seed=1, **options)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -82,7 +87,10 @@ async def serving(
             trust_env=False,
             event_hooks={"response": [conforms]},
         ) as http:
-            yield Served(app, http, stop)
+            served = Served(app, http, stop)
+            if speaks:
+                await served.speak_as(speaks)
+            yield served
             app.sound()
     finally:
         stop.set()

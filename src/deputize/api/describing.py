@@ -15,8 +15,9 @@ from starlette.responses import Response
 
 from deputize.api.here import Here
 from deputize.api.problem import answer
+from deputize.api.who import READS
 
-router = APIRouter()
+router = APIRouter(dependencies=[READS])
 
 
 @router.get("/openapi.json", include_in_schema=False)

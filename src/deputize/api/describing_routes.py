@@ -199,7 +199,9 @@ class Describing:
             media["schema"] = {"$ref": REF.format(model=answer.shape.__name__)}
         media["examples"] = {"as it may come": {"value": answer.example}}
         headers = {"headers": {header: {"$ref": f"#/components/headers/{header}"}}} if header else {}
-        return {"description": answer.said, **headers, "content": {answer.media: media}}
+        lines = {"schema": {"type": "string"}, "examples": {"nothing was found": {"value": ""}}}
+        content = {answer.media: media, **dict.fromkeys(answer.also, lines)}
+        return {"description": answer.said, **headers, "content": content}
 
     def _body(self, body: Body) -> dict[str, Any]:
         self._shapes.add((body.shape, "validation"))

@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from deputize.api.body import text_of
 from deputize.api.here import After, Before, Here, Limit, Name, RunName, find_run
+from deputize.api.moments import bound_of
 from deputize.api.problem import Problem, answer
 from deputize.api.run_list import RunsWanted, runs_of
 from deputize.api.show import show_action, show_entry, show_event, show_run, show_wait, show_waits_for
 from deputize.api.who import READS, Operator, read_decision
-from deputize.clock import parse_time
 from deputize.ledger import SYSTEM, SYSTEM_NAME, EntryType
 from deputize.standing import WaitsFor
 from deputize.store.protocol import RunRow, View
@@ -28,7 +28,13 @@ LOOKED_AT_MAX = 20_000
 
 States = Annotated[tuple[RunState, ...], Query(max_length=20, description="Only runs in one of these.")]
 Types = Annotated[tuple[str, ...], Query(max_length=50, description="Only entries of these types.")]
-Since = Annotated[str, Query(max_length=40, description="Only runs that began then or later, ISO 8601.")]
+Since = Annotated[
+    str,
+    Query(
+        max_length=40,
+        description="Only runs that began then or later: ISO 8601, in the project's zone or another.",
+    ),
+]
 
 Path = Annotated[str, Query(max_length=200, description="The `next` of the page before.")]
 
@@ -58,7 +64,11 @@ async def list_runs(
         return answer(system, await runs_of(system, wanted, before=before, limit=limit))
     if after == 0 and before is None:
         before = NEWEST
-    standing, zone, since_us = system.kernel.standing, system.project.settings.zone, _since(since)
+    standing, zone, since_us = (
+        system.kernel.standing,
+        system.project.settings.zone,
+        bound_of("since", since, system.project.settings.zone) if since else None,
+    )
 
     def read(view: View) -> list[tuple[RunRow, list[WaitsFor]]]:
         rows = view.runs(
@@ -199,11 +209,3 @@ def known_types(types: tuple[str, ...]) -> tuple[str, ...]:
         if one not in known:
             raise Problem(422, f"no entry has the type {one!r}{did_you_mean(one, known)}", field="type")
     return types
-
-
-def _since(text: str) -> int | None:
-    try:
-        return parse_time(text) if text else None
-    except ValueError:
-        said = "since must be ISO 8601 with an offset, like 2026-11-02T08:00:00Z (+ is written %2B)"
-        raise Problem(422, said, field="since") from None

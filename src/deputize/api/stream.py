@@ -19,6 +19,7 @@ from deputize.api.feed import BEHIND_MAX, Feed, Line
 from deputize.api.here import Here, RunName, find_run
 from deputize.api.problem import Problem
 from deputize.api.runs import NEWEST, Types, known_types
+from deputize.api.who import READS
 from deputize.ledger import SYSTEM_NAME
 from deputize.system import System
 
@@ -40,7 +41,7 @@ LastSeen = Annotated[
     Header(max_length=40, description="The last `id` that was seen; it comes before `after`."),
 ]
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[READS])
 
 
 @router.get("/stream")

@@ -49,6 +49,8 @@ class Answer:
     shape: type[BaseModel] | None
     example: Any = None
     media: str = JSON
+    also: tuple[str, ...] = ()
+    """Further forms in which it may come, as lines of text."""
 
 
 @dataclass(frozen=True)

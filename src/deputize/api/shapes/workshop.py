@@ -103,6 +103,7 @@ class Costs(Shape):
 
     days: list[Time]
     cost_by_day: list[int]
+    cost_usd_micros: int
     thoughts: int
     lost: int
     lost_usd_micros: int
@@ -131,6 +132,7 @@ ROUTES = {
                 {
                     "days": ["2026-11-02T00:00:00.000000Z"],
                     "cost_by_day": [3_120_000],
+                    "cost_usd_micros": 3_120_000,
                     "thoughts": 41,
                     "lost": 0,
                     "lost_usd_micros": 0,
