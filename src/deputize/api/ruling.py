@@ -16,7 +16,7 @@ from deputize.api.body import read_object, text_of
 from deputize.api.here import Here
 from deputize.api.problem import Problem, answer
 from deputize.api.rewriting import Text
-from deputize.api.who import READS, Changer, read_decision
+from deputize.api.who import READS, Changer, Decider, read_decision
 from deputize.clock import iso
 from deputize.errors import DeputizeError, ProjectError
 from deputize.kernel.rejudging import Came, Rejudged, first_asked, rejudge
@@ -54,7 +54,7 @@ async def get_decisions(system: Here) -> Response:
 
 
 @router.post("/{rule:path}/preview")
-async def preview_change(request: Request, system: Here, rule: str) -> Response:
+async def preview_change(request: Request, system: Here, _: Decider, rule: str) -> Response:
     """What another number in a rule would have done.
 
     The last actions of the rule's operations are judged again with it, on the facts that the ledger has of

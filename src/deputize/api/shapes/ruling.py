@@ -120,6 +120,7 @@ ROUTES = {
         },
         body=Body(WantedNumber, {"60 euros": _WANTED}),
         refuses={404: _NO_RULE, 409: "rules/refunds.toml was changed on disk; nothing was written"},
+        needs_person=True,
     ),
     "change_rule": Told(
         {
