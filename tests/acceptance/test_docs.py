@@ -26,7 +26,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"# ([\w./-]+\.(?:py|toml|yaml))\n")
 WITH_COMMANDS = {
-    "README.md", "access.md", "benchmarks.md", "notifications.md", "operating.md", "rehearsal.md",
+    "README.md", "access.md", "benchmarks.md", "console.md", "notifications.md", "operating.md",
+    "rehearsal.md",
 }  # fmt: skip
 KNOWN = {"python", "toml", "yaml", "sh", "console", "text", ""}
 
@@ -58,6 +59,7 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
         "README.md",
         "access.md",
         "benchmarks.md",
+        "console.md",
         "notifications.md",
         "operating.md",
         "rehearsal.md",

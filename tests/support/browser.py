@@ -67,6 +67,13 @@ def chromium() -> str:
 @asynccontextmanager
 async def looking(served: Served) -> AsyncIterator[Looking]:
     """A browser beside a served project. What its pages complain of fails the test."""
+    async with browsing(str(served.http.base_url).rstrip("/")) as found:
+        yield found
+
+
+@asynccontextmanager
+async def browsing(base: str) -> AsyncIterator[Looking]:
+    """The same beside whatever is at an address."""
     path = chromium()
     if not path:
         if os.environ.get("CI"):
@@ -74,7 +81,7 @@ async def looking(served: Served) -> AsyncIterator[Looking]:
         pytest.skip("Chromium is not installed: apt install chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        found = Looking(browser, str(served.http.base_url).rstrip("/"))
+        found = Looking(browser, base)
         try:
             yield found
         finally:

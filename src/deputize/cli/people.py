@@ -14,7 +14,7 @@ from deputize.cli.says import moment, say, say_json, table
 from deputize.config import PERSON_TOKEN
 from deputize.kernel.tokens import DAYS, DAYS_MAX
 
-Name = Annotated[str, typer.Argument(help="The person, as in [people.NAME] of deputize.toml.")]
+Name = Annotated[str, typer.Argument(help="The person, by their name in deputize.toml.")]
 _NOBODY = "deputize.toml names nobody who may decide: add [people.NAME]."
 
 
