@@ -101,6 +101,19 @@ async def test_a_session_that_ended_in_mid_act_leads_to_the_log_in_and_back(
         assert served.app.read(lambda view: view.open_cards()) == 1 and not desk.effects
 
 
+async def test_who_has_not_come_in_is_told_nothing_of_what_is_inside(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk)) as served:
+        await served.send("1", item="a", n=80)
+        await served.app.card()
+        await served.app.kernel.people.stop("all", "the till was robbed", "maya")
+        for path in ("/login", "/first?key=no", "/no-such-page", "/inbox/1", "/live"):
+            answer = await served.http.get(path, headers={"accept": "text/html"})
+            assert "robbed" not in answer.text and "wait for you" not in answer.text, path
+            assert answer.status_code in (200, 303, 404, 410)
+        await served.speak_as("ines")
+        assert "robbed" in (await served.http.get("/")).text
+
+
 async def test_a_viewer_reads_and_has_nothing_to_press(tmp_path: Path, desk: Desk) -> None:
     root = project(tmp_path, desk)
     settings = root / "deputize.toml"

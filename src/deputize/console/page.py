@@ -22,6 +22,9 @@ from deputize.system import System
 
 FORM_FIELDS_MAX = 200
 HTML = "text/html; charset=utf-8"
+VISITORS = ("person", "local", "project")
+"""Who is shown what is inside; everybody else has to come in first."""
+
 PRIVATE = {"Cache-Control": "no-store"}
 """A page is not kept by a browser: what was answered in the meantime must not come back from there."""
 
@@ -54,14 +57,18 @@ class Page:
     def shown(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page."""
         zone, now = self.system.project.settings.zone, self.system.time.now_us()
-        frame = {
+        frame: dict[str, Any] = {
             "project": self.system.project.settings.name,
             "speaker": self.speaker,
             "path": self.request.url.path,
             "now": iso(now),
-            "stops": sorted(self.system.kernel.parts.stops.scopes.items()),
-            "waiting": self.system.store.read(lambda view: view.open_cards()),
+            "inside": self.speaker.kind in VISITORS,
+            "stops": [],
+            "waiting": 0,
         }
+        if self.speaker.kind in VISITORS:
+            frame["stops"] = sorted(self.system.kernel.parts.stops.scopes.items())
+            frame["waiting"] = self.system.store.read(lambda view: view.open_cards())
         text = render(template, zone, now, frame | values)
         return Response(self.system.secrets.scrub(text.encode()), status, PRIVATE, media_type=HTML)
 
@@ -73,7 +80,6 @@ class Page:
 
 
 Handler = Callable[[Page], Awaitable[Response]]
-VISITORS = ("person", "local", "project")
 
 
 def get(path: str, handler: Handler, act: Act | None = "read") -> Route:
