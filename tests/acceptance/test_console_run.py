@@ -235,6 +235,14 @@ async def test_an_action_whose_end_is_on_the_next_page_is_told_to_its_end(tmp_pa
         assert "It began on an earlier page" in await page(served, f"/runs/{run}?after=100")
 
 
+async def test_a_page_tells_no_place_on_this_machine(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk), speaks="ines") as served:
+        run = await served.send("1", "test.word", text="hold")
+        await served.app.card()
+        for path in ("/", f"/runs/{run}", f"/runs/{run}?tab=entries", "/workshop", "/rules", "/history"):
+            assert str(tmp_path) not in await page(served, path), path
+
+
 async def test_a_person_cancels_a_run_and_nobody_else_does(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk), speaks="ines") as served:
         run = await served.send("1", "test.word", text="hold")

@@ -30,11 +30,14 @@ def main() -> int:
     """Take them all; the names of the files are those of the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--to", type=Path, default=Path("build/pictures"), help="the folder (build/pictures)")
+    parser.add_argument("--docs", type=Path, help="where the two of the README are put, too (docs/pictures)")
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
     with _shop(given.to / "shop") as (url, token), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         pages = _pages(url, token)
+        if given.docs:
+            _take_for_docs(browser, url, token, pages, given.docs)
         for shape, viewport in (("desk", DESK), ("phone", PHONE)):
             for scheme in ("light", "dark"):
                 _take(browser, url, token, pages, given.to, shape, viewport, scheme)
@@ -64,6 +67,24 @@ def _pages(url: str, token: str) -> dict[str, str]:
         "costs": "/costs",
         "not-found": "/no-such-page",
     }
+
+
+def _take_for_docs(browser: Browser, url: str, token: str, pages: dict[str, str], to: Path) -> None:
+    """The first page on a desk, and a card on a phone."""
+    shapes = {"today": ("today", 1120, 860, 1.0), "card": ("card-approval", 360, 1_180, 1.5)}
+    to.mkdir(parents=True, exist_ok=True)
+    for name, (page, width, height, scale) in shapes.items():
+        context = browser.new_context(
+            base_url=url,
+            viewport={"width": width, "height": height},
+            color_scheme="light",
+            extra_http_headers={"authorization": f"Bearer {token}"},
+            device_scale_factor=scale,
+        )
+        shown = context.new_page()
+        shown.goto(pages[page])
+        shown.screenshot(path=to / f"{name}.png")
+        context.close()
 
 
 def _take(

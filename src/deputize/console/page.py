@@ -69,7 +69,10 @@ class Page:
         if self.speaker.kind in VISITORS:
             frame["stops"] = sorted(self.system.kernel.parts.stops.scopes.items())
             frame["waiting"] = self.system.store.read(lambda view: view.open_cards())
-        text = render(template, zone, now, frame | values)
+        # Places in code are told from the project's folder: where that is, is nobody's business here.
+        text = render(template, zone, now, frame | values).replace(
+            f"{self.system.project.settings.root}/", ""
+        )
         return Response(self.system.secrets.scrub(text.encode()), status, PRIVATE, media_type=HTML)
 
     def go(self, path: str) -> Response:
