@@ -29,7 +29,7 @@ class Agent:
     `concurrent_max` bounds its open actions, `per_second_max` how many start in a second. `model` is the one
     that it thinks with, `goal` what it is told to be for, `steps_max` how often it may think in one piece of
     work. `remembers` names the pinned notes that stand before all that its model is asked; `notes` are
-    these, as a project has them.
+    these, as a project has them. One that lives `elsewhere` calls by MCP what it may use.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Agent:
     steps_max: int = STEPS_MAX
     remembers: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    elsewhere: bool = False
 
     @overload
     def work(self, given: Any, *, about: str = "", within: timedelta | None = None) -> Awaiting[str]: ...
@@ -73,9 +74,11 @@ def agent(
     goal: str = "",
     steps_max: int = STEPS_MAX,
     remembers: Sequence[str] = (),
+    elsewhere: bool = False,
 ) -> Agent:
     """Describe an agent. `may` takes operations or their names; None leaves it to the rules alone.
-    `remembers` takes the names of notes: "tone" is `memory/tone.md`."""
+    `remembers` takes the names of notes: "tone" is `memory/tone.md`. `elsewhere` lets whoever has a token of
+    it call these operations by MCP (`deputize mcp`)."""
     if not name or len(name) > 60 or not name.replace("-", "").replace("_", "").isalnum():
         raise ProjectError(f"{caller_line()}: {name!r} is not an agent name: use letters, digits, - and _")
     if service_level not in PRIORITY:
@@ -88,6 +91,8 @@ def agent(
         raise ProjectError(f"{caller_line()}: steps_max must be 1 to {STEPS_MAX_MAX}")
     if wrong := wrong_names(remembers):
         raise ProjectError(f"{caller_line()}: agent({name!r}): {wrong}")
+    if elsewhere and names is None:
+        raise ProjectError(f"{caller_line()}: an agent that lives elsewhere needs may=[…]: what it may call")
     return Agent(
         name,
         names,
@@ -99,4 +104,5 @@ def agent(
         goal.strip(),
         steps_max,
         tuple(remembers),
+        elsewhere=elsewhere,
     )

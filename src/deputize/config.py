@@ -24,6 +24,7 @@ FILE = "deputize.toml"
 PORT_DEFAULT = 8477
 INBOX_FULL_AT = 200
 PERSON_TOKEN = "DEPUTIZE_PERSON_TOKEN"
+AGENT_TOKEN = "DEPUTIZE_AGENT_TOKEN"
 """The variable with the token of the person that commands speak for."""
 _TABLES = {
     "project",
@@ -70,6 +71,11 @@ class Settings:
     def person_token(self) -> str:
         """The token of the person that commands speak for; empty where the environment has none."""
         return self.environ.get(PERSON_TOKEN, "").strip()
+
+    @property
+    def agent_token(self) -> str:
+        """The token of the agent that `deputize mcp` speaks for; empty where the environment has none."""
+        return self.environ.get(AGENT_TOKEN, "").strip()
 
     @property
     def ledger(self) -> Path:

@@ -19,7 +19,8 @@ ATTRIBUTE_CHARS_MAX = 500
 DEPTH_MAX = 64
 RUN_SOURCE = "/runs/"
 SCHEDULES = "/schedules/"
-OWN_SOURCES = (RUN_SOURCE, "/polls/", SCHEDULES, "/webhooks/")
+ELSEWHERE = "/mcp/"
+OWN_SOURCES = (RUN_SOURCE, "/polls/", SCHEDULES, "/webhooks/", ELSEWHERE)
 """How the sources of events begin that Deputize itself keeps; nobody outside speaks for them."""
 
 OWN_TYPES = "deputize."
@@ -136,7 +137,7 @@ def _text(value: Mapping[str, Any], name: str) -> str:
 
 
 def _data(data: Any) -> bytes:
-    if _depth(data) > DEPTH_MAX:
+    if depth_of(data) > DEPTH_MAX:
         raise BadEvent(f"data is nested deeper than {DEPTH_MAX} levels")
     try:
         encoded = canonical.encode(data)
@@ -147,10 +148,11 @@ def _data(data: Any) -> bytes:
     return encoded
 
 
-def _depth(value: Any) -> int:
-    """How deeply containers nest, counted level by level so that no recursion can overflow."""
+def depth_of(value: Any, depth_max: int = DEPTH_MAX) -> int:
+    """How deeply containers nest, counted level by level so that no recursion can overflow; no further than
+    one beyond `depth_max`."""
     level, depth = [value], 0
-    while level and depth <= DEPTH_MAX:
+    while level and depth <= depth_max:
         level = [
             inner
             for outer in level

@@ -18,6 +18,7 @@ from deputize.budget import wrong_budgets
 from deputize.code import code_digest
 from deputize.config import Settings, read_settings
 from deputize.connector import Connector
+from deputize.elsewhere import automation_of, name_of
 from deputize.errors import DeputizeError, ProjectError
 from deputize.event import EventData
 from deputize.memory import with_notes
@@ -84,6 +85,13 @@ def load_project(root: Path, environ: Mapping[str, str] | None = None) -> Projec
         if read.automation.name in automations:
             raise ProjectError(f"{read.automation.where}: there is an automation of this name already")
         automations[read.automation.name] = read.automation
+    for one in agents.values():
+        if one.elsewhere and name_of(one.name) in automations:
+            raise ProjectError(
+                f"the agent {one.name} lives elsewhere: there is an automation {name_of(one.name)}"
+            )
+        if one.elsewhere:
+            automations[name_of(one.name)] = automation_of(one, f"agent {one.name}")
     codes: dict[str, str] = {}
     for operation in operations.values():
         module = operation.function.__module__

@@ -1,8 +1,8 @@
 """Tokens: by what a person, or whoever operates the process, is known at the door. Pure.
 
 A token is 32 random bytes, so its plain SHA-256 is as good as any slow hash; that digest is all that is kept.
-Every kind (a person's token, the operator's key, a session, a one-time link) has a shape of its own, by which
-they are taken out of whatever is stored or shown.
+Every kind (a person's token, an agent's, the operator's key, a session, a one-time link) has a shape of its
+own, by which they are taken out of whatever is stored or shown.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ PERSON_PREFIX = "dpt_"
 OPERATOR_PREFIX = "dpo_"
 SESSION_PREFIX = "dps_"
 LINK_PREFIX = "dpf_"
-PREFIXES = (PERSON_PREFIX, OPERATOR_PREFIX, SESSION_PREFIX, LINK_PREFIX)
-SHAPE = re.compile(rb"dp[tosf]_[A-Za-z0-9_-]{43}")
+AGENT_PREFIX = "dpa_"
+PREFIXES = (PERSON_PREFIX, OPERATOR_PREFIX, SESSION_PREFIX, LINK_PREFIX, AGENT_PREFIX)
+SHAPE = re.compile(rb"dp[tosfa]_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 NOUNS = {
     "access", "action", "agent", "approval", "automation", "awaiting", "budget", "caching", "call",
-    "canonical", "card", "circuit", "connector", "conversation", "costs", "cron", "duration", "event",
+    "canonical", "card", "circuit", "connector", "conversation", "costs", "cron", "duration",
+    "elsewhere", "event",
     "finding", "foretold", "happened", "headers", "health", "ledger", "loopback", "money", "note",
     "notebook", "operation", "origins", "person", "planned", "pricing", "question", "rehearsal",
     "rewriting", "rule", "script", "sentence", "session", "signature", "sought", "sources", "standing",
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     "plans": {"errors", "clock", "nouns", "rules"},
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "entering": {"errors", "clock", "nouns", "kernel"},
+    "mcp": {"errors", "clock", "nouns"},
     "town": {"errors", "clock", "nouns", "child"},
 }
 """Who may import what; `system`, `project`, `config`, `api`, `cli`, `console`, `demo` and `testing` stand

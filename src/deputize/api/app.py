@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from deputize.api import (
+    agents,
     books,
     costs,
     describing,
@@ -14,6 +15,7 @@ from deputize.api import (
     history,
     inbox,
     ledger,
+    mcp,
     metrics,
     moving,
     notify,
@@ -31,6 +33,7 @@ from deputize.api import (
     why,
     workshop,
 )
+from deputize.api.calling import Calls
 from deputize.api.exporting import Exports
 from deputize.api.feed import Feed
 from deputize.api.guard import Guard
@@ -67,6 +70,8 @@ ROUTES = (
     today,
     ledger,
     moving,
+    agents,
+    mcp,
 )
 
 
@@ -86,6 +91,8 @@ def build_app(system: System, readiness: Readiness, *, operator: str, token: str
     app.state.routers = [module.router for module in ROUTES]
     app.state.exports = Exports()
     app.state.rehearsals = rehearsing.Rehearsals()
+    app.state.calls = Calls(system, readiness.stopping)
+    app.state.mcp = mcp.Door(system, app.state.calls, readiness.stopping)
     for module in ROUTES:
         app.include_router(module.router)
     explain_errors(app, system)

@@ -30,8 +30,11 @@ ENTRANCES = ("/v1/session", "/v1/session/first")
 SIGNED = "/v1/webhooks/"
 """Webhooks prove who sent them by their signature: their senders know neither token nor address."""
 
-GIVING = "/v1/people/"
+GIVING = ("/v1/people/", "/v1/agents/")
 """All that the operator's key may change."""
+
+CALLING = ("/v1/agents/", "/mcp/")
+"""All that the token of an agent is for."""
 
 _FOR_PROGRAMS = ("/metrics", "/readyz", "/openapi.json", OPEN_TO_ALL)
 """With all under /v1; everything else is a page."""
@@ -99,6 +102,11 @@ class Guard:
             if admitted.speaker.kind == "operator" and writes and not path.startswith(GIVING):
                 said = "the operator's key gives people their tokens, and decides nothing"
                 raise Problem(401, f"{said}: `deputize login NAME`, and speak as a person")
+            speaker = admitted.speaker
+            if speaker.kind == "agent" and not path.startswith(CALLING):
+                raise Problem(
+                    403, f"a token of {speaker.agent}'s calls for that agent, and does nothing else"
+                )
         if writes and self._readiness.state != "ready":
             raise self._not_now()
         return admitted
@@ -153,6 +161,9 @@ class Guard:
             if over is not None:
                 said = f"this token of {over.person}'s ended at {iso(over.ends_us or 0)}"
                 raise Problem(401, f"{said}: `deputize token {over.person}` or a new login gives another")
+            calls = self._system.kernel.agent_tokens.find(token)
+            if calls is not None:
+                return Admitted(Speaker("agent", token=calls.id, agent=calls.agent))
             if self._readiness.state == "starting":
                 # Which tokens there are is read from the ledger while it starts.
                 raise self._not_now()

@@ -93,6 +93,7 @@ async def _serve(
         finally:
             stopping.set()
             await serving
+            await app.state.mcp.close()
 
 
 class _Server(uvicorn.Server):

@@ -17,7 +17,7 @@ from deputize.api.problem import Problem
 from deputize.person import Directory, Person
 from deputize.system import System
 
-Kind = Literal["nobody", "project", "operator", "local", "stranger", "person"]
+Kind = Literal["nobody", "project", "operator", "local", "stranger", "person", "agent"]
 
 OPERATOR = "the operator's key"
 """In the place of a person's name, which has no space in it."""
@@ -34,8 +34,8 @@ SESSION_TYPE = "deputize:session"
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """Who speaks: nobody in particular on this machine, whoever has the project's token or the operator's
-    key, this machine's owner in a browser (`local`), a person, or a `stranger`, who is let see pages for
-    everybody alone.
+    key, this machine's owner in a browser (`local`), a person, an `agent` that lives elsewhere, or a
+    `stranger`, who is let see pages for everybody alone.
 
     A person speaks by the token of this id or in the `session` of this id, by which their `role` may be
     less than their own; a session may do what needs a password just given until `fresh_until` (ledger time).
@@ -47,6 +47,7 @@ class Speaker:
     role: Role | None = None
     session: str = ""
     fresh_until: int = 0
+    agent: str = ""
 
     @property
     def name(self) -> str:

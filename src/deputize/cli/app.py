@@ -9,6 +9,7 @@ import typer
 from deputize.cli import acting, approving, asking, keeping, moving, notifying, people, rehearsing, writing
 from deputize.cli.health import health
 from deputize.cli.here import USAGE, Here, Said
+from deputize.cli.mcp import mcp
 
 EVERYWHERE = "With every command: --project DIR (else this folder), --json, --debug."
 _PASS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -60,7 +61,7 @@ _ANSWERING = (
     approving.answer,
     acting.resolve,
 )
-_PEOPLE = (people.people, people.login, people.logout, people.token, notifying.notify)
+_PEOPLE = (people.people, people.login, people.logout, people.token, notifying.notify, mcp)
 _KEEPING = (
     keeping.check,
     rehearsing.rehearse,

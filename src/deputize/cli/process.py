@@ -47,6 +47,10 @@ class Process:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.Client(base_url=url, headers=headers, timeout=ANSWER_S_MAX, trust_env=False)
 
+    def with_token(self, token: str) -> Process:
+        """The same process, spoken to by another token."""
+        return Process(self.url, token)
+
     def get(self, *path: str, **query: Any) -> Any:
         """What there is at a path; its parts may hold anything."""
         return self._call("GET", path, params={k: v for k, v in query.items() if v not in (None, "", ())})
@@ -84,11 +88,16 @@ class Process:
 def find_process(here: Here) -> Process | None:
     """The process that runs this project, or None. A note that a killed process left is no process:
     its port may be another project's by now."""
-    settings = here.settings
-    note = _note(settings.data / NOTE, "url")
-    if note is None or owner_of(settings.ledger) != str(note.get("pid")):
+    url = address_of(here)
+    return Process(url, _token(here.settings)) if url is not None else None
+
+
+def address_of(here: Here) -> str | None:
+    """Where the process that runs this project is; None where none does."""
+    note = _note(here.settings.data / NOTE, "url")
+    if note is None or owner_of(here.settings.ledger) != str(note.get("pid")):
         return None
-    return Process(note["url"], _token(settings))
+    return str(note["url"])
 
 
 def need_process(here: Here) -> Process:

@@ -14,6 +14,7 @@ from deputize.agent import Agent
 from deputize.automation import Automation
 from deputize.circuit import Terms
 from deputize.errors import StoreError
+from deputize.kernel.agent_tokens import AgentTokens
 from deputize.kernel.answering import Answering
 from deputize.kernel.approving import Approving
 from deputize.kernel.circuits import Change, Circuits, body_of
@@ -162,6 +163,7 @@ class Kernel:
         self.runner.known, self.runner.unwind = self.unwinding.go_on, self.unwinding.begin
         self.standing = Standing(self.parts, self.scheduler)
         self.tokens, self.sessions = Tokens(self.parts), Sessions(self.parts)
+        self.agent_tokens = AgentTokens(self.parts, given.agents)
         self.approving = Approving(self.parts, self.recording.append, self.runner, given.operations)
         self.lifting = Lifting(self.parts, self.runner.retry)
         self.noting = Noting(self.parts, self.recording)
@@ -244,6 +246,7 @@ class Kernel:
         self.parts.time.no_repeat_before = max(self.parts.time.no_repeat_before, int(before or 0))
         self.tokens.take_in(tx)
         self.sessions.take_in(tx)
+        self.agent_tokens.take_in(tx)
         by = self.tokens.opened_by(self.given.opener)
         body = {"epoch": self.parts.store.epoch, "ruleset": self.parts.force.rules.digest, "by": by}
         tx.append(SYSTEM, tx.version(SYSTEM), [Draft("opened", body)])

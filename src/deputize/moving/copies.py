@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deputize.clock import SystemClock
+from deputize.kernel.agent_tokens import AGENT_TOKEN_SETTING
 from deputize.kernel.moved import MOVED
 from deputize.kernel.people import STOP_SETTING
 from deputize.kernel.sessions import PASSWORD_SETTING, SESSION_SETTING
@@ -34,7 +35,7 @@ async def mark_copy(path: Path, reason: str, by: str, *, void: bool) -> int:
             tx.void_approvals()
             # A token that was taken back since the copy was made must not come back with it, nor a session
             # that was ended or a password that was changed.
-            for prefix in (TOKEN_SETTING, SESSION_SETTING, PASSWORD_SETTING):
+            for prefix in (TOKEN_SETTING, AGENT_TOKEN_SETTING, SESSION_SETTING, PASSWORD_SETTING):
                 for name in tx.settings(prefix):
                     tx.set_setting(name, None)
         return tx.counts()["entries"]
