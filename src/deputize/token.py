@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from deputize.access import Role
 
 BYTES = 32
+
+AGENT_DAYS, AGENT_DAYS_MAX = 90, 366
+"""For how long a token of an agent's is good unless something else is said, and at most."""
+
 PERSON_PREFIX = "dpt_"
 OPERATOR_PREFIX = "dpo_"
 SESSION_PREFIX = "dps_"

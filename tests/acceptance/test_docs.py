@@ -19,6 +19,7 @@ import pytest
 from deputize.access import ACTS, ROLES, may, roles_for
 from deputize.project import load_project
 from deputize.testing.thinker import Thinker
+from tests.support.command import served
 from tests.support.running import running
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,7 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
         "access.md",
         "benchmarks.md",
         "console.md",
+        "mcp.md",
         "notifications.md",
         "operating.md",
         "rehearsal.md",
@@ -234,6 +236,26 @@ def test_the_page_on_rehearsal_tells_what_would_come_of_the_readmes_events(tmp_p
     assert "would come to just what they did" in said
     assert "wait for maya; as if approved: be done" in said and "derived" in said
     assert "b1 from /bell: would end done(greeted)" in said
+
+
+def test_the_page_on_agents_elsewhere_serves_one_that_calls_as_it_says(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    (root / "automations").mkdir(parents=True)
+    (root / "deputize.toml").write_text('[project]\nname = "shop"\n[server]\nport = 0\n[people.maya]\n')
+    page = ROOT / "docs" / "mcp.md"
+    assert write_files(page, root) == ["agents.py", "connectors/notes.py", "rules/notes.toml", "client.py"]
+    (command,) = blocks(page, "console")
+    with served(root):
+        token = run(*command.split()[2:], cwd=root).stdout.splitlines()[0]
+        url = json.loads((root / "data" / "server.json").read_text())["url"]
+        environ = os.environ | {"DEPUTIZE_AGENT_TOKEN": token, "DEPUTIZE_URL": url}
+        told = subprocess.run(
+            [sys.executable, "client.py"], cwd=root, env=environ, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+    assert told[0] == "['deputize-result', 'notes-find', 'notes-write']"
+    assert told[1] == 'hours False {"result":"hours"}'
+    assert told[2].startswith("prices False Waiting for approval")
+    assert told[3].startswith('terms True It was refused by "Nobody elsewhere writes the terms"')
 
 
 def session(commands: str, cwd: Path) -> str:

@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from tests.support.desk import Desk
 from tests.support.elsewhere import REVISIONS, meta, peer, project, text_of, token_of
 from tests.support.fixtures import desk as desk
+from tests.support.project import PERMIT
 from tests.support.running import ShiftedClock
 from tests.support.serving import Served, serving
 
@@ -50,6 +51,19 @@ async def test_what_there_is_to_call_is_told_by_contracts_and_rules_and_in_one_o
         assert hints["desk-pay"] is not None and not hints["desk-pay"].read_only_hint
         assert hints["desk-pay"].destructive_hint and not hints["desk-pay"].idempotent_hint
         assert hints["desk-put"] is not None and hints["desk-put"].idempotent_hint
+
+
+async def test_what_no_rule_permits_is_not_listed_and_refused_where_it_is_called(
+    tmp_path: Path, desk: Desk
+) -> None:
+    rules = PERMIT.replace('"desk.*"', '"desk.read"')
+    async with (
+        serving(project(tmp_path, desk, rules)) as served,
+        peer(served.http.base_url, await token_of(served)) as client,
+    ):
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["deputize-result", "desk-read"]
+        no = await client.call_tool("desk-write", {"item": "a"})
+        assert no.is_error and no.structured_content["state"] == "refused" and desk.writes == []
 
 
 async def test_a_long_list_of_tools_comes_in_pages(tmp_path: Path, desk: Desk) -> None:
@@ -106,8 +120,10 @@ async def test_nobody_outside_sends_the_events_by_which_agents_call(tmp_path: Pa
     async with serving(project(tmp_path, desk)) as served:
         data = {"operation": "desk.read", "args": {"item": "a"}}
         event = {"specversion": "1.0", "id": "1", "type": "deputize.mcp.partner", "data": data}
-        for source in ("/mcp/partner", "/elsewhere"):
-            answer = await served.http.post("/v1/events", json=event | {"source": source})
+        # Neither what they say, nor the ids by which they are known.
+        for source, type in (("/elsewhere", event["type"]), ("/mcp/partner", "test.ask")):
+            sent = event | {"source": source, "type": type}
+            answer = await served.http.post("/v1/events", json=sent)
             assert answer.status_code in (400, 422), answer.text
         assert served.app.read(lambda view: view.runs()) == []
 

@@ -17,9 +17,10 @@ from deputize.api.here import Here
 from deputize.api.problem import Problem, answer
 from deputize.api.who import OPERATOR, Admitting, Speaker, Speaking
 from deputize.clock import iso
-from deputize.kernel.agent_tokens import DAYS, DAYS_MAX, AgentToken
+from deputize.kernel.agent_tokens import AgentToken
 from deputize.suggest import did_you_mean
 from deputize.system import System
+from deputize.token import AGENT_DAYS, AGENT_DAYS_MAX
 
 ABOUT_CHARS_MAX = 200
 ID_CHARS_MAX = 300
@@ -88,9 +89,9 @@ async def issue_token(request: Request, system: Here, speaker: Admitting, name: 
     """A new token of an agent's: `{"days", "for"}`, both optional. It is shown once, by this answer."""
     need_fresh(system, speaker, "giving a token")
     agent, body = elsewhere(system, name), await read_object(request)
-    days = body.get("days", DAYS)
-    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= DAYS_MAX:
-        raise Problem(422, f"days must be a number from 1 to {DAYS_MAX}", field="days")
+    days = body.get("days", AGENT_DAYS)
+    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= AGENT_DAYS_MAX:
+        raise Problem(422, f"days must be a number from 1 to {AGENT_DAYS_MAX}", field="days")
     about = text_of(body, "for", chars_max=ABOUT_CHARS_MAX, default="")
     made, secret = await system.kernel.agent_tokens.issue(
         agent.name, speaker.name or OPERATOR, days=days, about=about

@@ -18,8 +18,7 @@ from deputize.cli.login import token_giver
 from deputize.cli.process import address_of, need_process
 from deputize.cli.says import moment, say, say_json
 from deputize.config import AGENT_TOKEN
-from deputize.kernel.agent_tokens import DAYS, DAYS_MAX
-from deputize.token import AGENT_PREFIX, is_one
+from deputize.token import AGENT_DAYS, AGENT_DAYS_MAX, AGENT_PREFIX, is_one
 
 if TYPE_CHECKING:
     import httpx2
@@ -38,7 +37,9 @@ def mcp(
     token: Annotated[
         bool, typer.Option("--token", help="Give the agent a token instead, which is shown once.")
     ] = False,
-    days: Annotated[int, typer.Option("--days", help=f"For how long it is good, {DAYS_MAX} at most.")] = DAYS,
+    days: Annotated[
+        int, typer.Option("--days", help=f"For how long it is good, {AGENT_DAYS_MAX} at most.")
+    ] = AGENT_DAYS,
     about: Annotated[str, typer.Option("--for", metavar="TEXT", help="What it is for, in a few words.")] = "",
     revoke: Annotated[
         str, typer.Option("--revoke", metavar="ID", help="Take a token of the agent's back.")

@@ -17,14 +17,11 @@ from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM, Draft
 from deputize.store.protocol import Tx
-from deputize.token import AGENT_PREFIX, BYTES, digest_of, written
+from deputize.token import AGENT_DAYS, AGENT_PREFIX, BYTES, digest_of, written
 
 AGENT_TOKEN_SETTING = "agent-token:"
 TOKENS_MAX = 20
 """Of one agent at one time."""
-
-DAYS, DAYS_MAX = 90, 366
-"""For how long a token is good unless something else is said, and at most."""
 
 _DAY_US = 86_400_000_000
 
@@ -76,7 +73,7 @@ class AgentTokens:
         return sorted((one for one in self._known.values() if one.agent == agent), key=lambda t: t.at_us)
 
     async def issue(
-        self, agent: str, by: str, *, days: int = DAYS, about: str = ""
+        self, agent: str, by: str, *, days: int = AGENT_DAYS, about: str = ""
     ) -> tuple[AgentToken, str]:
         """A new token of an agent's, and what it is: it is never known again.
 
