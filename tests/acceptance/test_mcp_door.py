@@ -10,7 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult
 
+from deputize.elsewhere import type_of
+from deputize.moving.copies import mark_copy
 from tests.support.desk import Desk
 from tests.support.elsewhere import REVISIONS, meta, peer, project, text_of, token_of
 from tests.support.fixtures import desk as desk
@@ -119,7 +122,7 @@ async def test_nobody_calls_for_an_agent_without_a_token_of_it(tmp_path: Path, d
 async def test_nobody_outside_sends_the_events_by_which_agents_call(tmp_path: Path, desk: Desk) -> None:
     async with serving(project(tmp_path, desk)) as served:
         data = {"operation": "desk.read", "args": {"item": "a"}}
-        event = {"specversion": "1.0", "id": "1", "type": "deputize.mcp.partner", "data": data}
+        event = {"specversion": "1.0", "id": "1", "type": type_of("partner"), "data": data}
         # Neither what they say, nor the ids by which they are known.
         for source, type in (("/elsewhere", event["type"]), ("/mcp/partner", "test.ask")):
             sent = event | {"source": source, "type": type}
@@ -158,6 +161,18 @@ async def test_a_token_of_an_agent_ends_and_can_be_taken_back(tmp_path: Path, de
             entry.body for entry in served.app.read(lambda view: view.entries(0)) if entry.type == "person"
         ]
         assert [(one or {})["what"] for one in told] == ["token issued", "token issued", "token revoked"]
+
+
+async def test_a_restored_copy_knows_no_token_of_before_and_one_that_moved_does(
+    tmp_path: Path, desk: Desk
+) -> None:
+    root, body = project(tmp_path, desk), {"tool": "desk-read", "arguments": {"item": "a"}, "wait_s": 0}
+    async with serving(root) as served:
+        token = await token_of(served)
+    for void, status in ((False, 200), (True, 401)):
+        await mark_copy(root / "data" / "ledger.db", "restored", "a test", void=void)
+        async with serving(root) as served:
+            assert (await call(served, token, body)).status_code == status
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -226,20 +241,27 @@ async def test_bytes_that_are_no_message_are_refused_and_nothing_breaks(tmp_path
 async def test_no_secret_is_in_what_comes_back(
     tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    root, before = project(tmp_path, desk), meta("before")
+    desk.pages["/items/leak"] = {"item": f"it is {SECRET}", "key": ""}
+    async with serving(root) as served:
+        token = await token_of(served)
+        async with peer(served.http.base_url, token) as client:
+            told = await client.call_tool("desk-read", {"item": "leak"}, meta=before)
+            assert SECRET in told.model_dump_json()
+    # From now on it is one.
     monkeypatch.setenv("DESK_TOKEN", SECRET)
-    root = project(tmp_path, desk)
     settings = (root / "deputize.toml").read_text()
     (root / "deputize.toml").write_text(
         settings.replace(f'base = "{desk.base}"', f'base = "{desk.base}"\ntoken = "env:DESK_TOKEN"')
     )
     async with (
         serving(root) as served,
-        peer(served.http.base_url, await token_of(served)) as client,
+        peer(served.http.base_url, token) as client,
     ):
-        desk.pages["/items/leak"] = {"item": f"it is {SECRET}", "key": ""}
-        told = await client.call_tool("desk-read", {"item": "leak"})
-        assert not told.is_error and SECRET not in told.model_dump_json()
-        assert "[secret" in told.model_dump_json()
+        for id in (before, meta("after")):
+            told = await client.call_tool("desk-read", {"item": "leak"}, meta=id)
+            assert not told.is_error and SECRET not in told.model_dump_json()
+            assert "[secret" in told.model_dump_json()
         sent = await client.call_tool("desk-read", {"item": SECRET}, meta=meta("c", f"because {SECRET}"))
         assert SECRET not in sent.model_dump_json()
         assert all(SECRET not in str(entry.body) for entry in served.app.entries(sent.meta["deputize/run"]))  # type: ignore[index]
@@ -248,16 +270,26 @@ async def test_no_secret_is_in_what_comes_back(
 async def test_a_process_that_stops_answers_who_waits_and_says_how_to_go_on(
     tmp_path: Path, desk: Desk
 ) -> None:
-    desk.hold = asyncio.Event()
-    async with serving(project(tmp_path, desk), restart=lambda _: None) as served:
+    root = project(tmp_path, desk)
+    async with serving(root) as served:
         token = await token_of(served)
-        body = {"tool": "desk-put", "arguments": {"item": "a"}, "call": "c"}
-        asking = asyncio.create_task(call(served, token, body))
-        await desk.seen_of(1)
+        await served.app.kernel.people.stop("agent:partner", "for a test", "maya")
+        asking = asyncio.create_task(_write_c(served, token))
+        await served.app.until(lambda view: view.runs())
         served.stop.set()
-        told = (await asking).json()
-        assert told["state"] in ("not_finished", "not_sure") and told["call"] == "c"
-        desk.hold.set()
+        told = await asking
+        assert told.structured_content["state"] == "not_finished" and "a halt" in text_of(told)
+    async with serving(root) as served:
+        await served.app.kernel.people.lift("agent:partner", "maya")
+        done = await _write_c(served, token)
+        assert done.structured_content["item"] == "a" and len(desk.writes) == 1
+
+
+async def _write_c(served: Served, token: str) -> CallToolResult:
+    async with peer(served.http.base_url, token) as client:
+        # It looks up there what it is answered, and the process may be gone by then.
+        await client.list_tools()
+        return await client.call_tool("desk-write", {"item": "a"}, meta=meta("c"))
 
 
 def test_an_agent_that_lives_elsewhere_says_what_it_may_call() -> None:
