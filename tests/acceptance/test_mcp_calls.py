@@ -104,6 +104,25 @@ async def test_whoever_asked_cannot_approve_and_a_persons_no_comes_back_in_words
         assert "Nothing was done" in text_of(no) and desk.writes == []
 
 
+async def test_what_a_person_made_of_a_call_is_what_comes_back(tmp_path: Path, desk: Desk) -> None:
+    async with (
+        serving(project(tmp_path, desk)) as served,
+        peer(served.http.base_url, await token_of(served)) as client,
+    ):
+        waits = await client.call_tool("desk-pay", {"account": "a", "amount": euros(80)}, meta=meta("c"))
+        run, other = waits.structured_content["run"], {"account": "b", "amount": "60.00 EUR"}
+        await approved(served, run, kind="change", args=other)
+        still = await client.call_tool(RESULT, {"call": "c"})
+        assert still.structured_content["state"] == "waiting" and f"{run}/1~1" in text_of(still)
+        await approved(served, run, "maya")
+        done = await client.call_tool(RESULT, {"call": "c"})
+        assert done.structured_content["item"] == "b", text_of(done)
+        # It is still the call that it was.
+        args = {"account": "a", "amount": euros(80)}
+        again = await client.call_tool("desk-pay", args, meta=meta("c"))
+        assert again.structured_content == done.structured_content and len(desk.writes) == 1
+
+
 async def test_what_rules_refuse_and_services_decline_is_an_error_in_words(
     tmp_path: Path, desk: Desk
 ) -> None:

@@ -113,10 +113,10 @@ def meta(call: str, because: str = "") -> Any:
     return {"deputize/call": call} | ({"deputize/because": because} if because else {})
 
 
-async def approved(served: Served, run: str, person: str = "kim", kind: str = "approve") -> None:
+async def approved(served: Served, run: str, person: str = "kim", kind: str = "approve", **more: Any) -> None:
     """Have a person answer what the call of a run waits for."""
     (card,) = [card for card in (await served.http.get("/v1/inbox")).json()["cards"] if card["run"] == run]
     headers = {"authorization": f"Bearer {await served.token(person)}"}
-    body = {"kind": kind, "binding": card["binding"], "reason": "too much"}
+    body = {"kind": kind, "binding": card["binding"], "reason": "too much"} | more
     answer = await served.http.post(f"/v1/inbox/{card['id']}/answer", json=body, headers=headers)
     assert answer.status_code == 200, answer.text

@@ -240,7 +240,8 @@ class Calls:
 
         def read(view: View) -> tuple[Told, RunRow]:
             row = view.run_no(run.no) or run
-            return tell_call(view, row, console, settings.zone, system.kernel.standing.of(row)), row
+            stands, now = system.kernel.standing.of(row), system.time.now_us()
+            return tell_call(view, row, now, console, settings.zone, stands), row
 
         return system.store.read(read)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,9 @@ FINAL = frozenset({"done", "refused", "declined", "expired", "cancelled", "faile
 
 REASON_CHARS_MAX = 1_000
 
+TAKEN_UP_US = 3_000_000
+"""An approval that was given so short a time ago may be about to be taken up."""
+
 _NOTHING_DONE = "Nothing was done."
 
 
@@ -38,21 +41,22 @@ class Told:
     settles: bool = False
 
 
-def tell_call(view: View, run: RunRow, console: str, zone: ZoneInfo, stands: Sequence[Stand]) -> Told:
+def tell_call(
+    view: View, run: RunRow, now_us: int, console: str, zone: ZoneInfo, stands: Sequence[Stand]
+) -> Told:
     """What came of the call that a run answers. `console` is what addresses of pages begin with, empty for
     none; `stands` what memory knows of the run."""
-    action = _action(view, run)
-    own = (
-        [e for e in view.entries(run.no) if e.body is not None and e.body.get("path") == action.path]
-        if (action is not None)
-        else []
-    )
-    if action is not None and action.state in _ENDS:
+    action, entries = _action(view, run), view.entries(run.no)
+    path = action.path if action is not None else ""
+    own = [entry for entry in entries if entry.body is not None and entry.body.get("path") == path]
+    changed = own and (own[-1].body or {}).get("changed")
+    if action is not None and action.state in _ENDS and not changed:
         return _ended(action, own)
     if run.state == "ended":
-        return _run_ended(run, view.entries(run.no))
+        return _run_ended(run, entries)
     if action is not None and action.state == "asking":
-        return _waiting(run, action, own, console, zone)
+        fresh = any(one.at_us > now_us - TAKEN_UP_US for one in view.approvals(run.no, path))
+        return replace(_waiting(run, action, own, console, zone), settles=fresh)
     if action is not None and action.state == "drifted":
         reason = _reason(own)
         return Told(
