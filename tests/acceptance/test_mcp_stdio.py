@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -196,6 +197,24 @@ async def test_nothing_but_the_protocol_is_on_standard_output(tmp_path: Path, de
         rest = await asyncio.wait_for(process.stdout.read(), WAIT_S)
         assert await asyncio.wait_for(process.wait(), WAIT_S) == 0 and rest == b""
         assert all(one["jsonrpc"] == "2.0" for one in got)
+
+
+async def test_the_command_does_not_serve_one_agent_by_the_token_of_another(
+    tmp_path: Path, desk: Desk
+) -> None:
+    root = project(tmp_path, desk)
+    async with serving(root) as served:
+        other = await token_of(served, "other")
+        for agent, said in (("partner", "only a token of partner's"), ("partnre", "did you mean 'partner'")):
+            no = await asyncio.to_thread(deputize, root, "mcp", "--agent", agent, DEPUTIZE_AGENT_TOKEN=other)
+            assert (no.code, no.out) == (1, "") and said in no.err, no.err
+
+
+def test_the_library_is_read_in_only_where_somebody_comes() -> None:
+    rooms = "deputize.api.app, deputize.console.app, deputize.cli.up, deputize.cli.app, deputize.system"
+    code = f"import sys, {rooms}; print([name for name in sys.modules if name.partition('.')[0] == 'mcp'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_command_says_what_is_wrong_before_it_serves(tmp_path: Path) -> None:

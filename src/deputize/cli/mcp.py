@@ -135,8 +135,7 @@ class Elsewhere:
 
         from deputize.mcp.server import No
 
-        loop = asyncio.get_running_loop()
-        until = loop.time() + AGAIN_S_MAX
+        loop, until = asyncio.get_running_loop(), 0.0
         while True:
             address, why = self._address(), "it does not run"
             if address is not None:
@@ -151,6 +150,7 @@ class Elsewhere:
                     why = _detail(answer)
                     if answer.status_code != 503:
                         raise No(why)
+            until = until or loop.time() + AGAIN_S_MAX
             if loop.time() >= until:
                 raise No(f"The process that runs the project cannot be reached ({why}); ask again later.")
             await asyncio.sleep(AGAIN_S)
