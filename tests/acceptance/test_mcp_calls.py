@@ -97,7 +97,7 @@ async def test_whoever_asked_cannot_approve_and_a_persons_no_comes_back_in_words
             json={"kind": "approve", "binding": card["binding"]},
             headers=speaks,
         )
-        assert own.status_code == 403 and "does nothing else" in own.json()["detail"]
+        assert own.status_code == 401 and "does nothing else" in own.json()["detail"]
         await approved(served, run, kind="refuse")
         no = await client.call_tool(RESULT, {"call": "c"})
         assert no.is_error and "kim" in text_of(no) and "too much" in text_of(no)

@@ -85,7 +85,7 @@ async def list_agents(system: Here, _: Speaking) -> Response:
 
 
 @router.post("/{name}/tokens", status_code=201)
-async def issue_token(request: Request, system: Here, speaker: Admitting, name: str) -> Response:
+async def issue_agent_token(request: Request, system: Here, speaker: Admitting, name: str) -> Response:
     """A new token of an agent's: `{"days", "for"}`, both optional. It is shown once, by this answer."""
     need_fresh(system, speaker, "giving a token")
     agent, body = elsewhere(system, name), await read_object(request)
@@ -102,7 +102,7 @@ async def issue_token(request: Request, system: Here, speaker: Admitting, name: 
 
 
 @router.delete("/{name}/tokens/{id}")
-async def revoke_token(system: Here, speaker: Admitting, name: str, id: str) -> Response:
+async def revoke_agent_token(system: Here, speaker: Admitting, name: str, id: str) -> Response:
     """Take a token back."""
     agent = elsewhere(system, name)
     if all(token.id != id for token in system.kernel.agent_tokens.of(agent.name)):
@@ -118,7 +118,7 @@ async def list_tools(request: Request, system: Here, agent: Calling) -> Response
 
 
 @router.post("/{name}/calls")
-async def call(request: Request, system: Here, agent: Calling) -> Response:
+async def call_for_agent(request: Request, system: Here, agent: Calling) -> Response:
     """Have an operation done: `{"tool", "arguments", "call", "because", "wait_s"}`.
 
     The same `call` is the same call, for ever. The answer says its `state`: `done` with the `result`;

@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from deputize.api.shapes import (
     books,
+    elsewhere,
     events,
     figures,
     inbox,
@@ -42,6 +43,7 @@ ROUTES: dict[str, Told] = {
     **ruling.ROUTES,
     **workshop.ROUTES,
     **ledger.ROUTES,
+    **elsewhere.ROUTES,
 }
 """By operation id, which is the name of the route's function."""
 
@@ -52,6 +54,7 @@ TAGS = {
     "Stops": "What is halted or paused.",
     "In force": "Budgets, rules, connections, sources, channels; how work goes.",
     "People": "Who may decide, their tokens and sessions.",
+    "Elsewhere": "Agents that live elsewhere, and their calls.",
     "Ledger": "Copies, checks, erasure, leaving for another place.",
     "Process": "Whether it lives and is ready.",
 }
@@ -61,6 +64,7 @@ _TAG_OF = {
     **dict.fromkeys(("runs", "actions", "entries", "stream", "why", "history"), "Runs"),
     **dict.fromkeys(("inbox", "links"), "Inbox"),
     "stops": "Stops",
+    "agents": "Elsewhere",
     **dict.fromkeys(
         (
             "budgets",

@@ -105,7 +105,7 @@ class Guard:
             speaker = admitted.speaker
             if speaker.kind == "agent" and not path.startswith(CALLING):
                 raise Problem(
-                    403, f"a token of {speaker.agent}'s calls for that agent, and does nothing else"
+                    401, f"a token of {speaker.agent}'s calls for that agent, and does nothing else"
                 )
         if writes and self._readiness.state != "ready":
             raise self._not_now()
