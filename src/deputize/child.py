@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO
 
 
@@ -29,11 +30,18 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(
-        self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]
+        self,
+        command: Sequence[str],
+        *,
+        stdout: int | IO[bytes],
+        stderr: int | IO[bytes] | None,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Begin a process; the one before must have been stopped or killed."""
         assert self._process is None
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=env
+        )
         return self._process
 
     def first_line(self, within_s: float) -> bytes:
@@ -50,6 +58,13 @@ class Child:
         if not line:
             self.kill()
         return line
+
+    def end_input(self) -> None:
+        """Close its standard input: it may put things in order, and end by itself."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()
 
     def stop(self) -> None:
         """End it in an orderly way (SIGTERM)."""

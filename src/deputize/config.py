@@ -19,6 +19,7 @@ from deputize.models.settings import ModelSettings, read_models
 from deputize.notify.settings import NotifySettings, read_notify
 from deputize.person import KEEPER, Directory, directory_of_settings
 from deputize.suggest import did_you_mean
+from deputize.telemetry.settings import TelemetrySettings, read_telemetry
 
 FILE = "deputize.toml"
 PORT_DEFAULT = 8477
@@ -38,6 +39,7 @@ _TABLES = {
     "notify",
     "inbox",
     "rules",
+    "telemetry",
 }
 _PROJECT = {"name", "timezone", "data"}
 _SERVER = {"host", "port", "token"}
@@ -65,6 +67,7 @@ class Settings:
     notify: NotifySettings | None
     inbox_full_at: int
     rules_ask: tuple[str, ...]
+    telemetry: TelemetrySettings
     environ: Mapping[str, str] = field(repr=False)
 
     @property
@@ -129,6 +132,7 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
         notify=_notify(tables, directory),
         rules_ask=_rules_ask(_table(tables, "rules", {"ask"}).get("ask", []), directory),
         inbox_full_at=_full_at(_table(tables, "inbox", {"full_at"}).get("full_at", INBOX_FULL_AT)),
+        telemetry=_telemetry(tables),
         environ=_environment(root, os.environ if environ is None else environ),
     )
 
@@ -172,6 +176,13 @@ def _notify(tables: Mapping[str, Any], directory: Directory) -> NotifySettings |
         return None
     try:
         return read_notify(_table(tables, "notify", None), directory)
+    except ProjectError as error:
+        raise ProjectError(f"{FILE}: {error}") from None
+
+
+def _telemetry(tables: Mapping[str, Any]) -> TelemetrySettings:
+    try:
+        return read_telemetry(_table(tables, "telemetry", None))
     except ProjectError as error:
         raise ProjectError(f"{FILE}: {error}") from None
 

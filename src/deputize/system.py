@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from deputize import canonical
+from deputize import __version__, canonical
 from deputize.agent import Agent
 from deputize.clock import Clock, SteadyClock, SystemClock
 from deputize.config import Settings
@@ -31,6 +31,8 @@ from deputize.kernel.tokens import Opener
 from deputize.kernel.watchdog import Watchdog, disarm
 from deputize.latency import Latency
 from deputize.memory import check_notes
+from deputize.models.line import Line
+from deputize.models.local import is_local
 from deputize.models.settings import ModelSettings
 from deputize.notify.channels import Channel, open_channels
 from deputize.notify.links import Links
@@ -41,9 +43,13 @@ from deputize.operation import Operation
 from deputize.processor import OneProcessor
 from deputize.project import Project, load_project
 from deputize.sources import Poll
+from deputize.span import provider_of
 from deputize.store.protocol import Store
 from deputize.store.sqlite.store import SqliteStore
 from deputize.store.telling import rules_changed
+from deputize.telemetry.telemetry import Given as Told
+from deputize.telemetry.telemetry import Telemetry
+from deputize.telemetry.writing import Lines
 
 
 def restart_process(reason: str) -> None:
@@ -190,6 +196,19 @@ class System:
         self.changing = asyncio.Lock()
         """Held by whoever changes the files of the project: one after the other."""
         self._since: dict[str, Any] | None = None
+        self.lines = Lines()
+        self.telemetry = Telemetry(
+            Told(
+                store=self.store,
+                ledger=settings.ledger,
+                target=settings.telemetry.target(self.secrets, settings.environ),
+                level=settings.telemetry.log,
+                service=settings.name,
+                version=__version__,
+                models={line.operation.name: _model(line) for line in project.models.values()},
+                environ=settings.environ,
+            )
+        )
 
     @classmethod
     def open(cls, root: Path, **options: Any) -> System:
@@ -208,6 +227,7 @@ class System:
             self._watching = asyncio.get_running_loop().create_task(self._processor.watch())
         self.sources.start()
         self.notifier.start()
+        await self.telemetry.start()
 
     async def change_rules(
         self,
@@ -243,10 +263,17 @@ class System:
         await self.notifier.stop()
         await self.sources.stop()
         await self.kernel.stop()
+        await self.telemetry.stop()
         for line in self.project.models.values():
             line.close()
         await self.connections.aclose()
         self.store.close()
+
+
+def _model(line: Line) -> tuple[str, str, bool]:
+    """A model's provider and name as traces call them, and whether it runs here."""
+    provider, _, name = line.settings.model.partition(":")
+    return provider_of(provider), name, is_local(line.settings.model)
 
 
 def _lane(scope: str, clock: Clock, settings: Settings, agents: Mapping[str, Agent]) -> Lane:

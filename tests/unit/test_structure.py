@@ -21,7 +21,7 @@ NOUNS = {
     "notebook", "operation", "origins", "person", "planned", "pricing", "question", "rehearsal",
     "rewriting", "rule", "script", "sentence", "session", "signature", "sought", "sources", "standing",
     "story", "suggest", "systemwide", "taking", "telling", "thinking", "thought", "today", "token",
-    "undo", "verification", "waits", "why", "window", "working",
+    "undo", "verification", "waits", "why", "window", "working", "lines", "span",
 }  # fmt: skip
 """Plain data and pure functions, at the top of the package."""
 
@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "kernel": {"errors", "clock", "handover", "nouns", "store.protocol"},
     "entering": {"errors", "clock", "nouns", "kernel"},
     "mcp": {"errors", "clock", "nouns"},
+    "telemetry": {"errors", "clock", "nouns", "child", "connectors", "store", "store.protocol"},
     "town": {"errors", "clock", "nouns", "child"},
 }
 """Who may import what; `system`, `project`, `config`, `api`, `cli`, `console`, `demo` and `testing` stand

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 import traceback
 from typing import Any
 
 from deputize.system import System
+from deputize.telemetry.writing import say
 
 TRACE_CHARS_MAX = 8_000
 LET_GO = "ASGI callable returned without completing response."
@@ -16,26 +16,10 @@ LET_GO = "ASGI callable returned without completing response."
 
 def complain(system: System, event: str, *, error: BaseException | None = None, **fields: Any) -> None:
     """Write one line."""
-    # Imported when something goes wrong: it takes a tenth of a cold start.
-    import structlog
-
     if error is not None:
         fields["error"] = f"{type(error).__name__}: {error}"
         fields["trace"] = "".join(traceback.format_exception(error))[-TRACE_CHARS_MAX:]
-
-    def scrubbed(_logger: Any, _name: str, line: Any) -> str:
-        return system.secrets.scrub(str(line))
-
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(sort_keys=True, default=str),
-            scrubbed,
-        ],
-    )
-    logger.error(event, **fields)
+    say(system.lines.write, system.secrets.scrub, "error", event, **fields)
 
 
 class Complaints(logging.Handler):

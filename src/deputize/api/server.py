@@ -79,6 +79,7 @@ async def _serve(
     system.notifier.on_trouble = lambda name, what: complain(
         system, "people could not be told", channel=name, reason=what
     )
+    system.telemetry.on_trouble = lambda what: complain(system, what)
     with _signals(stopping) if stop is None else contextlib.nullcontext(), _complaints(system):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         url = _url(settings.host, listener)
