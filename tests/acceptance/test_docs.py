@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from deputize.access import ACTS, ROLES, may, roles_for
 from deputize.project import load_project
 from deputize.testing.thinker import Thinker
 from tests.support.command import served
+from tests.support.collector import collecting
+from tests.support.project import write_project
 from tests.support.running import running
 
 ROOT = Path(__file__).parents[2]
@@ -191,6 +194,26 @@ def test_the_settings_on_the_operating_page_are_settings(tmp_path: Path) -> None
     settings = load_project(tmp_path, {}).settings
     assert (settings.host, settings.port, settings.token) == ("0.0.0.0", 8477, "env:DEPUTIZE_TOKEN")
     assert settings.directory.keeper_of("any") == "maya"
+
+
+async def test_with_the_telemetry_of_the_operating_page_a_collector_is_told_of_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_project(tmp_path / "p", "http://127.0.0.1:9", GREETS)
+    write_files(ROOT / "docs" / "operating.md", root)
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.address)
+        async with running(root) as world:
+            assert world.system.project.settings.telemetry.log == "info"
+            run = await world.send(item="Ada")
+            assert await asyncio.to_thread(collector.until, lambda c: c.names(run)) == ["invoke_agent worker"]
+
+
+GREETS = """
+@automation(on=Ask, agent=worker)
+async def greets(event: Event[Ask]) -> Outcome:
+    return done("greeted")
+"""
 
 
 def test_the_commands_of_the_operating_page_give_and_end_tokens(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from deputize.testing.thinker import Thinker
 from tests.support.collector import Collector, Seen, collecting
-from tests.support.desk import Desk
+from tests.support.desk import Desk, fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import write_project
 from tests.support.running import running
@@ -191,3 +194,51 @@ async def one(event: Event[Ask]) -> Outcome:
         }.items()
     )
     assert not [raw for raw in collector.raw if b"canary" in raw]
+
+
+async def test_no_content_and_no_secret_is_in_a_span(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Canaries in events, arguments, reasons, answers, labels and errors; and a secret that the collector is
+    to know, which is nowhere but in its header."""
+    code = (
+        CODE
+        + """
+@automation(on=Told, agent=worker)
+async def three(event: Event[Told]) -> Outcome:
+    raise ValueError("canary: " + event.data.item)
+"""
+    )
+    monkeypatch.setenv("OTEL_HEADERS", "x-api-key=canary%2Dheader%2Dvalue,x-other=b")
+    with collecting() as collector:
+        settings = toml(collector, 'headers = "env:OTEL_HEADERS"\n')
+        root = write_project(tmp_path, desk.base, code.replace("@automation", TOLD, 1), toml=settings)
+        async with running(root) as world:
+            desk.faults.append(fault("status", 422, {"error": "canary"}))
+            runs = [
+                await world.send(type="test.word", item="canary-a", text="canary-label"),
+                await world.send(id="canary-id", type="test.told", item="canary"),
+                await world.send(n=1, item="canary-b"),
+            ]
+            await world.ended(*runs)
+            for run in runs:
+                await asyncio.to_thread(collector.until, partial(_has_whole, run))
+            failed = next(one for one in collector.of(runs[1]) if not one.parent)
+    assert (failed.status, failed.attributes["error.type"]) == (2, "failed")
+    assert collector.raw
+    for raw in collector.raw:
+        headers, _, body = raw.partition(b"\n\n")
+        assert b"x-api-key: canary-header-value" in headers and b"x-other: b" in headers
+        assert b"canary" not in body
+    stored = b"".join(path.read_bytes() for path in (root / "data").iterdir())
+    assert b"canary-label" in stored and b"canary-header" not in stored and b"canary%2D" not in stored
+
+
+def _has_whole(run: str, collector: Collector) -> bool:
+    return "invoke_agent worker" in collector.names(run)
+
+
+TOLD = """
+class Told(EventData, type="test.told"):
+    item: str = "i"
+@automation"""

@@ -1,4 +1,8 @@
-"""Metrics for Prometheus, read at scrape time. Labels are bounded: automation, state, connector."""
+"""Metrics for Prometheus, read at scrape time.
+
+Labels are bounded: names that the project has, states, kinds of cards, the channels. Never an id, and never
+anything that came from outside.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from starlette.responses import Response
 
 from deputize.api.metrics_rates import rate_families
 from deputize.api.who import READS
+from deputize.api.metrics_waiting import waiting_families
 from deputize.latency import BOUNDS_S
 from deputize.system import System
 
@@ -42,18 +47,21 @@ async def get_metrics(request: Request) -> Response:
     if now_s - last.at_s >= KEPT_S:
         last.at_s = now_s
         live = Counter(run.automation.name for run in list(system.kernel.parts.live.values()))
-        last.text, last.type = await asyncio.to_thread(_scrape, system, live)
+        pages = getattr(request.app.state, "live", None)
+        viewers = pages.viewers if pages is not None else None
+        last.text, last.type = await asyncio.to_thread(_scrape, system, live, viewers)
     return Response(last.text, media_type=last.type)
 
 
-def _scrape(system: System, live: Counter[str]) -> tuple[bytes, str]:
+def _scrape(system: System, live: Counter[str], viewers: int | None) -> tuple[bytes, str]:
     # Imported at the first scrape: a process that nobody watches does without.
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     class Collector:
         def collect(self) -> Iterable[Metric]:
-            return _families(system, live)
+            yield from _families(system, live)
+            yield from waiting_families(system, viewers)
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector())

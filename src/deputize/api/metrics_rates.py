@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from deputize.api.metrics_waiting import of_kinds
 from deputize.health import (
     AUTOMATION,
     BOUNDS_S,
@@ -55,7 +56,7 @@ def _of_automations(automations: dict[str, Counted], held: dict[str, int]) -> It
     for name, had in automations.items():
         for kind in ENDS:
             ended.add_metric([name, kind], had.of(kind))
-        for kind, n in had.starting("card").items():
+        for kind, n in of_kinds(had.starting("card").items()).items():
             cards.add_metric([name, kind], n)
         stuck.add_metric([name], had.of("stuck"))
         refused.add_metric([name], had.of("refused"))

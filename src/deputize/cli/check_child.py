@@ -25,6 +25,7 @@ from deputize.notify.settings import check_notify
 from deputize.operation import Contract
 from deputize.project import Project, load_project
 from deputize.sentence import listed
+from deputize.telemetry.settings import check_telemetry
 
 _SCHEMAS = ("input_schema", "output_schema")
 
@@ -101,6 +102,7 @@ def _unset(project: Project) -> list[str]:
     wrong = check_connections(settings.connectors, secrets, settings.environ)
     wrong += check_models(project.models, secrets, settings.environ)
     wrong += check_notes(project.agents.values(), secrets)
+    wrong += check_telemetry(settings.telemetry, secrets, settings.environ)
     wrong += [settings.unguarded] if settings.unguarded else []
     wrong += check_notify(settings.notify, secrets)
     handles = [settings.token] if settings.token is not None else []

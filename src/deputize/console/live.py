@@ -53,6 +53,11 @@ class Live:
         self._shown: dict[bool, bytes] = {}
         self._state: tuple[object, ...] = ()
 
+    @property
+    def viewers(self) -> int:
+        """How many pages listen."""
+        return len(self._listeners)
+
     async def listen(self, card: int, *, operates: bool) -> AsyncIterator[bytes]:
         """Pieces for one page as they change; of a card that is shown, that it is answered."""
         if len(self._listeners) >= LISTENERS_MAX:

@@ -34,6 +34,10 @@ class Figures(Protocol):
         """Every budget's use: name, start of window, held, spent."""
         ...
 
+    def waiting_cards(self) -> list[tuple[str, int, int]]:
+        """The open cards by kind: how many, and since when the oldest waits (ledger time)."""
+        ...
+
     def rates(self, since: int) -> list[tuple[str, str, int, int]]:
         """How work goes: name (`automation:x`, `connector:x`), what, how often, and how long in all (µs).
 

@@ -331,12 +331,16 @@ class Tx(View, Failures, Protocol):
 
 
 class Store(Protocol):
-    """A ledger that this process owns. `commits` and `works` count those of this process."""
+    """A ledger that this process owns. `commits` and `works` count those of this process; `waiting` works are
+    given and not yet on disk."""
 
     ledger_id: str
     epoch: int
     commits: int
     works: int
+
+    @property
+    def waiting(self) -> int: ...
 
     def write(
         self, work: Callable[[Tx], T], *, lazy: bool = False, early: Callable[[T], None] | None = None

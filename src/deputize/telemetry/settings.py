@@ -61,6 +61,15 @@ class TelemetrySettings:
         return Target(address if address.endswith(TRACES) else address + TRACES, headers)
 
 
+def check_telemetry(settings: TelemetrySettings, secrets: Secrets, environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with where traces go; nothing is sent."""
+    try:
+        target = settings.target(secrets, environ)
+    except ProjectError as error:
+        return [str(error)]
+    return [NEEDED] if target is not None and not has_sdk() else []
+
+
 def has_sdk() -> bool:
     """Whether what traces need is installed; nothing of it is imported."""
     try:

@@ -128,6 +128,11 @@ class SqliteStore:
                 self._later = loop.call_at(self._waits_until, self._late, loop)
         return future
 
+    @property
+    def waiting(self) -> int:
+        """Works that are given and not yet on disk."""
+        return self._unanswered
+
     def _late(self, loop: asyncio.AbstractEventLoop) -> None:
         """The timer of lazy works: one that is never called off costs less than one for each of them."""
         self._later = None

@@ -188,6 +188,12 @@ class SqliteView(SqliteLooking):
         sql = "SELECT count(*) FROM inbox INDEXED BY inbox_open WHERE state='open'"
         return int(self.db.execute(sql).fetchone()[0])
 
+    def waiting_cards(self) -> list[tuple[str, int, int]]:
+        sql = (
+            "SELECT kind, count(*), min(at) FROM inbox INDEXED BY inbox_open WHERE state='open' GROUP BY kind"
+        )
+        return self.db.execute(sql).fetchall()
+
     def card(self, seq: int) -> CardRow | None:
         row = self.db.execute(_CARD + " WHERE i.seq=?", (seq,)).fetchone()
         return _card_row(row) if row else None
