@@ -8,7 +8,9 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -16,6 +18,7 @@ import psutil
 import pytest
 
 from deputize.kernel.people import NotAnswerable
+from deputize.span import Trace
 from deputize.store.erasure import erase_run
 from deputize.store.sqlite.offline import OfflineLedger
 from deputize.telemetry import following, telemetry
@@ -142,8 +145,6 @@ def _gone(pids: list[int]) -> None:
 
 def with_ledger(root: Path, holds: object) -> None:
     """What a follower that begins anew makes of the whole ledger."""
-    from deputize.span import Trace
-
     ledger = OfflineLedger(root / "data" / "ledger.db")
     try:
         entries = ledger.read(lambda view: view.entries_after(0, 100_000))
@@ -169,8 +170,6 @@ async def test_where_the_process_that_tells_is_killed_another_goes_on(tmp_path: 
 
 async def test_whoever_remembers_nothing_tells_the_same(tmp_path: Path, desk: Desk) -> None:
     """Every entry by a follower of its own makes the same spans as all by one."""
-    from deputize.span import Trace
-
     root = write_project(tmp_path, desk.base, CODE, rules=ASK, toml=PEOPLE, settle_s=5)
     async with running(root) as world:
         desk.pages["/items/x"] = {"item": "x", "key": ""}
@@ -298,3 +297,61 @@ async def test_without_the_sdk_a_system_starts_and_says_what_to_install(
             await app.system.stop()
     assert troubles == [telemetry.NEEDED] and "pip install 'deputize[telemetry]'" in troubles[0]
     assert collector.raw == []
+
+
+async def test_what_a_collector_does_not_take_in_time_is_dropped_and_counted(
+    tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower of its own, in this process, with no patience."""
+    from deputize.telemetry import child as telling
+
+    monkeypatch.setattr(telling, "TRY_S", 0.0)
+    monkeypatch.setattr(telling, "PAUSE_S_MIN", 0.01)
+    with collecting() as collector:
+        collector.answers = 400
+        root = write_project(tmp_path, desk.base, CODE)
+        async with running(root) as world:
+            await world.ended(await world.send(n=1))
+            ending = threading.Event()
+            tracing = telling.Tracing(_given(root, world, collector), ending)
+            tracing.start()
+            await so(lambda: tracing.told()["dropped"] == 2)
+            assert tracing.told()["failing"]
+            collector.answers = 200
+            await world.ended(await world.send(n=1))
+            await so(lambda: tracing.told()["sent"] == 2)
+            ending.set()
+            await asyncio.to_thread(tracing.join)
+            last = world.read(lambda view: view.last_seq())
+            assert tracing.told() == {
+                "traces": last,
+                "sent": 2,
+                "dropped": 2,
+                "passed": 0,
+                "failing": False,
+            }
+
+
+async def test_an_entry_that_says_too_little_is_passed_over_and_counted(tmp_path: Path, desk: Desk) -> None:
+    async with running(write_project(tmp_path, desk.base, CODE)) as world:
+        await world.ended(await world.send(n=1))
+        read = list(world.read(lambda view: view.entries_after(0, 100)))
+        index = next(i for i, (_, entry) in enumerate(read) if entry.type == "receipt")
+        name, entry = read[index]
+        read[index] = (name, replace(entry, body={}))
+        spans = Spans(Trace("l", {}))
+        made = world.read(lambda view: spans.of(view, read))
+    assert [one.name for one in made] == ["invoke_agent worker"] and spans.untold == 1
+
+
+def _given(root: Path, world: Running, collector: Collector) -> dict[str, object]:
+    return {
+        "ledger": str(root / "data" / "ledger.db"),
+        "ledger_id": world.system.store.ledger_id,
+        "traces": 0,
+        "address": collector.address + "/v1/traces",
+        "headers": {},
+        "service": "test",
+        "version": "1",
+        "models": {},
+    }

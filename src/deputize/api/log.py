@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from deputize.system import System
@@ -20,6 +21,12 @@ def complain(system: System, event: str, *, error: BaseException | None = None, 
         fields["error"] = f"{type(error).__name__}: {error}"
         fields["trace"] = "".join(traceback.format_exception(error))[-TRACE_CHARS_MAX:]
     say(system.lines.write, system.secrets.scrub, "error", event, **fields)
+
+
+def complain_of(system: System, context: Mapping[str, Any]) -> None:
+    """One line of what the loop tells of an error that nobody took, with the run that it is about."""
+    about = {"run": context["run"]} if "run" in context else {}
+    complain(system, str(context.get("message", "")), error=context.get("exception"), **about)
 
 
 class Complaints(logging.Handler):

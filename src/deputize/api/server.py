@@ -19,7 +19,7 @@ from deputize import longlived
 from deputize.api.app import build_app
 from deputize.api.here import Readiness
 from deputize.api.listening import listen
-from deputize.api.log import Complaints, complain
+from deputize.api.log import Complaints, complain, complain_of
 from deputize.api.operator import operator_key
 from deputize.api.private import write_private
 from deputize.clock import iso
@@ -167,7 +167,10 @@ def _complaints(system: System) -> Iterator[None]:
     handler = Complaints(system)
     root = logging.getLogger()
     root.addHandler(handler)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complain_of(system, context))
     try:
         yield
     finally:
+        loop.set_exception_handler(None)
         root.removeHandler(handler)

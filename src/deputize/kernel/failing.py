@@ -127,9 +127,11 @@ def innermost(frames: list[tuple[str, int]]) -> str:
     return f"{own[-1][0]}:{own[-1][1]}" if own else ""
 
 
-def tell_error(done: asyncio.Task[None], what: str) -> BaseException | None:
-    """The error that a task has ended by; it is told where the loop's own errors are (the log)."""
+def tell_error(done: asyncio.Task[None], what: str, run: str = "") -> BaseException | None:
+    """The error that a task has ended by; it is told where the loop's own errors are (the log), with the run
+    that it is about."""
     error = None if done.cancelled() else done.exception()
     if error is not None:
-        done.get_loop().call_exception_handler({"message": what, "exception": error, "task": done})
+        context = {"message": what, "exception": error, "task": done} | ({"run": run} if run else {})
+        done.get_loop().call_exception_handler(context)
     return error

@@ -386,7 +386,7 @@ class Runner:
     def _spawned(self, run: LiveRun, done: asyncio.Task[None], last: bool) -> None:
         """A task has ended. By an error of ours its run is stuck and says so; the next owner tries again."""
         self._tasks.discard(done)
-        error = tell_error(done, f"run {run.id} is stopped by an error of ours")
+        error = tell_error(done, f"run {run.id} is stopped by an error of ours", run.id)
         if error is None or self._stopped:
             return
         if last:

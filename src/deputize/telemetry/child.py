@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -41,7 +42,7 @@ STUCK_S = 90.0
 """A turn that takes longer ends the process; its parent begins another."""
 
 SAY_EVERY_S = 1.0
-NICE = 10
+NICE = 19
 
 
 class Follower(ABC, threading.Thread):
@@ -100,6 +101,8 @@ class Tracing(Follower):
     def __init__(self, given: Mapping[str, Any], ending: threading.Event) -> None:
         super().__init__("traces", Path(given["ledger"]), given["traces"], ending)
         self._given = given
+        models = {name: Model(*model) for name, model in given["models"].items()}
+        self._spans = Spans(Trace(given["ledger_id"], models))
         self._sent = self._dropped = 0
         self._failing = False
 
@@ -107,8 +110,6 @@ class Tracing(Follower):
         from deputize.telemetry.exporting import Exporter
 
         given = self._given
-        models = {name: Model(*model) for name, model in given["models"].items()}
-        self._spans = Spans(Trace(given["ledger_id"], models))
         self._exporter = Exporter(
             given["address"], given["headers"], given["service"], given["version"], given["ledger_id"]
         )
@@ -138,7 +139,7 @@ class Tracing(Follower):
             "traces": self.cursor.after,
             "sent": self._sent,
             "dropped": self._dropped,
-            "passed": self.cursor.passed,
+            "passed": self.cursor.passed + self._spans.untold,
             "failing": self._failing,
         }
 
@@ -181,6 +182,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
         os.nice(NICE)
+    threading.excepthook = _failed
     ending = threading.Event()
     followers: list[Follower] = []
     if given["address"]:
@@ -208,11 +210,19 @@ def _watch(followers: list[Follower], ending: threading.Event) -> None:
             next(one for one in followers if one.is_alive()).join(min(left_s, 0.05))
             left_s -= monotonic() - began_s
         said = _said(followers, said)
+        if not ending.is_set() and not all(follower.is_alive() for follower in followers):
+            # What it has told is said; the next process goes on from there.
+            os._exit(1)
         if any(one.is_alive() and monotonic() - one.turned_s > STUCK_S for one in followers):
             os._exit(1)
-    if not ending.is_set():
-        # One has failed: what it has told is said, and the next process says what is wrong.
-        os._exit(1)
+
+
+def _failed(args: threading.ExceptHookArgs) -> None:
+    """Why a follower has ended, without what the error says: that may hold anything."""
+    frames = traceback.extract_tb(args.exc_traceback)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    thread = args.thread.name if args.thread is not None else ""
+    say(Lines(2).write, str, "error", "telling failed", of=thread, error=args.exc_type.__name__, where=where)
 
 
 def _said(followers: list[Follower], before: dict[str, Any]) -> dict[str, Any]:

@@ -115,10 +115,18 @@ class Spans:
         self._trace = trace
         self._runs: Known[int, Run] = Known()
         self._open: Known[Place, Open] = Known()
+        self.untold = 0
+        """Entries that say too little, as one of another version may."""
 
     def of(self, view: View, read: Read) -> list[Span]:
         """What these entries bring to an end. Of what is erased nothing is told."""
-        return [span for name, entry in read for span in self._of(view, name, entry)]
+        found: list[Span] = []
+        for name, entry in read:
+            try:
+                found += self._of(view, name, entry)
+            except (KeyError, TypeError, ValueError):
+                self.untold += 1
+        return found
 
     def _of(self, view: View, name: str, entry: Entry) -> Iterator[Span]:
         if entry.stream == SYSTEM or entry.type not in TELLS or entry.body is None:

@@ -162,7 +162,8 @@ class Telemetry:
         process = self._child.start(command, stdout=subprocess.PIPE, stderr=None, env=environ)
         assert process.stdin is not None and process.stdout is not None
         said = False
-        with suppress(OSError):
+        # The end may close its pipes meanwhile.
+        with suppress(OSError, ValueError):
             process.stdin.write(orjson.dumps(self._wanted()) + b"\n")
             process.stdin.flush()
             for line in process.stdout:

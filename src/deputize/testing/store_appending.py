@@ -169,6 +169,8 @@ class Appending(StoreCase):
         await again.write(lambda tx: entries.begin(tx, "c"))
         times = [entry.at_us for _, entry in again.read(lambda view: view.entries_after(0, 10))]
         assert times == [5_000, 9_000, 9_000]
+        last = again.read(lambda view: (view.last_seq(), view.entries_after(view.last_seq(), 10)))
+        assert last == (3, []) and again.waiting == 0
 
     async def test_what_was_acknowledged_is_there_after_a_kill(
         self, open_store: Open, tmp_path: Path

@@ -199,6 +199,8 @@ class Books(StoreCase):
         assert store.read(lambda view: view.counts())[f"actions.{state}"] == 1
         open_cards = [card.kind for card in store.read(lambda view: view.cards())]
         assert open_cards == (["drift"] if type == "drift" else [])
+        waiting = store.read(lambda view: view.waiting_cards())
+        assert [(kind, n) for kind, n, _ in waiting] == ([("drift", 1)] if type == "drift" else [])
         assert sound(store)
 
     async def test_questions_to_a_model_are_found_by_their_digest(self, open_store: Open) -> None:
