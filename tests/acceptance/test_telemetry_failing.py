@@ -355,3 +355,21 @@ def _given(root: Path, world: Running, collector: Collector) -> dict[str, object
         "version": "1",
         "models": {},
     }
+
+
+async def test_the_process_that_tells_ends_with_a_parent_that_is_killed_while_nothing_happens(
+    tmp_path: Path, desk: Desk
+) -> None:
+    with collecting() as collector:
+        root = write_project(tmp_path, desk.base, CODE, toml=SERVER + toml(collector))
+        async with child(root) as server:
+            assert server.url, await server.wait()
+            async with httpx2.AsyncClient(base_url=server.url, timeout=30, trust_env=False) as http:
+                assert (await http.post("/v1/events", json=cloudevent("1", n=1))).status_code == 202
+                async with asyncio.timeout(30):
+                    while "deputize_trace_spans_sent_total 2.0" not in (await http.get("/metrics")).text:
+                        await asyncio.sleep(0.1)
+            telling = [one.pid for one in psutil.Process(server.process.pid).children()]
+            assert len(telling) == 1
+            server.process.kill()
+            await asyncio.to_thread(_gone, telling)
