@@ -149,7 +149,9 @@ async def test_what_waits_and_what_is_used_is_told(tmp_path: Path, desk: Desk, m
             assert now["deputize_trace_spans_dropped_total", ()] == 0
             assert now["deputize_stops", ()] == 1
             assert now["deputize_viewers", ()] == 0
+            await served.speak_as("maya")
             async with served.http.stream("GET", "/live") as stream:
+                assert stream.status_code == 200
                 pieces = stream.aiter_bytes()
                 assert await anext(pieces)
                 assert (await scrape(served))["deputize_viewers", ()] == 1

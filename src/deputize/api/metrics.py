@@ -16,8 +16,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from deputize.api.metrics_rates import rate_families
-from deputize.api.who import READS
 from deputize.api.metrics_waiting import waiting_families
+from deputize.api.who import READS
 from deputize.latency import BOUNDS_S
 from deputize.system import System
 

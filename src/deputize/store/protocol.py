@@ -55,10 +55,6 @@ class View(Figures, Looking, Protocol):
         """The seq of the latest entry; they are numbered without gaps."""
         ...
 
-    def last_seq(self) -> int:
-        """The latest entry; 0 where there is none."""
-        ...
-
     def entry(self, seq: int) -> Entry | None:
         """One entry."""
         ...
