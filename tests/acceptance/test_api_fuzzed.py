@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.command import deputize, edit, new_project, served
+from tests.support.command import deputize, new_project, served
 
 EXAMPLES = 6
 CHECKS = (
@@ -42,7 +42,6 @@ EVENTS = (
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
     """A `deputize up` through which events went, and a person's token."""
     project = new_project(tmp_path_factory.mktemp("fuzzed"))
-    edit(project / "deputize.toml", '[people.maya]\nroles = ["finance"]', '[people.maya]\nroles = ["owner"]')
     with served(project):
         url = json.loads((project / "data" / "server.json").read_text())["url"]
         made = deputize(project, "token", "maya", "--json")

@@ -20,8 +20,8 @@ import pytest
 from deputize.access import ACTS, ROLES, may, roles_for
 from deputize.project import load_project
 from deputize.testing.thinker import Thinker
-from tests.support.command import served
 from tests.support.collector import collecting
+from tests.support.command import served
 from tests.support.project import write_project
 from tests.support.running import running
 
