@@ -25,6 +25,7 @@ from deputize.token import AGENT_DAYS, AGENT_DAYS_MAX
 ABOUT_CHARS_MAX = 200
 ID_CHARS_MAX = 300
 
+Wait = Annotated[float, Query(ge=0, description="How long to wait for what has not come, in seconds.")]
 Id = Annotated[str, Query(max_length=ID_CHARS_MAX)]
 
 router = APIRouter(prefix="/v1/agents")
@@ -138,9 +139,7 @@ async def call_for_agent(request: Request, system: Here, agent: Calling) -> Resp
 
 
 @router.get("/{name}/calls/{id}")
-async def get_call(
-    request: Request, system: Here, agent: Calling, id: str, wait_s: Annotated[float, Query(ge=0)] = 0.0
-) -> Response:
+async def get_call(request: Request, system: Here, agent: Calling, id: str, wait_s: Wait = 0.0) -> Response:
     """What came of an earlier call, waiting for it so long at most."""
     return answer(system, await calls_of(request).result(agent, id, wait_s=wait_s))
 
