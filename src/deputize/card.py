@@ -148,9 +148,20 @@ def asked_whom(demand: Mapping[str, Any]) -> str:
 
 def rests_on(waiting: Waiting) -> str:
     """What an approval rests on: the answers that its run had got, the latest first, and the counts."""
+    return short("; ".join(_rests_on(waiting)), EVIDENCE_CHARS_MAX)
+
+
+def _rests_on(waiting: Waiting) -> list[str]:
     answers = [f"{one['op']} answered {in_words(one['result'])}" for one in reversed(waiting.rests_on)]
-    counts = [f"{name} stands at {value:,}" for name, value in waiting.body["facts"].items()]
-    return short("; ".join([*answers, *counts]), EVIDENCE_CHARS_MAX)
+    return [*answers, *(f"{name} stands at {value:,}" for name, value in waiting.body["facts"].items())]
+
+
+def evidence_lines(waiting: Waiting) -> list[str]:
+    """The evidence of a card, a line for each thing: what a service or a customer wrote makes no lines."""
+    if waiting.kind == "approval":
+        return _rests_on(waiting)
+    told = _EVIDENCE[waiting.kind](waiting) if waiting.kind in _EVIDENCE else evidence_of(waiting.body)
+    return [told] if told else []
 
 
 def _shown(waiting: Waiting) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,15 @@ _DIGITS = {"BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3}
     ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF"], 0
 )
 _TEXT = re.compile(r"(-?)(\d{1,15})(?:\.(\d{1,3}))? ([A-Z]{3})")
+
+
+def money_of(value: Any) -> Money | None:
+    """The money that a stored value is; None where it is anything else, however alike it looks."""
+    if not isinstance(value, Mapping) or value.keys() != {"minor", "currency"}:
+        return None
+    minor, currency = value["minor"], value["currency"]
+    known = type(minor) is int and isinstance(currency, str) and re.fullmatch(r"[A-Z]{3}", currency)
+    return Money(minor, currency) if known else None
 
 
 @dataclass(frozen=True, slots=True, order=False)

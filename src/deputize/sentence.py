@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from deputize import canonical
-from deputize.money import Money
+from deputize.money import money_of
 
 VALUE_CHARS_MAX = 200
 
@@ -67,8 +67,8 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 def in_words(value: Any) -> str:
     """A value, at most `VALUE_CHARS_MAX` characters of it."""
-    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
-        return str(Money(value["minor"], value["currency"]))
+    if (money := money_of(value)) is not None:
+        return str(money)
     if isinstance(value, Mapping) and value:
         return short(pairs(value))
     if isinstance(value, str):

@@ -82,7 +82,7 @@ async def test_money_is_approved_with_the_password_once_more(tmp_path: Path, des
         assert PASSWORD not in str(served.app.entries(run))
 
 
-async def test_a_session_that_ended_in_mid_act_leads_to_the_log_in_and_back(
+async def test_a_session_that_ended_in_mid_act_says_so_and_loses_nothing_that_was_written(
     tmp_path: Path, desk: Desk
 ) -> None:
     async with serving(project(tmp_path, desk)) as served, looking(served) as browser:
@@ -96,9 +96,18 @@ async def test_a_session_that_ended_in_mid_act_leads_to_the_log_in_and_back(
         await beside.goto("/")
         await beside.get_by_role("button", name="Log out").click()
         await expect(beside.get_by_role("heading", name="Log in")).to_be_visible()
-        await page.get_by_role("button", name="Approve once").click()
-        await expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        await page.get_by_text("Refuse…").click()
+        await page.locator("#why-refuse").fill("not ours")
+        await page.get_by_role("button", name="Refuse", exact=True).click()
+        await expect(page.locator("#out")).to_contain_text("nothing was sent")
+        await expect(page.locator("#why-refuse")).to_have_value("not ours")
         assert served.app.read(lambda view: view.open_cards()) == 1 and not desk.effects
+        await beside.get_by_label("Name").fill("kim")
+        await beside.get_by_label("Password").fill(PASSWORD)
+        await beside.get_by_role("button", name="Log in").click()
+        await expect(beside.locator(".who")).to_contain_text("kim")
+        await page.get_by_role("button", name="Refuse", exact=True).click()
+        await expect(page).to_have_url(re.compile("did=refuse"))
 
 
 async def test_who_has_not_come_in_is_told_nothing_of_what_is_inside(tmp_path: Path, desk: Desk) -> None:
@@ -108,7 +117,7 @@ async def test_who_has_not_come_in_is_told_nothing_of_what_is_inside(tmp_path: P
         await served.app.kernel.people.stop("all", "the till was robbed", "maya")
         for path in ("/login", "/first?key=no", "/no-such-page", "/inbox/1", "/live"):
             answer = await served.http.get(path, headers={"accept": "text/html"})
-            assert "robbed" not in answer.text and "wait for you" not in answer.text, path
+            assert "robbed" not in answer.text and "for people" not in answer.text, path
             assert answer.status_code in (200, 303, 404, 410)
         await served.speak_as("ines")
         assert "robbed" in (await served.http.get("/")).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Page, expect
 
@@ -252,6 +253,50 @@ async def test_a_lost_connection_is_said_and_what_was_written_is_kept(tmp_path: 
         await expect(page).to_have_url(re.compile("did=refuse"))
         assert await served.app.label(run) == "done(Refused)"
         browser.complaints.clear()
+
+
+async def test_a_key_that_is_held_down_answers_one_card(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk)) as served, looking(served) as browser:
+        for number in range(3):
+            await served.send(str(number), item=f"i{number}", n=80)
+        await served.app.until(lambda view: view.open_cards() == 3)
+        page = await browser.person(await served.token("kim"))
+        await page.goto("/inbox")
+        await page.get_by_role("link", name="More than 50 euros").first.click()
+        await expect(page.get_by_role("button", name="Approve once")).to_be_visible()
+        # The second and third are what a browser makes of a key that stays down.
+        for _ in range(3):
+            await page.keyboard.down("a")
+        await expect(page).to_have_url(re.compile("did=approve"))
+        for _ in range(3):
+            await page.keyboard.down("a")
+        await page.keyboard.up("a")
+        assert served.app.read(lambda view: view.open_cards()) == 2
+        await page.get_by_role("button", name="Turn the keys off").click()
+        await page.keyboard.press("a")
+        await expect(page.get_by_role("button", name="Turn the keys on")).to_be_visible()
+        assert served.app.read(lambda view: view.open_cards()) == 2
+
+
+async def test_a_refusal_that_is_no_page_leaves_what_was_written(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk)) as served, looking(served) as browser:
+        await served.send("1", item="a", n=80)
+        card = await served.app.card()
+        page = await browser.person(await served.token("kim"))
+        await page.goto(f"/inbox/{card.seq}")
+        await page.keyboard.press("r")
+        await page.locator("#why-refuse").fill("not ours")
+
+        async def starting(route: Any) -> None:
+            await route.fulfill(status=503, content_type="application/problem+json", body="{}")
+
+        await page.route("**/refuse", starting)
+        await page.get_by_role("button", name="Refuse", exact=True).click()
+        await expect(page.locator("#lost")).to_be_visible()
+        await expect(page.locator("#why-refuse")).to_have_value("not ours")
+        await page.unroute("**/refuse")
+        await page.get_by_role("button", name="Refuse", exact=True).click()
+        await expect(page).to_have_url(re.compile("did=refuse"))
 
 
 async def test_a_reason_of_ten_thousand_characters_is_refused_and_kept(tmp_path: Path, desk: Desk) -> None:

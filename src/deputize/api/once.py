@@ -145,7 +145,7 @@ def _key(keys: list[str]) -> str:
 
 def _name(speaker: Any, key: str) -> str:
     """The key of whoever speaks; as a digest, for a key may say anything."""
-    return canonical.digest(canonical.encode([speaker.kind, speaker.name, key]))
+    return canonical.digest(canonical.encode([speaker.kind, speaker.name or speaker.agent, key]))
 
 
 def _asked(scope: Scope, body: bytes) -> str:

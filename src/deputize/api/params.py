@@ -22,7 +22,7 @@ from deputize.automation import Automation
 from deputize.config import FILE
 from deputize.errors import DeputizeError, ProjectError
 from deputize.ledger import SYSTEM
-from deputize.money import Money
+from deputize.money import Money, money_of
 from deputize.project import Project
 from deputize.rewriting import added, rewritten
 from deputize.suggest import did_you_mean
@@ -84,6 +84,8 @@ async def changed(
     system: System, automation: str, name: str, value: str, was: str, person: str
 ) -> dict[str, Any]:
     """Change a parameter that was looked at. Raises `Problem`, and 409 where it is another one by now."""
+    if len(value) > VALUE_CHARS_MAX:
+        raise Problem(422, f"a value may have {VALUE_CHARS_MAX:,} characters: shorten it", field="value")
     # To its end, even where whoever asked for it has gone: file, ledger and memory are to agree.
     work = _change(system, automation, name, value, was, person)
     return await asyncio.shield(asyncio.ensure_future(work))
@@ -161,7 +163,10 @@ def _read(param: Param, text: str) -> str | int | float | bool:
     try:
         match param.kind:
             case "number":
-                return int(plain.replace(",", ""))
+                whole = int(plain.replace(",", ""))
+                if abs(whole) >= 2**63:
+                    raise ValueError
+                return whole
             case "decimal":
                 number = float(plain)
                 if not math.isfinite(number):
@@ -219,15 +224,15 @@ def _defaults(automation: Automation) -> dict[str, Any]:
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
-        return str(Money(value["minor"], value["currency"]))
+    if (money := money_of(value)) is not None:
+        return str(money)
     return value if isinstance(value, str) else canonical.encode(value).decode()
 
 
 def _meanwhile(system: System, param: Param, automation: str) -> str:
     """Who changed it since somebody looked at it."""
-    entries = system.store.read(lambda view: view.entries(SYSTEM))
-    bodies = (entry.body for entry in reversed(entries) if entry.type == "params" and entry.body)
+    entries = system.store.read(lambda view: view.entries_of(SYSTEM, "params"))
+    bodies = (entry.body for entry in reversed(entries) if entry.body)
     last = next((one for one in bodies if (one["automation"], one["name"]) == (automation, param.name)), None)
     who = last["by"]["person"] if last is not None else "somebody"
     return f"in the meantime {who} changed it to {param.value}, so yours was not taken: look at it again"

@@ -14,7 +14,7 @@ from deputize.api.fresh import need_fresh
 from deputize.api.here import Here
 from deputize.api.problem import Problem, answer
 from deputize.api.show import show_person, show_token
-from deputize.api.who import OPERATOR, READS, Admitting, Own, Speaking, refused
+from deputize.api.who import OPERATOR, READS, Admitting, Own, Speaking, refused, still_in
 from deputize.clock import iso
 from deputize.entering.links import LINK_US
 from deputize.kernel.tokens import DAYS, DAYS_MAX
@@ -65,6 +65,7 @@ async def issue_token(request: Request, system: Here, speaker: Admitting, name: 
     """
     need_fresh(system, speaker, "giving a token")
     wanted = _wanted(_known(system, name), await read_object(request))
+    still_in(request)
     by = speaker.name or OPERATOR
     token, secret = await system.kernel.tokens.issue(name, by, **wanted)
     # Not through `answer`, which takes out whatever looks like a token: here, and with links, it is shown.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,13 +18,14 @@ from deputize.api.inbox import answered
 from deputize.api.problem import Problem, of_error
 from deputize.api.show import show_card
 from deputize.api.who import Speaker
-from deputize.card import Waiting
+from deputize.card import Waiting, evidence_lines
 from deputize.clock import iso
 from deputize.console.fields import Field, fields_for, fields_of, read_fields, read_value
 from deputize.console.page import Page, get, post
 from deputize.console.rendering import words
 from deputize.errors import DeputizeError
 from deputize.ledger import SYSTEM
+from deputize.money import money_of
 from deputize.notify.links import BadLink
 from deputize.store.protocol import CardRow, View
 from deputize.store.telling import read_telling, read_waiting
@@ -60,6 +62,8 @@ DID = {
 REASON_CHARS_MAX = 2_000
 BESIDE_SHOWN = 30
 VALUE_CHARS_SHOWN = 600
+SEQ_DIGITS_MAX = 18
+ELLIPSIS = "…"
 NAME_CHARS_MAX = 40
 SUBJECTS_SHOWN = 3
 
@@ -97,7 +101,7 @@ def subject(card: CardRow) -> str:
     args = card.body.get("args")
     if not isinstance(args, Mapping):
         return ""
-    money = [words(value) for value in args.values() if isinstance(value, Mapping) and "minor" in value]
+    money = [str(found) for value in args.values() if (found := money_of(value)) is not None]
     names = [value for value in args.values() if isinstance(value, str) and 0 < len(value) <= NAME_CHARS_MAX]
     return " · ".join([*money, *names][:SUBJECTS_SHOWN])
 
@@ -105,12 +109,31 @@ def subject(card: CardRow) -> str:
 def said_of(page: Page) -> dict[str, str]:
     """What the person has just done, to which card, in the words of the page that comes after it."""
     of = page.query("of")
-    return {"did": DID.get(page.query("did"), ""), "of": of if of.isdecimal() else ""}
+    return {"did": DID.get(page.query("did"), ""), "of": of if is_seq(of) else ""}
+
+
+def is_seq(text: str) -> bool:
+    """Whether it can be a place in the ledger."""
+    return text.isascii() and text.isdecimal() and len(text) <= SEQ_DIGITS_MAX
+
+
+def _seq(page: Page) -> int:
+    text = page.request.path_params["seq"]
+    if not is_seq(text):
+        raise Problem(404, f"there is no card {text[:40]!r}; the inbox lists those that wait")
+    return int(text)
+
+
+def _everything(asked: Mapping[str, Any], waiting: Waiting) -> str:
+    """What a card is about and what it rests on, as it was recorded, with nothing left out."""
+    told = {"plan": asked.get("plan", {}).get("whole"), "rests_on": list(waiting.rests_on)}
+    known = {name: value for name, value in told.items() if value}
+    return json.dumps(known, indent=2, ensure_ascii=False, sort_keys=True) if known else ""
 
 
 async def show(page: Page) -> Response:
     """A card by its place in the inbox."""
-    return _shown(page, page.request.path_params["seq"])
+    return _shown(page, _seq(page))
 
 
 async def find(page: Page) -> Response:
@@ -144,7 +167,7 @@ async def follow(page: Page, token: str) -> int:
 
 async def say(page: Page) -> Response:
     """A person's answer; then on to the next card."""
-    seq, kind = page.request.path_params["seq"], page.request.path_params["kind"]
+    seq, kind = _seq(page), page.request.path_params["kind"]
     card, waiting = page.system.store.read(lambda view: _read(view, seq))
     try:
         speaker = await _fresh(page)
@@ -199,7 +222,10 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
     args = asked.get("args", {})
     args = args if isinstance(args, Mapping) else {}
     whole = page.query("whole") == "1"
-    cut = [name for name, value in args.items() if len(canonical.encode(value)) > VALUE_CHARS_SHOWN]
+    cut = [name for name, value in args.items() if len(words(value)) > VALUE_CHARS_SHOWN]
+    plan = told.get("plan", [])
+    # Of a plan its sentences are what is approved; where one of them is short for more, so is that.
+    shortened = [line for line in plan if ELLIPSIS in line]
     return page.shown(
         "card.html",
         problem.status if problem is not None else 200,
@@ -210,6 +236,9 @@ def _shown(page: Page, seq: int, problem: Problem | None = None) -> Response:
         why=str(asked.get("why", "")),
         args=args,
         cut=[] if whole else cut,
+        hidden=bool(cut or shortened) and not whole,
+        everything=_everything(asked, waiting) if whole else "",
+        evidence=evidence_lines(waiting),
         whole=whole,
         answers={one["kind"]: one["causes"] for one in told["answers"]},
         change=fields_of(args, "args"),
@@ -282,7 +311,7 @@ def _answer_field(card: CardRow) -> Field | None:
 
 
 ROUTES = [
-    get("/inbox/{seq:int}", show),
-    post("/inbox/{seq:int}/{kind}", say, "decide"),
+    get("/inbox/{seq}", show),
+    post("/inbox/{seq}/{kind}", say, "decide"),
     get("/cards/{id:path}", find),
 ]

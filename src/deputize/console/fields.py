@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deputize import canonical
 from deputize.api.problem import Problem
-from deputize.money import Money
+from deputize.money import Money, money_of
 
 Kind = Literal["line", "text", "number", "yes or no", "money", "one of", "JSON"]
 LINE_CHARS_MAX = 80
@@ -92,8 +92,8 @@ def _filled(name: str, label: str, value: Any) -> Field:
     if isinstance(value, str):
         long = len(value) > LINE_CHARS_MAX or "\n" in value
         return Field(name, label, "text" if long else "line", value)
-    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
-        return Field(name, label, "money", str(Money(value["minor"], value["currency"])))
+    if (found := money_of(value)) is not None:
+        return Field(name, label, "money", str(found))
     return Field(name, label, "JSON", canonical.encode(value).decode())
 
 

@@ -7,7 +7,7 @@ page that is open costs next to nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -15,6 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from deputize.api.here import Readiness
+from deputize.api.problem import Problem
+from deputize.api.who import still_in
 from deputize.console.page import visiting
 from deputize.console.rendering import render
 from deputize.store.protocol import View
@@ -25,6 +27,8 @@ LOOK_EVERY_S = 0.5
 TODAY_EVERY = 4
 """The figures of today are looked at with every fourth look."""
 BEAT_EVERY = 30
+BEATS_MAX = 60
+"""After so many a stream ends, and its page asks for it again."""
 LISTENERS_MAX = 1_000
 PIECES_MAX = 20
 """So many pieces wait for one page; one that reads slower is let go, and comes again by itself."""
@@ -34,10 +38,13 @@ BEAT = b": still here\n\n"
 
 @dataclass(eq=False)
 class _Listener:
-    """An open page, whether its reader may let paused work go on, and the card that it shows; 0 for none."""
+    """An open page: whether its reader is still in, and may let paused work go on; the card that it shows, 0
+    for none; and how many beats it has heard."""
 
+    is_in: Callable[[], bool]
     operates: bool
     card: int
+    beats: int = 0
     pieces: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(PIECES_MAX))
     gone: bool = False
 
@@ -58,12 +65,12 @@ class Live:
         """How many pages listen."""
         return len(self._listeners)
 
-    async def listen(self, card: int, *, operates: bool) -> AsyncIterator[bytes]:
+    async def listen(self, card: int, *, operates: bool, is_in: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Pieces for one page as they change; of a card that is shown, that it is answered."""
         if len(self._listeners) >= LISTENERS_MAX:
             yield b"retry: 60000\n\n"
             return
-        listener = _Listener(operates, card)
+        listener = _Listener(is_in, operates, card)
         self._listeners.add(listener)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._look())
@@ -94,9 +101,8 @@ class Live:
                     continue
         finally:
             self._task = None
-            for listener in self._listeners:
-                listener.gone = True
-                self._give(listener, b"")
+            for listener in [*self._listeners]:
+                self._let_go(listener)
 
     def _tell(self, turn: int) -> None:
         watched = {one.card for one in self._listeners if one.card}
@@ -108,20 +114,30 @@ class Live:
             self._state = state
             told = {"waiting": waiting, "stops": stops, "sentence": sentence}
             self._shown = {may: self._piece("live.html", may=may, **told) for may in (False, True)}
-            for listener in self._listeners:
+            for listener in [*self._listeners]:
                 self._give(listener, self._shown[listener.operates])
-        for listener in self._listeners:
+        for listener in [*self._listeners]:
             if listener.card in closed:
                 self._give(listener, self._piece("live_card.html", seq=listener.card))
                 listener.card = 0
             if turn % BEAT_EVERY == BEAT_EVERY - 1:
                 self._give(listener, BEAT)
+                listener.beats += 1
+                if not listener.is_in() or listener.beats >= BEATS_MAX:
+                    self._let_go(listener)
 
     def _give(self, listener: _Listener, piece: bytes) -> None:
         if listener.pieces.full():
+            # Whoever does not read holds no place: it comes again by itself.
+            self._listeners.discard(listener)
             listener.gone = True
             return
         listener.pieces.put_nowait(piece)
+
+    def _let_go(self, listener: _Listener) -> None:
+        """End a stream; the page asks for it again, and is asked anew who it is."""
+        listener.gone = True
+        self._give(listener, b"")
 
     def _sentence(self) -> str:
         now = self._system.time.now_us()
@@ -139,13 +155,22 @@ def _closed(view: View, watched: set[int]) -> set[int]:
     return {card.seq for card in cards if card is not None and card.state != "open"}
 
 
+def _is_in(request: Request) -> bool:
+    try:
+        still_in(request)
+    except Problem:
+        return False
+    return True
+
+
 async def _live(request: Request) -> Response:
     if (stranger := visiting(request, "read")) is not None:
         return stranger
     live: Live = request.app.state.live
     text = request.query_params.get("card", "")
     card = int(text) if text.isdecimal() and len(text) < 19 else 0
-    pieces = live.listen(card, operates=request.state.speaker.may("operate"))
+    may = request.state.speaker.may("operate")
+    pieces = live.listen(card, operates=may, is_in=lambda: _is_in(request))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(pieces, headers=headers, media_type="text/event-stream")
 

@@ -77,6 +77,7 @@ class Page:
 
     def go(self, path: str) -> Response:
         """On to another page, after an act."""
+        path = quote(path, safe=":/%#?=@[]!$&'()*+,;")
         if "hx-request" in self.request.headers:
             return Response(status_code=200, headers=PRIVATE | {"HX-Redirect": path})
         return RedirectResponse(path, 303, headers=PRIVATE)
@@ -127,7 +128,8 @@ def login_first(request: Request) -> Response:
     """On to the log-in, and from there back to here."""
     path = f"{LOGIN}?next={quote(way_back(NeedsLogin(request).back), safe='')}"
     if "hx-request" in request.headers:
-        return Response(status_code=200, headers=PRIVATE | {"HX-Redirect": path})
+        # What was written stays where it is: the script says that one is out, and changes nothing.
+        return Response("come in again", 401, PRIVATE, media_type="text/plain")
     return RedirectResponse(path, 303, headers=PRIVATE)
 
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from deputize import canonical
 from deputize.clock import parse_time, to_datetime
 from deputize.duration import duration_text
-from deputize.money import Money
+from deputize.money import money_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -136,8 +136,8 @@ def percent(share: float | None) -> str:
 
 def words(value: Any) -> str:
     """A value whole, as people write it: money as money, texts without quotes."""
-    if isinstance(value, Mapping) and value.keys() == {"minor", "currency"}:
-        return str(Money(value["minor"], value["currency"]))
+    if (money := money_of(value)) is not None:
+        return str(money)
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from deputize.api.books import budgets_of, rules_of
 from deputize.api.problem import Problem, of_error
 from deputize.api.ruling import changed, decisions_of, find_number, preview_of
+from deputize.api.who import allow
 from deputize.console.page import Page, get, post
 from deputize.errors import DeputizeError
 
@@ -41,7 +42,6 @@ async def rules(page: Page) -> Response:
         tiers=TIERS,
         changed=names.get(page.query("changed"), ""),
         waits=names.get(page.query("waits"), ""),
-        now_is=page.query("now")[:VALUE_CHARS_MAX],
         link=change_link,
     )
 
@@ -72,6 +72,9 @@ async def change(page: Page) -> Response:
     find_number(page.system, rule, place)
     if not value.strip():
         return _form(page, rule, place, value)
+    allow(page.system, page.speaker, "decide")
+    if len(value) > VALUE_CHARS_MAX:
+        raise Problem(422, f"a number may have {VALUE_CHARS_MAX} characters", field="value")
     try:
         return _form(page, rule, place, value, preview=await preview_of(page.system, rule, place, value))
     except (Problem, DeputizeError) as error:

@@ -37,15 +37,12 @@ async def workshop(page: Page) -> Response:
 async def put(page: Page) -> Response:
     """A parameter is changed."""
     automation, name = page.form.get("automation", ""), page.form.get("name", "")
-    value, was = page.form.get("value", ""), page.form.get("was", "")
+    value, was = page.form.get("value", ""), page.form.get("was", "").replace("\r\n", "\n")
     try:
-        if page.speaker.person is None:
-            raise Problem(403, "only a person may change a parameter: log in first")
-        told = await changed(page.system, automation, name, value, was, page.speaker.name)
+        await changed(page.system, automation, name, value, was, page.speaker.name)
     except (Problem, DeputizeError) as error:
         return await _shown(page, error if isinstance(error, Problem) else of_error(error))
-    said = f"{name} of {automation} is {told['now']}"[:300]
-    return page.go(f"/workshop?changed={quote(said, safe='')}")
+    return page.go(f"/workshop?of={quote(automation, safe='')}&changed={quote(name, safe='')}")
 
 
 async def _shown(page: Page, problem: Problem | None = None) -> Response:
@@ -58,8 +55,15 @@ async def _shown(page: Page, problem: Problem | None = None) -> Response:
         has=_has,
         problem=problem,
         form=page.form,
-        changed=page.query("changed")[:300],
+        changed=_changed(told, page.query("of"), page.query("changed")),
     )
+
+
+def _changed(told: Mapping[str, Any], automation: str, name: str) -> str:
+    """What was changed, as it is now; empty for what there is not."""
+    params = next((one["params"] for one in told["automations"] if one["name"] == automation), ())
+    value = next((param["value"] for param in params if param["name"] == name), None)
+    return "" if value is None else f"{name} of {automation} is {value}"
 
 
 def _field(param: Mapping[str, Any]) -> Field | None:

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from deputize.clock import Clock
 from deputize.entering.links import FirstLinks, path_of
 from deputize.entering.passwords import Passwords, check_new
-from deputize.entering.tries import IN_ALL, OF_NAME, OF_NAME_AND_PLACE, OF_SESSION, Key, Limit, Tries
+from deputize.entering.tries import (
+    IN_ALL,
+    OF_NAME,
+    OF_NAME_AND_PLACE,
+    OF_PLACE,
+    OF_SESSION,
+    Key,
+    Limit,
+    Tries,
+)
 from deputize.errors import DeputizeError
 from deputize.kernel.people import NotAnswerable
 from deputize.kernel.sessions import ProofChanged, Sessions
@@ -71,7 +80,14 @@ class Entrance:
         """
         name = name[: NAME_CHARS_MAX + 1]
         own: Key = ("name", name, place)
-        self._take([(own, OF_NAME_AND_PLACE), (("name", name), OF_NAME), (("all",), IN_ALL)])
+        self._take(
+            [
+                (own, OF_NAME_AND_PLACE),
+                (("name", name), OF_NAME),
+                (("place", place), OF_PLACE),
+                (("all",), IN_ALL),
+            ]
+        )
         proof = await self._proved(name, password)
         try:
             session, cookie = await self._sessions.open(name, proof=proof, before=before)

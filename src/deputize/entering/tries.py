@@ -22,6 +22,7 @@ class Limit:
 
 OF_NAME_AND_PLACE = Limit(5, 30.0)
 OF_NAME = Limit(20, 10.0)
+OF_PLACE = Limit(20, 5.0)
 IN_ALL = Limit(60, 1.0)
 OF_SESSION = Limit(5, 30.0)
 

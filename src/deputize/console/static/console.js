@@ -4,9 +4,22 @@
 
   const typing = (element) => element.closest("input, textarea, select, [contenteditable]") !== null;
 
+  // Whoever speaks to the machine, or types beside it, turns the keys off.
+  const off = () => localStorage.getItem("keys") === "off";
+  const say = (button) => (button.textContent = off() ? "Turn the keys on" : "Turn the keys off");
+  for (const button of document.querySelectorAll("[data-keys]")) {
+    button.hidden = false;
+    say(button);
+    button.addEventListener("click", () => {
+      localStorage.setItem("keys", off() ? "on" : "off");
+      say(button);
+    });
+  }
+
   // j and k go through a list, or to the card before and after; other keys press what names them.
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    // A key that is held down answers one card, and not those that come after it.
+    if (event.repeat || off() || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     const list = document.querySelector("[data-list]");
     if (list && (event.key === "j" || event.key === "k")) {
       const links = [...list.querySelectorAll("a")];
@@ -34,15 +47,26 @@
     if (button) setTimeout(() => Object.assign(button, { disabled: true, textContent: says }));
   });
 
-  const lost = (is) => {
-    const note = document.getElementById("lost");
-    if (note) note.hidden = !is;
+  const note = (id, is) => {
+    const found = document.getElementById(id);
+    if (found) found.hidden = !is;
   };
+  const lost = (is) => note("lost", is);
   addEventListener("offline", () => lost(true));
   addEventListener("online", () => lost(false));
   document.addEventListener("htmx:error", () => lost(true));
   document.addEventListener("htmx:sse:error", () => lost(true));
   document.addEventListener("htmx:sse:after:connection", () => lost(false));
+
+  // What is no page takes the place of none: what was written stays, to be sent again.
+  document.addEventListener("htmx:before:swap", (event) => {
+    const answer = event.detail?.ctx?.response?.raw;
+    const kind = answer?.headers.get("content-type") ?? "text/html";
+    const page = kind.startsWith("text/html") || kind.startsWith("text/event-stream");
+    note("out", answer?.status === 401);
+    lost(!page && answer.status !== 401);
+    if (!page) event.preventDefault();
+  });
 
   // A browser may bring a page back as it was left, and not as things stand.
   addEventListener("pageshow", (event) => {
