@@ -42,8 +42,15 @@ async def rules(page: Page) -> Response:
         tiers=TIERS,
         changed=names.get(page.query("changed"), ""),
         waits=names.get(page.query("waits"), ""),
+        now_is=_now(told["rules"], page.query("changed"), page.query("place")),
         link=change_link,
     )
+
+
+def _now(rules: list[dict[str, Any]], rule: str, place: str) -> str:
+    """What a number says now; empty for one that there is not."""
+    numbers = next((one["numbers"] for one in rules if one["id"] == rule), ())
+    return next((str(one["value"]) for one in numbers if one["place"] == place), "")
 
 
 def grouped(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -87,13 +94,11 @@ async def put(page: Page) -> Response:
     value, seen = page.form.get("value", ""), page.form.get("ruleset", "")
     find_number(page.system, rule, place)
     try:
-        if page.speaker.person is None:
-            raise Problem(403, "only a person may change a rule: log in first")
         told = await changed(page.system, rule, place, value, seen, page.speaker.name)
     except (Problem, DeputizeError) as error:
         return _form(page, rule, place, value, problem=_problem(error))
     done = "waits" if told["waits"] else "changed"
-    return page.go(f"/rules?{done}={quote(rule, safe='')}&now={quote(told['now'], safe='')}")
+    return page.go(f"/rules?{done}={quote(rule, safe='')}&place={quote(place, safe='')}")
 
 
 def _problem(error: Problem | DeputizeError) -> Problem:
