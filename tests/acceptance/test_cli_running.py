@@ -57,6 +57,7 @@ def test_an_event_is_sent_and_its_run_shown_and_explained(project: Path) -> None
     action = deputize(project, "show", f"{run[:8]}/1")
     assert "intent" in action.out and "Welcome, Ada!" in action.out
     why = deputize(project, "why", f"{run}/1")
+    assert f"/runs/{run}?action=1#1" in why.out.splitlines()[-1]
     assert "every visitor is greeted" in why.out and "The host may write into the notebook" in why.out
     assert deputize(project, "why", run, "--json").json()["sentences"]
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page, expect
 
-from tests.support.browser import accessible, looking
+from tests.support.browser import accessible, browsing, looking
 from tests.support.desk import Desk, Fault
 from tests.support.fixtures import desk as desk
 from tests.support.project import PERMIT, write_project
 from tests.support.serving import PEOPLE, SERVER, serving
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
 
 CODE = """
 @automation(on=Ask, agent=worker)
@@ -297,6 +304,32 @@ async def test_a_refusal_that_is_no_page_leaves_what_was_written(tmp_path: Path,
         await page.unroute("**/refuse")
         await page.get_by_role("button", name="Refuse", exact=True).click()
         await expect(page).to_have_url(re.compile("did=refuse"))
+
+
+async def test_a_process_that_starts_again_in_mid_approval_loses_nothing(tmp_path: Path, desk: Desk) -> None:
+    root = project(tmp_path, desk)
+    settings = root / "deputize.toml"
+    settings.write_text(settings.read_text().replace("port = 0", f"port = {free_port()}"))
+    async with serving(root) as served:
+        run = await served.send("1", item="a", n=80)
+        card = await served.app.card()
+        token = await served.token("kim")
+        before = str(served.http.base_url).rstrip("/")
+    # The page was opened before the process ended, and is sent while there is none, and once there is one.
+    async with browsing(before) as browser:
+        page = await browser.person(token)
+        async with serving(root):
+            await page.goto(f"/inbox/{card.seq}")
+            await page.keyboard.press("r")
+            await page.locator("#why-refuse").fill("not ours")
+        await page.get_by_role("button", name="Refuse", exact=True).click()
+        await expect(page.locator("#lost")).to_be_visible()
+        await expect(page.locator("#why-refuse")).to_have_value("not ours")
+        async with serving(root) as served:
+            await page.get_by_role("button", name="Refuse", exact=True).click()
+            await expect(page).to_have_url(re.compile("did=refuse"))
+            assert await served.app.label(run) == "done(Refused)"
+        browser.complaints.clear()
 
 
 async def test_a_reason_of_ten_thousand_characters_is_refused_and_kept(tmp_path: Path, desk: Desk) -> None:

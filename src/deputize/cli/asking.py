@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import typer
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from deputize.cli.books import Books, open_books
 from deputize.cli.here import USAGE, Here, Said
+from deputize.cli.process import address_of
 from deputize.cli.says import (
     count,
     made_table,
@@ -170,6 +172,9 @@ def why(ctx: typer.Context, name: Name) -> None:
         say_json(told)
     else:
         say("\n".join(told["sentences"]))
+        if (url := address_of(here)) is not None:
+            run = told["facts"].get("run") or run
+            say(f"Its page: {url}/runs/{run}" + (f"?action={quote(path, safe='')}#{path}" if path else ""))
 
 
 def events(
