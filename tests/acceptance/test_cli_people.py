@@ -148,37 +148,37 @@ def test_a_login_that_is_no_token_any_more_says_what_to_do(project: Path) -> Non
 
 
 def test_a_token_is_printed_once_and_says_so(project: Path) -> None:
-    made = deputize(project, "token", "kim")
+    made = deputize(project, "token", "maya")
     token, *lines = made.out.splitlines()
     assert re.fullmatch(r"dpt_[\w-]{43}", token)
-    id = re.search("This is kim's token ([0-9a-f]{8}). It is shown once", lines[0])
-    assert id is not None and id[1] in tokens(project, "kim")
+    id = re.search("This is maya's token ([0-9a-f]{8}), good until .*. It is shown once", lines[0])
+    assert id is not None and id[1] in tokens(project, "maya")
     listed = deputize(project, "people")
     assert id[1] in listed.out and token not in listed.out and "finance" in listed.out
     assert deputize(project, "halt", DEPUTIZE_PERSON_TOKEN=token).code == 0
     assert deputize(project, "resume", "all", DEPUTIZE_PERSON_TOKEN=token).code == 0
-    taken = deputize(project, "token", "kim", "--revoke", id[1])
+    taken = deputize(project, "token", "maya", "--revoke", id[1])
     assert f"{id[1]} is no token any more." in taken.out
     assert deputize(project, "halt", DEPUTIZE_PERSON_TOKEN=token).code == 1
-    again = deputize(project, "token", "kim", "--revoke", id[1])
-    assert again.code == 1 and "kim has no token" in again.err
+    again = deputize(project, "token", "maya", "--revoke", id[1])
+    assert again.code == 1 and "maya has no token" in again.err
     unknown = deputize(project, "token", "kin")
     assert unknown.code == 1 and "did you mean 'kim'?" in unknown.err
 
 
 def test_a_token_that_was_given_is_read_from_standard_input(project: Path) -> None:
-    token = deputize(project, "token", "kim", "--json").json()["token"]
-    seen = deputize(project, "login", "kim", "--token", token)
+    token = deputize(project, "token", "maya", "--json").json()["token"]
+    seen = deputize(project, "login", "maya", "--token", token)
     assert seen.code == 2 and "--token - reads it from standard input" in seen.err and token not in seen.err
     for text in ("", "\n", "dpt_short\n", token[:-1] + "\n", "x" * 100_000):
-        wrong = given(project, "login", "kim", "--token", "-", text=text)
+        wrong = given(project, "login", "maya", "--token", "-", text=text)
         assert wrong.code == 2 and "is no token" in wrong.err, text[:50]
-    other = given(project, "login", "maya", "--token", "-", text=token)
-    assert other.code == 1 and "this is no token of maya's" in other.err
-    nobodys = given(project, "login", "kim", "--token", "-", text="dpt_" + "A" * 43)
+    other = given(project, "login", "kim", "--token", "-", text=token)
+    assert other.code == 1 and "this is no token of kim's" in other.err
+    nobodys = given(project, "login", "maya", "--token", "-", text="dpt_" + "A" * 43)
     assert nobodys.code == 1 and "not known" in nobodys.err
     assert not (project / "data" / "login").exists()
-    assert given(project, "login", "kim", "--token", "-", text=token + "\n").code == 0
+    assert given(project, "login", "maya", "--token", "-", text=token + "\n").code == 0
     assert deputize(project, "halt").code == deputize(project, "resume", "all").code == 0
     # What was not made by the login is not ended by the logout.
     assert deputize(project, "logout").code == 0
@@ -370,13 +370,13 @@ def test_people_are_listed_beside_the_process_too(tmp_path: Path) -> None:
 def test_what_was_taken_back_does_not_come_back_with_a_copy(tmp_path: Path) -> None:
     own = new_project(tmp_path, "own")
     with served(own):
-        made = deputize(own, "token", "kim", "--json").json()
+        made = deputize(own, "token", "maya", "--json").json()
         assert deputize(own, "backup", str(tmp_path / "copy.db")).code == 0
-        assert deputize(own, "token", "kim", "--revoke", made["id"]).code == 0
+        assert deputize(own, "token", "maya", "--revoke", made["id"]).code == 0
     assert deputize(own, "restore", str(tmp_path / "copy.db"), "--force").code == 0
     with served(own):
         assert deputize(own, "resume", "all", DEPUTIZE_PERSON_TOKEN=made["token"]).code == 1
-        deputize(own, "login", "kim")
+        deputize(own, "login", "maya")
         assert deputize(own, "resume", "all").code == 0
 
 
