@@ -31,7 +31,8 @@ async def test_every_read_has_a_strong_tag_by_which_it_is_not_sent_again(served:
     await served.app.ended(run)
     there = {"run_id": run, "path": "1", "seq": "1"}
     for path, methods in description()["paths"].items():
-        if "get" not in methods or path in ("/metrics", "/v1/links/{token}", "/v1/stream"):
+        others = ("/metrics", "/v1/links/{token}", "/v1/stream")
+        if "get" not in methods or path in others or path.startswith("/v1/agents/"):
             continue
         address = path.format(**there)
         first = await served.http.get(address)

@@ -29,7 +29,7 @@ def town(shared_town: Town) -> Iterator[Town]:
 
 
 async def test_trouble_is_in_the_inbox_the_metrics_and_the_log_without_secrets(
-    tmp_path: Path, desk: Desk, town: Town, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, desk: Desk, town: Town, capfd: pytest.CaptureFixture[str]
 ) -> None:
     clock = ShiftedClock()
     people = MAYA + 'slack = "U024BE7LH"\n' + SERVER
@@ -46,7 +46,7 @@ async def test_trouble_is_in_the_inbox_the_metrics_and_the_log_without_secrets(
             metrics = (await served.http.get("/metrics")).text
             assert "deputize_channel_failures 1.0" in metrics
             assert 'deputize_messages_total{channel="email"}' in metrics
-    errors = capsys.readouterr().err
+    errors = capfd.readouterr().err
     assert "people could not be told" in errors and "554" in errors
     assert "very-secret" not in errors
 
