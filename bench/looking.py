@@ -8,13 +8,11 @@ import asyncio
 import contextlib
 import shutil
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 from bench.deciding import CARDS_TOGETHER, Deciding
@@ -165,16 +163,21 @@ def _painted(url: str, token: str, paths: list[str]) -> tuple[dict[str, float], 
                 context = browser.new_context(extra_http_headers={"authorization": f"Bearer {token}"})
                 page = context.new_page()
                 page.goto(url + path, wait_until="load")
-                page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
-                seen.append(
-                    page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-                )
+                seen.append(page.evaluate(_PAINT))
                 weights[path] = page.evaluate(_WEIGHT) / 1_000
                 context.close()
             paints[path] = statistics.median(seen)
         browser.close()
     return paints, weights
 
+
+_PAINT = """() => new Promise((done) => {
+  const look = () => {
+    const one = performance.getEntriesByName("first-contentful-paint")[0];
+    one ? done(one.startTime) : requestAnimationFrame(look);
+  };
+  look();
+})"""
 
 _WEIGHT = """
 performance.getEntries().filter(one => one.transferSize && !one.name.includes('/live'))
@@ -199,7 +202,7 @@ def measure_viewers_slowdown(runs: int, concurrency: int, directory: Path) -> fl
             await bench.run(WARM_UP_RUNS, concurrency)
         longlived.settle()
         shares = []
-        with _viewers(looked_at):
+        async with _viewers(looked_at):
             for number in range(SLOWDOWN_ROUNDS):
                 took = {}
                 pair = (looked_at, alone)
@@ -215,17 +218,19 @@ def measure_viewers_slowdown(runs: int, concurrency: int, directory: Path) -> fl
     return asyncio.run(work())
 
 
-@contextlib.contextmanager
-def _viewers(bench: Shown) -> Any:
+@contextlib.asynccontextmanager
+async def _viewers(bench: Shown) -> AsyncIterator[None]:
     """So many open pages, in a process of their own."""
     command = [sys.executable, "-m", "bench.looking", "--watch", bench.url, bench.token]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert child.stdout is not None
-        yield child.stdout.readline()
+        if not await child.stdout.readline():
+            raise WorkNotDone("those who look did not begin")
+        yield
     finally:
         child.kill()
-        child.wait()
+        await child.wait()
 
 
 async def _watch(url: str, token: str) -> None:
