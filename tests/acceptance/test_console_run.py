@@ -267,7 +267,7 @@ async def test_what_would_be_undone_is_said_before_it_is(tmp_path: Path, desk: D
         await served.app.kernel.people.cancel(run, "maya")
         await served.app.ended(run)
         anybody = await page(served, f"/runs/{run}/undo")
-        assert "Only a person can undo it" in anybody and "<textarea" not in anybody
+        assert "Your role does not undo" in anybody and "<textarea" not in anybody
         assert (await served.http.post(f"/runs/{run}/undo", data={}, headers=PAGE)).status_code == 403
         await served.speak_as("maya")
         html = await page(served, f"/runs/{run}/undo")
