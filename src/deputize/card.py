@@ -216,89 +216,102 @@ def choices(
 ) -> list[dict[str, str]]:
     """Every way to answer a card, which may be that of a `whole` plan: `{"kind", "command", "causes"}`
     each, where the kind is what the API calls it (`undo` is an act on the run)."""
-    resolve = f"deputize resolve {card}"
-    happened = f"{resolve} happened --result {shlex.quote(result_form(schema))}"
-    if kind == "stuck":
-        goes_on = (
-            "the run ends here; what it has done stays done (with code that matches it goes on by itself)"
-        )
-        return [_choice("abandon", f"{resolve} abandon", goes_on)]
-    if kind == "unwind":
+    happened = f"deputize resolve {card} happened --result {shlex.quote(result_form(schema))}"
+    if kind in _ALWAYS:
         run = card.partition("/")[0]
-        return [
-            _choice("noted", f"{resolve} noted", "you have read it; what is left stays as it is"),
-            _choice(
-                "undo", f"deputize undo {run}", "it is tried once more for what is left and can be undone"
-            ),
-        ]
-    if kind == "lowered":
-        goes_on = "its writes start without being confirmed again, and its failures are counted anew"
-        return [_choice("lift", f"{resolve} lift", goes_on)]
-    if kind == "rule":
-        return [
-            _choice(
-                "approve", f"deputize approve {card}", "the number is changed, and in force from then on"
-            ),
-            _choice("refuse", f'deputize refuse {card} --reason "…"', "the rule stays as it is"),
-        ]
-    if kind == "budget":
-        goes_on = "you have read it; for more, set another limit in deputize.toml and start the process anew"
-        return [_choice("noted", f"{resolve} noted", goes_on)]
-    if kind == "question":
-        return [
-            _choice(
-                "answer",
-                f"deputize answer {card} '…'",
-                "the first answer counts, and the run goes on with it",
-            )
-        ]
+        return [_choice(way, line.format(card=card, run=run), causes) for way, line, causes in _ALWAYS[kind]]
     if kind == "approval":
-        starts = "it is carried out; each action is judged once more as it starts, and what was not foreseen "
-        starts = f"{starts}asks anew" if whole else "it is judged once more, and starts"
-        change = _choice(
-            "change",
-            f"deputize change {card} --args '{{…}}'",
-            "it is asked for with these arguments in its place, and judged anew; who changes them cannot "
-            "approve them",
-        )
-        return [
-            _choice("approve", f"deputize approve {card}", starts),
-            _choice(
-                "refuse",
-                f'deputize refuse {card} --reason "…"',
-                "it is not done, and the automation is told why",
-            ),
-            *([] if whole else [change]),
-            _choice(
-                "ask_keeper",
-                f'deputize ask-keeper {card} --reason "…"',
-                "the keeper of the automation is asked, too; it waits no longer for that",
-            ),
-        ]
-    on = "" if run_ended else ", and the run goes on with it"
-    ends = "" if run_ended else ", and the run ends"
+        return _of_approval(card, whole)
     if kind == "drift":
-        return [
-            _choice("happened", happened, f"it is settled with this result{on}"),
-            _choice(
-                "abandon",
-                f"{resolve} abandon",
-                f"it stays done, as the service says, and without a result{ends}",
-            ),
-        ]
+        return _of_drift(card, happened, run_ended)
+    return _of_doubt(card, happened, run_ended)
+
+
+_RESOLVE = "deputize resolve {card}"
+_ALWAYS = {
+    "stuck": [
+        (
+            "abandon",
+            f"{_RESOLVE} abandon",
+            "the run ends here; what it has done stays done (with code that matches it goes on by itself)",
+        )
+    ],
+    "unwind": [
+        ("noted", f"{_RESOLVE} noted", "you have read it; what is left stays as it is"),
+        ("undo", "deputize undo {run}", "it is tried once more for what is left and can be undone"),
+    ],
+    "lowered": [
+        (
+            "lift",
+            f"{_RESOLVE} lift",
+            "its writes start without being confirmed again, and its failures are counted anew",
+        )
+    ],
+    "rule": [
+        ("approve", "deputize approve {card}", "the number is changed, and in force from then on"),
+        ("refuse", 'deputize refuse {card} --reason "…"', "the rule stays as it is"),
+    ],
+    "budget": [
+        (
+            "noted",
+            f"{_RESOLVE} noted",
+            "you have read it; for more, set another limit in deputize.toml and start the process anew",
+        )
+    ],
+    "question": [
+        ("answer", "deputize answer {card} '…'", "the first answer counts, and the run goes on with it")
+    ],
+}
+"""The ways to answer the kinds of cards whose ways are always the same."""
+
+
+def _of_approval(card: str, whole: bool) -> list[dict[str, str]]:
+    starts = "it is judged once more, and starts"
+    if whole:
+        starts = "it is carried out; each action is judged once more as it starts, and what was not foreseen "
+        starts += "asks anew"
+    change = _choice(
+        "change",
+        f"deputize change {card} --args '{{…}}'",
+        "it is asked for with these arguments in its place, and judged anew; who changes them cannot approve "
+        "them",
+    )
+    no = "it is not done, and the automation is told why"
+    keeper = "the keeper of the automation is asked, too; it waits no longer for that"
+    return [
+        _choice("approve", f"deputize approve {card}", starts),
+        _choice("refuse", f'deputize refuse {card} --reason "…"', no),
+        *([] if whole else [change]),
+        _choice("ask_keeper", f'deputize ask-keeper {card} --reason "…"', keeper),
+    ]
+
+
+def _of_drift(card: str, happened: str, run_ended: bool) -> list[dict[str, str]]:
+    on, ends = _goes_on(run_ended)
+    stays = f"it stays done, as the service says, and without a result{ends}"
+    return [
+        _choice("happened", happened, f"it is settled with this result{on}"),
+        _choice("abandon", f"deputize resolve {card} abandon", stays),
+    ]
+
+
+def _of_doubt(card: str, happened: str, run_ended: bool) -> list[dict[str, str]]:
+    resolve, (on, ends) = f"deputize resolve {card}", _goes_on(run_ended)
+    given_back = "it is refused; what was set aside is given back"
+    told = "" if run_ended else ", and the run is told"
     again = "it is sent once more, as a new request: should the first one have happened, it happens twice"
+    unknown = f"nobody will know; what was set aside counts as spent{ends}"
     return [
         _choice("happened", happened, f"it is settled with this result; what was set aside is spent{on}"),
-        _choice(
-            "did_not",
-            f"{resolve} did-not",
-            f"it is refused; what was set aside is given back{'' if run_ended else ', and the run is told'}",
-        ),
+        _choice("did_not", f"{resolve} did-not", f"{given_back}{told}"),
         *([] if run_ended else [_choice("do_again", f"{resolve} did-not --again", again)]),
-        _choice(
-            "abandon", f"{resolve} abandon", f"nobody will know; what was set aside counts as spent{ends}"
-        ),
+        _choice("abandon", f"{resolve} abandon", unknown),
     ]
+
+
+def _goes_on(run_ended: bool) -> tuple[str, str]:
+    """What follows for a run once its action is settled, and where it is given up."""
+    return ("", "") if run_ended else (", and the run goes on with it", ", and the run ends")
 
 
 def _choice(kind: str, command: str, causes: str) -> dict[str, str]:

@@ -28,11 +28,6 @@ class Sought:
     person: str = ""
     text: str = ""
 
-    @property
-    def is_all(self) -> bool:
-        """Whether it is all that there is."""
-        return self == Sought()
-
     def is_in(self, entry: Entry) -> bool:
         """Whether an entry has the person and the text that are looked for; the rest is a store's to see."""
         body = entry.body

@@ -138,8 +138,46 @@ class System:
             raise ProjectError("\n".join(held))
         self.latencies = {name: Latency() for name in project.connectors}
         performer = ConnectorPerformer(self.connections, self.secrets, clock, self.latencies)
+        self.kernel = self._new_kernel(
+            performer,
+            clock,
+            boundary,
+            Random(seed),
+            restart,
+            watchdog or Watchdog(None),
+            opener or Opener(),
+        )
+        self.entrance = Entrance(self.kernel.sessions, lambda: self.kernel.parts.force.directory, clock)
+        self.sources = Sources(
+            self.kernel.parts,
+            self.kernel.intake,
+            performer,
+            tuple(project.polls.values()),
+            tuple(project.schedules.values()),
+            settings.zone,
+            self.secrets.scrub,
+        )
+        self.links, self.notifier = self._new_notifier(settings.notify or NotifySettings())
+        self.kernel.approving.handed = self.notifier.look_again
+        self.changing = asyncio.Lock()
+        """Held by whoever changes the files of the project: one after the other."""
+        self._since: dict[str, Any] | None = None
+        self.lines = Lines()
+        self.telemetry = self._new_telemetry()
+
+    def _new_kernel(
+        self,
+        performer: ConnectorPerformer,
+        clock: Clock,
+        boundary: Boundary,
+        random: Random,
+        restart: Callable[[str], None],
+        watchdog: Watchdog,
+        opener: Opener,
+    ) -> Kernel:
+        project, settings = self.project, self.project.settings
         budgets = settings.budgets + tuple(b for a in project.agents.values() for b in a.budgets)
-        self.kernel = Kernel(
+        return Kernel(
             Given(
                 store=self.store,
                 time=self.time,
@@ -159,31 +197,23 @@ class System:
                 circuit=lambda name: _limits(name, settings).circuit.terms,
                 inbox_full_at=settings.inbox_full_at,
                 boundary=boundary,
-                random=Random(seed),
+                random=random,
                 restart=restart,
-                watchdog=watchdog or Watchdog(None),
-                opener=opener or Opener(),
+                watchdog=watchdog,
+                opener=opener,
             )
         )
-        self.entrance = Entrance(self.kernel.sessions, lambda: self.kernel.parts.force.directory, clock)
-        self.sources = Sources(
-            self.kernel.parts,
-            self.kernel.intake,
-            performer,
-            tuple(project.polls.values()),
-            tuple(project.schedules.values()),
-            settings.zone,
-            self.secrets.scrub,
-        )
-        telling = settings.notify or NotifySettings()
+
+    def _new_notifier(self, telling: NotifySettings) -> tuple[Links, Notifier]:
+        project, settings = self.project, self.project.settings
         channels: dict[str, Channel] = open_channels(telling, self.secrets)
-        self.links = Links(settings.data, telling.console)
-        self.notifier = Notifier(
+        links = Links(settings.data, telling.console)
+        return links, Notifier(
             Telling(
                 store=self.store,
                 settings=telling,
                 channels=channels,
-                links=self.links,
+                links=links,
                 zone=settings.zone,
                 people=lambda: self.kernel.parts.force.directory,
                 now=self.time.now_us,
@@ -192,12 +222,9 @@ class System:
             )
         )
 
-        self.kernel.approving.handed = self.notifier.look_again
-        self.changing = asyncio.Lock()
-        """Held by whoever changes the files of the project: one after the other."""
-        self._since: dict[str, Any] | None = None
-        self.lines = Lines()
-        self.telemetry = Telemetry(
+    def _new_telemetry(self) -> Telemetry:
+        project, settings = self.project, self.project.settings
+        return Telemetry(
             Told(
                 store=self.store,
                 ledger=settings.ledger,

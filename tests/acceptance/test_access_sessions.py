@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from deputize.api.cookies import COOKIE
+from deputize.entering.entrance import NotLetIn, TooManyTries
+from deputize.entering.tries import OF_PLACE
 from deputize.ledger import SYSTEM
 from deputize.moving.copies import mark_copy
 from deputize.session import FRESH_US, IDLE_US, SESSIONS_MAX, WHOLE_US
@@ -541,3 +544,15 @@ async def test_a_session_is_for_people_alone(tmp_path: Path, desk: Desk) -> None
         for path in ("/v1/session/fresh", "/v1/session/password"):
             answer = await served.http.post(path, json={"password": PASSWORD, "new": PASSWORD})
             assert answer.status_code == 409 and "a token is asked for none" in answer.json()["detail"]
+
+
+async def test_one_address_with_made_up_names_locks_out_nobody_at_another(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk)) as served, browser(served) as http:
+        await come_in(served, http)
+        entrance = served.app.system.entrance
+        with pytest.raises(TooManyTries):
+            for number in range(OF_PLACE.at_once + 1):
+                with contextlib.suppress(NotLetIn):
+                    await entrance.open(f"nobody-{number}", PASSWORD, place="192.0.2.1")
+        opened = await entrance.open("maya", PASSWORD, place="192.0.2.2")
+        assert opened.session.person == "maya"

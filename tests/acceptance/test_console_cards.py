@@ -73,8 +73,33 @@ async def test_a_text_of_other_letters_is_counted_by_its_letters(tmp_path: Path,
         assert "more characters" not in shown and "Approve once" in shown
 
 
+async def test_a_refused_answer_still_leads_to_the_card_shown_whole(tmp_path: Path, desk: Desk) -> None:
+    async with serving(project(tmp_path, desk), speaks="maya") as served:
+        await served.send("1", "test.word", text='{"a": "' + "x" * 900 + '-the-end"}')
+        card = await served.app.card()
+        answer = await served.http.post(
+            f"/inbox/{card.seq}/approve", data={}, headers={"accept": "text/html"}
+        )
+        assert answer.status_code == 409 and f'href="/inbox/{card.seq}?whole=1"' in answer.text
+        assert "more characters" in answer.text and "Approve once" not in answer.text
+        shown = await page(served, f"/inbox/{card.seq}?whole=1")
+        assert "-the-end" in shown and "Approve once" in shown
+
+
 @pytest.mark.parametrize("seq", ["9" * 19, "9" * 5_000, "-1", "x", "１", "1.0"])
 async def test_no_place_in_the_inbox_is_too_odd_to_be_told_so(tmp_path: Path, desk: Desk, seq: str) -> None:
     async with serving(project(tmp_path, desk), speaks="ines") as served:
         assert "There is no" in await page(served, f"/inbox/{seq}", 404)
         await page(served, f"/inbox?did=approve&of={seq}")
+
+
+def test_every_page_says_which_act_it_is() -> None:
+    from deputize.access import ACTS
+    from deputize.console.app import _ROOMS
+
+    for room in _ROOMS:
+        for route in room.ROUTES:
+            assert getattr(route.endpoint, "act", None) in (*ACTS, "open"), route.path
+            assert route.methods is not None
+            if "POST" in route.methods and route.path not in ("/login", "/first", "/logout"):
+                assert getattr(route.endpoint, "act", None) not in ("open", "read"), route.path

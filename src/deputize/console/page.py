@@ -49,11 +49,6 @@ class Page:
             raise Problem(422, f"{name} must be a whole number, and not {text[:40]!r}", field=name)
         return int(text)
 
-    @property
-    def part(self) -> str:
-        """The id of the part of a page that is asked for instead of all of it; empty for the whole."""
-        return self.request.headers.get("hx-target", "").rpartition("#")[2]
-
     def shown(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page."""
         zone, now = self.system.project.settings.zone, self.system.time.now_us()

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 def render(template: str, zone: ZoneInfo, now: int, values: Mapping[str, Any]) -> str:
     """A template with its values; times in a zone, as they are from `now` (ledger time)."""
-    words = {**values, "when": partial(when, zone, now), "day": partial(day, zone)}
+    words = {**values, "when": partial(when, zone, now)}
     words["clock"] = partial(clock, zone, now)
     return _environment().get_template(template).render(words)
 
@@ -101,11 +101,6 @@ def _near(today: bool, ago_us: int, clock: str) -> str:
         minutes = f"{int(away_s // 60)} min"
         return f"{minutes} ago" if ago_us > 0 else f"in {minutes}"
     return clock if today else ""
-
-
-def day(zone: ZoneInfo, at_us: int) -> str:
-    """A day, as `Fri 27 Nov`."""
-    return f"{to_datetime(at_us):%a %d %b}"
 
 
 def usd(micros: int) -> str:

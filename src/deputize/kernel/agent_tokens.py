@@ -5,14 +5,13 @@ Kept as those of people are: by their digests, and no token anywhere.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from deputize import canonical
 from deputize.agent import Agent
+from deputize.kernel.committed import once_committed
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM, Draft
@@ -24,8 +23,6 @@ TOKENS_MAX = 20
 """Of one agent at one time."""
 
 _DAY_US = 86_400_000_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class AgentTokens:
                 self._known.pop(gone, None)
             self._known[digest] = done[0]
 
-        made, _ = await self._written(self._parts.store.write(work), known)
+        made, _ = await once_committed(self._parts.store.write(work), known)
         return made, token
 
     async def revoke(self, agent: str, id: str, by: str) -> None:
@@ -113,16 +110,7 @@ class AgentTokens:
             for digest in found:
                 self._known.pop(digest, None)
 
-        await self._written(self._parts.store.write(work), gone)
-
-    async def _written(self, committed: asyncio.Future[T], known: Callable[[T], None]) -> T:
-        def after(done: asyncio.Future[T]) -> None:
-            if not done.cancelled() and done.exception() is None:
-                known(done.result())
-
-        # Whoever asked for it may go away meanwhile; what is in the ledger is known all the same.
-        committed.add_done_callback(after)
-        return await asyncio.shield(committed)
+        await once_committed(self._parts.store.write(work), gone)
 
     def _over(self, token: AgentToken) -> bool:
         return self._parts.time.now_us() >= token.ends_us

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from deputize import canonical
+from deputize.kernel.committed import once_committed
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM, Draft
@@ -24,8 +24,6 @@ SESSION_SETTING = "session:"
 PASSWORD_SETTING = "password:"
 SEEN_EVERY_US = 300_000_000
 """A use is written down this long after the last that was: a crash forgets no more of it."""
-
-T = TypeVar("T")
 
 
 class ProofChanged(NotAnswerable):
@@ -109,7 +107,7 @@ class Sessions:
                 self._known.pop(digest, None)
             self._known[digest_of(cookie.encode())] = done[0]
 
-        made, _ = await self._written(self._parts.store.write(work), known)
+        made, _ = await once_committed(self._parts.store.write(work), known)
         return made, cookie
 
     async def freshen(self, cookie: bytes, *, proof: str) -> Session:
@@ -128,7 +126,7 @@ class Sessions:
         def known(session: Session) -> None:
             self._known[digest] = session
 
-        return await self._written(self._parts.store.write(work), known)
+        return await once_committed(self._parts.store.write(work), known)
 
     async def end(self, cookie: bytes, by: str) -> None:
         """Let a session be nobody's; nothing for one that has ended already."""
@@ -142,7 +140,7 @@ class Sessions:
         def gone(_: None) -> None:
             self._known.pop(digest, None)
 
-        await self._written(self._parts.store.write(work), gone)
+        await once_committed(self._parts.store.write(work), gone)
 
     async def set_password(self, person: str, hash: str, by: str, *, proof: str | None = None) -> None:
         """Keep the hash of a new password; every session of theirs ends.
@@ -167,7 +165,7 @@ class Sessions:
             for digest in theirs:
                 self._known.pop(digest, None)
 
-        await self._written(self._parts.store.write(work), known)
+        await once_committed(self._parts.store.write(work), known)
 
     # -- helpers --------------------------------------------------------------------------------------
 
@@ -187,15 +185,6 @@ class Sessions:
                 done.exception()
 
         self._parts.store.write(work).add_done_callback(after)
-
-    async def _written(self, committed: asyncio.Future[T], known: Callable[[T], None]) -> T:
-        def after(done: asyncio.Future[T]) -> None:
-            if not done.cancelled() and done.exception() is None:
-                known(done.result())
-
-        # Whoever asked for it may go away meanwhile; what is in the ledger is known all the same.
-        committed.add_done_callback(after)
-        return await asyncio.shield(committed)
 
     @property
     def _people(self) -> Mapping[str, Person]:

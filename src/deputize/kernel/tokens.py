@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from deputize import canonical
 from deputize.access import Role, narrowed
+from deputize.kernel.committed import once_committed
 from deputize.kernel.parts import Parts
 from deputize.kernel.people import NotAnswerable
 from deputize.ledger import SYSTEM, Draft
@@ -25,8 +24,6 @@ DAYS, DAYS_MAX = 90, 366
 """For how long a token is good unless something else is said, and at most."""
 
 _DAY_US = 86_400_000_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class Tokens:
                 self._known.pop(gone, None)
             self._known[digest] = done[0]
 
-        made, _ = await self._written(self._parts.store.write(work), known)
+        made, _ = await once_committed(self._parts.store.write(work), known)
         return made, token
 
     async def revoke(self, person: str, id: str, by: str) -> None:
@@ -127,16 +124,7 @@ class Tokens:
             for digest in found:
                 self._known.pop(digest, None)
 
-        await self._written(self._parts.store.write(work), gone)
-
-    async def _written(self, committed: asyncio.Future[T], known: Callable[[T], None]) -> T:
-        def after(done: asyncio.Future[T]) -> None:
-            if not done.cancelled() and done.exception() is None:
-                known(done.result())
-
-        # Whoever asked for it may go away meanwhile; what is in the ledger is known all the same.
-        committed.add_done_callback(after)
-        return await asyncio.shield(committed)
+        await once_committed(self._parts.store.write(work), gone)
 
     def _of(self, token: bytes) -> Token | None:
         # Looked up by its digest: how long that takes says nothing of any token.

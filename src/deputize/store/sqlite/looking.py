@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 from deputize import canonical
@@ -11,6 +10,7 @@ from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry
 from deputize.sought import Sought
 from deputize.store.looking import Found
 from deputize.store.rows import EventRow, RunRow
+from deputize.store.sqlite.entries import SqliteEntries
 
 RUN = (
     "SELECT no, id, automation, agent, event, key, priority, state, label, reason, began_at, ended_at,"
@@ -35,10 +35,8 @@ _RESOURCE = (
 _LARGE = "CAST(b.body AS TEXT) LIKE '%\"$blob\"%'"
 
 
-class SqliteLooking:
+class SqliteLooking(SqliteEntries):
     """Queries over one connection. See `deputize.store.looking.Looking`."""
-
-    db: sqlite3.Connection
 
     def sought(self, sought: Sought, below: int, down_to: int, limit: int) -> list[Found]:
         where, values = _conditions(sought)
@@ -99,10 +97,6 @@ class SqliteLooking:
         sql = "SELECT seq, source, id, type, subject, time, data, received_at, state FROM event"
         row = self.db.execute(f"{sql} WHERE source=? AND id=?", (source, id)).fetchone()
         return event_row(row) if row else None
-
-    def _entry(self, row: tuple[Any, ...]) -> Entry:
-        """A row as an entry, with blobs put back."""
-        raise NotImplementedError
 
     def _last_before(self, last: int, sql: str, values: tuple[int, ...], at_us: int) -> int:
         """The last number whose row is before a time: both only grow, and no number is left out."""

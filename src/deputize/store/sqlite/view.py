@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from deputize import canonical
 from deputize.approval import Approval
-from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry, EntryType
+from deputize.ledger import SYSTEM, SYSTEM_NAME, Entry
 from deputize.store.fold import RUNS_ENDED
 from deputize.store.protocol import ActionRow, Added, AnswerRow, CardRow, Decided, EventRow, RunRow, WaitRow
 from deputize.store.sqlite import listing
@@ -348,23 +348,6 @@ class SqliteView(SqliteLooking):
             return SYSTEM_NAME
         row = self.db.execute("SELECT id FROM run WHERE no=?", (stream,)).fetchone()
         return str(row[0]) if row else f"#{stream}"
-
-    def blob(self, digest: str) -> bytes:
-        """A body that is stored by digest; empty where it was erased."""
-        row = self.db.execute("SELECT bytes FROM blob WHERE digest=?", (digest,)).fetchone()
-        return bytes(row[0]) if row else b"null"
-
-    def _entry(self, row: tuple[Any, ...]) -> Entry:
-        seq, stream, version, type, at, hash, stored = row
-        body: dict[str, Any] | None = None if stored is None else canonical.decode(stored)
-        if body is not None and b'"$blob"' in stored:
-            body = {name: self._unplaced(value) for name, value in body.items()}
-        return Entry(seq, stream, version, cast("EntryType", type), at, body, hash)
-
-    def _unplaced(self, value: Any) -> Any:
-        if isinstance(value, dict) and value.keys() == {"$blob"}:
-            return canonical.decode(self.blob(value["$blob"]))
-        return value
 
 
 def _bound(limit: int | None) -> int:
